@@ -1,0 +1,31 @@
+"""`Config`: what an engine is allowed and told to do. Immutable, so that an engine can be shared without surprises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wasmark.core.features import Feature
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """How an engine compiles and what its code may use.
+
+    strategy: "eager" compiles a whole module when it is made.
+    max_wasm_stack: bytes of native stack that wasm code (and host functions between) may use in one outermost call.
+    max_memory_bytes: upper bound of any one linear memory; `memory.grow` beyond it answers -1.
+    max_table_elements: upper bound of any one table, likewise.
+    features: the proposals whose instructions and types a module may use.
+    """
+
+    strategy: str = "eager"
+    max_wasm_stack: int = 1 << 20
+    max_memory_bytes: int = 1 << 32
+    max_table_elements: int = 10_000_000
+    features: frozenset[Feature] = frozenset(Feature)
+
+    def __post_init__(self) -> None:
+        if self.strategy != "eager":
+            raise ValueError(f"unknown strategy {self.strategy!r}; known: 'eager'")
+        if self.max_wasm_stack < 16 << 10:
+            raise ValueError("max_wasm_stack must be at least 16 KiB")

@@ -1,0 +1,22 @@
+"""The features of the standard that a module may use, by the proposal that brought them in, and what each implies."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Feature(enum.Enum):
+    """A proposal that has been merged into the standard (core, appendix "Change History")."""
+
+    MVP = "mvp"
+    SIGN_EXTENSION = "sign-extension"
+    SATURATING_TRUNCATION = "saturating-truncation"
+    MULTI_VALUE = "multi-value"
+    REFERENCE_TYPES = "reference-types"
+    BULK_MEMORY = "bulk-memory"
+    EXTENDED_CONST = "extended-const"
+    MULTI_MEMORY = "multi-memory"
+    MEMORY64 = "memory64"
+    FUNCTION_REFERENCES = "function-references"
+
+    __hash__ = object.__hash__

@@ -1,0 +1,221 @@
+"""The types of WebAssembly (core §2.3) as immutable values.
+
+Number, vector and reference types are interned: two equal value types are the same object, so the hot loops of the validator
+compare them with `is`. A concrete heap type is a *module-local* type index here; what makes types of different modules equal
+is decided by `validate.canon` (core §3.3.14, iso-recursive equality).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+
+class NumType(enum.Enum):
+    """Number and vector types (core §2.3.1, §2.3.2); the value is the binary code of §5.3.1."""
+
+    I32 = 0x7F
+    I64 = 0x7E
+    F32 = 0x7D
+    F64 = 0x7C
+    V128 = 0x7B
+
+    # Enum's own hash goes through Python code; these are dictionary keys on hot paths.
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    __repr__ = __str__
+
+
+class HeapType(enum.Enum):
+    """Abstract heap types (core §2.3.3); the value is the binary code of §5.3.3."""
+
+    NOEXN = 0x74
+    NOFUNC = 0x73
+    NOEXTERN = 0x72
+    NONE = 0x71
+    FUNC = 0x70
+    EXTERN = 0x6F
+    ANY = 0x6E
+    EQ = 0x6D
+    I31 = 0x6C
+    STRUCT = 0x6B
+    ARRAY = 0x6A
+    EXN = 0x69
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    __repr__ = __str__
+
+
+class PackedType(enum.Enum):
+    """Storage types of fields narrower than a value (core §2.3.8)."""
+
+    I8 = 0x78
+    I16 = 0x77
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    __repr__ = __str__
+
+
+class RefType:
+    """`(ref null? heap)`; `heap` is an abstract heap type or a module-local type index. Make it with `RefType.of`."""
+
+    __slots__ = ("heap", "nullable")
+    _interned: Final[dict[tuple[bool, HeapType | int], RefType]] = {}
+
+    nullable: bool
+    heap: HeapType | int
+
+    @staticmethod
+    def of(nullable: bool, heap: HeapType | int) -> RefType:
+        """The one object for this type."""
+        key = (nullable, heap)
+        found = RefType._interned.get(key)
+        if found is None:
+            found = object.__new__(RefType)
+            found.nullable = nullable
+            found.heap = heap
+            found = RefType._interned.setdefault(key, found)
+        return found
+
+    def __reduce__(self) -> tuple[object, tuple[bool, HeapType | int]]:
+        return RefType.of, (self.nullable, self.heap)
+
+    def __str__(self) -> str:
+        if self.nullable and isinstance(self.heap, HeapType):
+            return _NULLABLE_SHORTHAND.get(self.heap, f"{self.heap}ref")
+        return f"(ref {'null ' if self.nullable else ''}{self.heap})"
+
+    __repr__ = __str__
+
+
+_NULLABLE_SHORTHAND = {
+    HeapType.NONE: "nullref",
+    HeapType.NOFUNC: "nullfuncref",
+    HeapType.NOEXTERN: "nullexternref",
+    HeapType.NOEXN: "nullexnref",
+}
+
+ValType = NumType | RefType
+StorageType = NumType | RefType | PackedType
+
+I32: Final = NumType.I32
+I64: Final = NumType.I64
+F32: Final = NumType.F32
+F64: Final = NumType.F64
+V128: Final = NumType.V128
+FUNCREF: Final = RefType.of(True, HeapType.FUNC)
+EXTERNREF: Final = RefType.of(True, HeapType.EXTERN)
+
+
+def is_ref(type_: ValType) -> bool:
+    """Whether a value of this type is a reference."""
+    return type_.__class__ is RefType
+
+
+def is_defaultable(type_: ValType) -> bool:
+    """Whether a local of this type starts with a value (core §3.2.3.4): all but non-nullable references."""
+    return type_.nullable if isinstance(type_, RefType) else True
+
+
+@dataclass(frozen=True, slots=True)
+class FuncType:
+    """`[params] -> [results]` (core §2.3.6)."""
+
+    params: tuple[ValType, ...]
+    results: tuple[ValType, ...]
+
+    def __str__(self) -> str:
+        return f"[{' '.join(map(str, self.params))}] -> [{' '.join(map(str, self.results))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """A field of a structure or the element of an array (core §2.3.8)."""
+
+    storage: StorageType
+    mutable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StructType:
+    """A structure (core §2.3.8)."""
+
+    fields: tuple[FieldType, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayType:
+    """An array (core §2.3.8)."""
+
+    field: FieldType
+
+
+CompositeType = FuncType | StructType | ArrayType
+
+
+@dataclass(frozen=True, slots=True)
+class SubType:
+    """A member of a recursion group (core §2.3.10): its declared supertypes are module-local type indices."""
+
+    composite: CompositeType
+    supertypes: tuple[int, ...] = ()
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Size range of a memory (pages) or table (elements); `is64` is the address type (core §2.3.11)."""
+
+    minimum: int
+    maximum: int | None = None
+    is64: bool = False
+    shared: bool = False
+
+    def __str__(self) -> str:
+        text = f"{'i64 ' if self.is64 else ''}{self.minimum}"
+        if self.maximum is not None:
+            text += f" {self.maximum}"
+        return text + " shared" if self.shared else text
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryType:
+    """A linear memory (core §2.3.12), counted in pages of `1 << page_size_log2` bytes."""
+
+    limits: Limits
+    page_size_log2: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TableType:
+    """A table (core §2.3.13)."""
+
+    element: RefType
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalType:
+    """A global (core §2.3.14)."""
+
+    value: ValType
+    mutable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TagType:
+    """An exception tag (core §2.3.15): the index of its function type."""
+
+    type_index: int

@@ -1,0 +1,138 @@
+"""The exception tree and the trap codes: everything that can go wrong has one class here and one message.
+
+Nothing in this file knows how an error comes about; `TrapCode` values travel inside machine code (the operand of the trap
+instruction and the column of the line table), so their numbers are part of the format of compiled code.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wasmark.registry.frames import FrameInfo
+
+
+class TrapCode(enum.IntEnum):
+    """Why wasm code stopped (core §4.2.1 and the traps named in §4.6). Values fit the 8-bit operand of a trap instruction."""
+
+    UNREACHABLE = 1
+    INTEGER_DIVISION_BY_ZERO = 2
+    INTEGER_OVERFLOW = 3
+    BAD_CONVERSION_TO_INTEGER = 4
+    MEMORY_OUT_OF_BOUNDS = 5
+    TABLE_OUT_OF_BOUNDS = 6
+    UNDEFINED_ELEMENT = 7
+    UNINITIALIZED_ELEMENT = 8
+    INDIRECT_CALL_TYPE_MISMATCH = 9
+    STACK_OVERFLOW = 10
+    NULL_REFERENCE = 11
+    NULL_FUNCTION_REFERENCE = 12
+
+    @property
+    def message(self) -> str:
+        """The sentence for people; it contains the wording that the official tests look for."""
+        return _TRAP_MESSAGES[self]
+
+
+_TRAP_MESSAGES = {
+    TrapCode.UNREACHABLE: "unreachable executed",
+    TrapCode.INTEGER_DIVISION_BY_ZERO: "integer divide by zero",
+    TrapCode.INTEGER_OVERFLOW: "integer overflow",
+    TrapCode.BAD_CONVERSION_TO_INTEGER: "invalid conversion to integer",
+    TrapCode.MEMORY_OUT_OF_BOUNDS: "out of bounds memory access",
+    TrapCode.TABLE_OUT_OF_BOUNDS: "out of bounds table access",
+    TrapCode.UNDEFINED_ELEMENT: "undefined element",
+    TrapCode.UNINITIALIZED_ELEMENT: "uninitialized element",
+    TrapCode.INDIRECT_CALL_TYPE_MISMATCH: "indirect call type mismatch",
+    TrapCode.STACK_OVERFLOW: "call stack exhausted",
+    TrapCode.NULL_REFERENCE: "null reference",
+    TrapCode.NULL_FUNCTION_REFERENCE: "null function reference",
+}
+
+
+class Error(Exception):
+    """The root of all that Wasmark raises on its own account."""
+
+
+class MalformedError(Error):
+    """The bytes or the text do not have the shape of a module (core §5, §6).
+
+    Exactly one of the two positions is known: `offset` (bytes from the start of the binary) or `line` and `column` (both
+    counted from 1, of the text).
+    """
+
+    def __init__(
+        self, message: str, *, offset: int | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        self.message = message
+        self.offset = offset
+        self.line = line
+        self.column = column
+        if offset is not None:
+            message = f"{message} (at offset {offset:#x})"
+        elif line is not None:
+            message = f"{line}:{column}: {message}"
+        super().__init__(message)
+
+
+class InvalidError(Error):
+    """The module is well formed but breaks a validation rule (core §3).
+
+    `func_index` names the function (in the function index space) and `offset` the byte of the binary where it does.
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None, func_index: int | None = None) -> None:
+        self.message = message
+        self.offset = offset
+        self.func_index = func_index
+        where = []
+        if func_index is not None:
+            where.append(f"in function {func_index}")
+        if offset is not None:
+            where.append(f"at offset {offset:#x}")
+        super().__init__(f"{message} ({' '.join(where)})" if where else message)
+
+
+class UnsupportedError(Error):
+    """The module asks for a part of the standard, or of the machine, that this version does not have."""
+
+
+class LinkError(Error):
+    """An import is missing or has the wrong type (core §4.7.4), or a name is defined twice."""
+
+
+class Trap(Error):
+    """Wasm code trapped.
+
+    `code` says why, `pc` is the machine address of the instruction that did it (0 where a host function asked for the trap),
+    and `frames` are the wasm frames that were active, innermost first.
+    """
+
+    def __init__(
+        self, code: TrapCode, *, pc: int = 0, frames: Sequence[FrameInfo] = (), omitted: int = 0, detail: str | None = None
+    ) -> None:
+        self.code = code
+        self.pc = pc
+        self.frames = tuple(frames)
+        self.omitted = omitted
+        self.detail = detail
+        super().__init__(code, pc)
+
+    def __str__(self) -> str:
+        from wasmark.registry.frames import format_frames
+
+        head = f"wasm trap: {self.code.message}"
+        if self.detail:
+            head += f": {self.detail}"
+        return "\n".join([head, *format_frames(self.frames, self.omitted)])
+
+
+class Exit(Error):  # noqa: N818 - the public name
+    """The program called WASI `proc_exit`; `code` is its exit status."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f"wasm program exited with status {code}")
