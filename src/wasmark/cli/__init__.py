@@ -1,0 +1,92 @@
+"""The `wasmark` command: finds the command's file, runs it, and turns what it raises into an exit status.
+
+A command is a file of this package with `add_arguments(parser)` and `execute(args) -> int`; only the one that was asked for is
+imported. A command reports failure by raising; the statuses are decided here and nowhere else:
+
+    0    done                       (a WASI program's own status passes through)
+    1    bad input: one line on stderr
+    2    wrong usage (argparse)
+    130  interrupted
+    134  a trap: its traceback on stderr
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from wasmark.errors import Error, Exit, Trap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final[dict[str, str]] = {
+    "run": "run a WASI program, or call one exported function",
+    "validate": "check modules, binary or text",
+    "wat2wasm": "translate the text format to the binary format",
+    "objdump": "show sections, functions, and the machine code beside its wasm instructions",
+    "wast": "run scripts in the format of the official test suite",
+}
+"""Command -> what it does; the file of the same name has the rest."""
+
+EXIT_BAD_INPUT: Final = 1
+EXIT_INTERRUPTED: Final = 130
+EXIT_TRAP: Final = 134
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (`sys.argv[1:]` if None) and return the exit status; argparse itself leaves with 0 or 2."""
+    try:
+        status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except Exit as exit_:
+        return exit_.code & 0xFF
+    except Trap as trap:
+        print(trap, file=sys.stderr)
+        return EXIT_TRAP
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`). Nothing to say, and nothing more to flush when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BAD_INPUT
+    except (Error, OSError) as error:
+        print(f"wasmark: {_one_line(error)}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _dispatch(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="wasmark", description="A WebAssembly runtime for Python, in Python.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    module: Any = None
+    for name, summary in COMMANDS.items():
+        subparser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == wanted:
+            module = importlib.import_module(f"wasmark.cli.{name}")
+            module.add_arguments(subparser)
+    # A command that hands words on to a program says itself which ones are its own.
+    own, program = module.split(words) if hasattr(module, "split") else (words, [])
+    args = parser.parse_args(own)
+    args.program_args = program
+    return int(module.execute(args))
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: that reads the installed package's metadata."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        print(f"wasmark {importlib.metadata.version('wasmark')}")
+        parser.exit()
+
+
+def _one_line(error: Error | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())

@@ -1,0 +1,50 @@
+"""Reading modules for the commands: a file or, for `-`, standard input; binary or text, told apart by how it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from wasmark.binary import encode_module
+from wasmark.errors import Error, Exit, MalformedError, Trap
+from wasmark.text import parse_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TEXT_STARTS: Final = (b"(", b";;")  # core §6.3.2, §6.3.3: a module's text begins with a parenthesis or a comment
+
+
+class InputError(Error):
+    """Something is wrong with what the user gave; the message is the line that the user sees."""
+
+
+def read_binary(file: str) -> bytes:
+    """The module in `file` as a binary; text is translated. Raises OSError, or InputError for malformed text."""
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if not data.lstrip(b" \t\r\n").startswith(_TEXT_STARTS):
+        return data
+    with naming(file):
+        return encode_module(parse_module(decode_text(data)))
+
+
+def decode_text(data: bytes) -> str:
+    """Source text is UTF-8 (core §6.2.1, §6.3.1)."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
+
+
+@contextlib.contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Put the file's name in front of what goes wrong with the module in it. Traps and exits are not about the file."""
+    try:
+        yield
+    except (Trap, Exit, InputError):
+        raise
+    except Error as error:
+        has_line = isinstance(error, MalformedError) and error.line is not None
+        raise InputError(f"{file}:{'' if has_line else ' '}{error}") from error

@@ -1,0 +1,205 @@
+"""`wasmark run FILE [OPTIONS] [ARGS...]`: a WASI program from its `_start`, or one exported function with `--invoke`.
+
+Our options may stand before or behind FILE; the first word behind FILE that is none of ours, and everything after it, belongs to
+the program. `--` ends our options by force.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from wasmark.cli._input import InputError, naming, read_binary
+from wasmark.cli._progress import compile_module
+from wasmark.core.types import F32, F64, I32, I64, NumType
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Sequence
+
+    from wasmark.core.types import FuncType, ValType
+
+WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
+    "--invoke": {"metavar": "NAME", "help": "call this export with ARGS, parsed by its types, and print the results"},
+    "--dir": {
+        "metavar": "HOST::GUEST",
+        "action": "append",
+        "default": [],
+        "help": "let the program use directory HOST as GUEST (as HOST if GUEST is left out)",
+    },
+    "--dir-ro": {
+        "metavar": "HOST::GUEST",
+        "action": "append",
+        "default": [],
+        "help": "the same, for reading only",
+    },
+    "--env": {
+        "metavar": "K=V",
+        "action": "append",
+        "default": [],
+        "help": "set an environment variable (K alone: with the value that it has here); the program sees no others",
+    },
+}
+"""The options of this command. All of them take a value, which is what `split` relies on."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "wasmark run [OPTIONS] FILE [OPTIONS] [ARGS...]"
+    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    for name, settings in WITH_VALUE.items():
+        parser.add_argument(name, **settings)
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide `run`'s words into our own (the command, options, FILE) and the program's."""
+    own: list[str] = []
+    positionals = 0
+    index = 0
+    while index < len(words):
+        word = words[index]
+        if word == "--":
+            index += 1
+            if positionals == 2:
+                break
+            continue
+        if word in WITH_VALUE:
+            own += words[index : index + 2]
+            index += 2
+        elif word.split("=", 1)[0] in WITH_VALUE or (positionals < 2 and word.startswith("-") and word != "-"):
+            own.append(word)
+            index += 1
+        elif positionals < 2:
+            positionals += 1
+            own.append(word)
+            index += 1
+        else:
+            break
+    return own, list(words[index:])
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Compile, link with WASI, and run. Raises what the module raises; a program's status comes as `Exit`."""
+    from wasmark import Linker, Store
+
+    data = read_binary(args.file)
+    with naming(args.file):
+        module = compile_module(data, args.file)
+    store = Store()
+    linker = Linker()
+    linker.define_wasi(
+        args=[Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
+        env=dict(map(_environment, args.env)),
+        dirs=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
+    )
+    with naming(args.file), _interruptible():
+        instance = linker.instantiate(module, store)
+    exports = instance.exports
+    if args.invoke is None:
+        if "_start" not in exports:
+            raise InputError(f"{args.file}: no _start to run; {_callable_exports(exports)}")
+        with _interruptible():
+            exports["_start"]()
+        return 0
+    if args.invoke not in exports or not callable(exports[args.invoke]):
+        raise InputError(f"{args.file}: no exported function {args.invoke!r}; {_callable_exports(exports)}")
+    func = exports[args.invoke]
+    values = parse_arguments(func.type, args.program_args)
+    with _interruptible():
+        if "_initialize" in exports:
+            exports["_initialize"]()
+        result = func(*values)
+    for type_, value in zip(func.type.results, _as_tuple(result), strict=True):
+        print(format_value(type_, value))
+    return 0
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Python sees a signal only between two of its own instructions, so while wasm runs Ctrl-C has to end the process itself."""
+    try:
+        previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except ValueError:  # not the main thread: signals are not ours to set
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _callable_exports(exports: Any) -> str:
+    names = [name for name in exports if callable(exports[name])]
+    return f"exported functions: {', '.join(names)}" if names else "it exports no function"
+
+
+def _as_tuple(result: Any) -> tuple[Any, ...]:
+    if result is None:
+        return ()
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _directory(text: str, read_only: bool) -> tuple[str, str, bool]:
+    host, separator, guest = text.partition("::")
+    if not host:
+        raise InputError(f"--dir wants HOST::GUEST, not {text!r}")
+    return host, guest if separator else host, read_only
+
+
+def _environment(text: str) -> tuple[str, str]:
+    import os
+
+    name, separator, value = text.partition("=")
+    if not name:
+        raise InputError(f"--env wants K=V, not {text!r}")
+    return name, value if separator else os.environ.get(name, "")
+
+
+def _integer(bits: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text, 0)
+        if not -(1 << (bits - 1)) <= value < 1 << bits:
+            raise ValueError
+        return value - (1 << bits) if value >= 1 << (bits - 1) else value
+
+    return parse
+
+
+def _float(text: str) -> float:
+    return float.fromhex(text) if "0x" in text.lower() else float(text)
+
+
+PARSERS: Final[dict[NumType, Callable[[str], int | float]]] = {
+    I32: _integer(32),
+    I64: _integer(64),
+    F32: _float,
+    F64: _float,
+}
+"""How the word for a parameter is read: integers signed or unsigned and in any of Python's bases, floats also in hex."""
+
+
+def parse_arguments(type_: FuncType, words: Sequence[str]) -> list[int | float]:
+    """The values for a call from words of the command line. Raises InputError."""
+    if len(words) != len(type_.params):
+        raise InputError(f"the function takes {len(type_.params)} arguments {type_}, not {len(words)}")
+    return [
+        _parse(number, param, word) for number, (param, word) in enumerate(zip(type_.params, words, strict=True), 1)
+    ]
+
+
+def _parse(number: int, type_: ValType, word: str) -> int | float:
+    parser = PARSERS.get(type_) if isinstance(type_, NumType) else None
+    if parser is None:
+        raise InputError(f"argument {number}: a {type_} cannot be given on the command line")
+    try:
+        return parser(word)
+    except ValueError:
+        raise InputError(f"argument {number}: {word!r} is not an {type_}") from None
+
+
+def format_value(type_: ValType, value: object) -> str:
+    """One result as a line."""
+    if isinstance(value, bytes):
+        return f"0x{int.from_bytes(value, 'little'):032x}"
+    return "null" if value is None else str(value)

@@ -1,0 +1,36 @@
+"""`wasmark wat2wasm FILE -o OUT`: text format to binary format, without validation unless it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wasmark.binary import encode_module
+from wasmark.cli._input import decode_text, naming
+from wasmark.cli.validate import check
+from wasmark.text import parse_module
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a module in the text format; - is standard input")
+    parser.add_argument("-o", "--output", metavar="OUT", help="where to write; FILE with .wasm at its end if not given")
+    parser.add_argument("--no-check", action="store_true", help="write the module even if it is not valid")
+
+
+def execute(args: argparse.Namespace) -> int:
+    file: str = args.file
+    source = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    with naming(file):
+        data = encode_module(parse_module(decode_text(source)))
+        if not args.no_check:
+            check(data)
+    output = args.output or ("-" if file == "-" else str(Path(file).with_suffix(".wasm")))
+    if output == "-":
+        sys.stdout.buffer.write(data)
+    else:
+        Path(output).write_bytes(data)
+    return 0
