@@ -97,11 +97,20 @@ class InvalidError(Error):
 
 
 class UnsupportedError(Error):
-    """The module asks for a part of the standard, or of the machine, that this version does not have."""
+    """The module asks for a part of the standard, or of the machine, that this version does not have; `part` names it."""
+
+    def __init__(self, message: str, *, part: str | None = None) -> None:
+        self.message = message
+        self.part = part
+        super().__init__(message)
 
 
 class LinkError(Error):
     """An import is missing or has the wrong type (core §4.7.4), or a name is defined twice."""
+
+
+class OutOfCodeMemoryError(Error, MemoryError):
+    """There is no room left for machine code, or the system refuses to map it."""
 
 
 class Trap(Error):

@@ -1,0 +1,273 @@
+"""The only place that maps executable memory.
+
+All code and its read-only data lives in a few *arenas*: address ranges reserved once, at the first use, and never
+given back. What is allocated inside is in whole pages and close together, so that PC-relative references reach, and
+so that a small table over the arenas can tell what any address is (`registry.process_table`). No page is ever
+writable and executable at once. A freed range is mapped inaccessible before it can be handed out again: stale code
+does not run, it faults.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap as _mmap
+import os
+import weakref
+from bisect import bisect_left, insort
+from typing import Final
+
+from wasmark.errors import OutOfCodeMemoryError
+from wasmark.runtime.retirement import Retirement
+
+PAGE_SHIFT: Final = 12
+PAGE_SIZE: Final = 1 << PAGE_SHIFT
+MAX_ARENAS: Final = 8
+ARENA_SIZES: Final = (1 << 30, 1 << 28, 1 << 26)
+"""Bytes of an arena: the first size that the system grants. Below 2 GiB, so that a rel32 reaches all of an arena."""
+
+_PROT_NONE: Final = 0
+_PROT_READ: Final = _mmap.PROT_READ
+_PROT_WRITE: Final = _mmap.PROT_WRITE
+_PROT_EXEC: Final = _mmap.PROT_EXEC
+_MAP_FIXED: Final = 0x10
+_MAP_NORESERVE: Final = 0x4000
+_RESERVE: Final = _mmap.MAP_PRIVATE | _mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+_MAP_FAILED: Final = (1 << 64) - 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_map = _libc.mmap
+_map.restype = ctypes.c_size_t
+_map.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_protect = _libc.mprotect
+_protect.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+
+
+def map_zeroed(size: int) -> int:
+    """The address of `size` zeroed, readable and writable bytes that stay mapped as long as the process lives.
+
+    For tables that a signal handler reads: nothing may take them away, not even the end of the interpreter.
+    """
+    address: int = _map(0, size, _PROT_READ | _PROT_WRITE, _RESERVE, -1, 0)
+    if address == _MAP_FAILED:
+        raise OutOfCodeMemoryError(f"cannot map a table of {size} bytes: {os.strerror(ctypes.get_errno())}")
+    return address
+
+
+class Arena:
+    """A reserved address range and the free pages in it. Everything here is done under the lock of this file."""
+
+    __slots__ = ("_by_size", "_ends", "_sizes", "_starts", "base", "number", "size")
+
+    def __init__(self, number: int, base: int, size: int) -> None:
+        self.number = number
+        self.base = base
+        self.size = size
+        # Free ranges, in pages, under four views: neighbours are found by start and end, the best fit by size.
+        self._starts: dict[int, int] = {}  # first page -> count
+        self._ends: dict[int, int] = {}  # page behind -> first page
+        self._by_size: dict[int, dict[int, None]] = {}  # count -> first pages, the longest free one first
+        self._sizes: list[int] = []  # the keys of `_by_size`, sorted
+        self._insert(0, size >> PAGE_SHIFT)
+
+    @property
+    def free_pages(self) -> int:
+        """How many pages are free."""
+        return sum(self._starts.values())
+
+    @property
+    def free_ranges(self) -> list[tuple[int, int]]:
+        """The free ranges as (first page, count), sorted; no two of them touch."""
+        return sorted(self._starts.items())
+
+    def take(self, count: int) -> int | None:
+        """The first page of `count` pages that are now taken, or None where no free range is long enough."""
+        position = bisect_left(self._sizes, count)
+        if position == len(self._sizes):
+            return None
+        size = self._sizes[position]
+        first = next(iter(self._by_size[size]))
+        self._remove(first, size)
+        if size > count:
+            self._insert(first + count, size - count)
+        return first
+
+    def give_back(self, first: int, count: int) -> None:
+        """Free pages again, and join them with their free neighbours."""
+        behind = first + count
+        if behind in self._starts:
+            more = self._starts[behind]
+            self._remove(behind, more)
+            count += more
+        before = self._ends.get(first)
+        if before is not None:
+            self._remove(before, first - before)
+            count += first - before
+            first = before
+        self._insert(first, count)
+
+    def _insert(self, first: int, count: int) -> None:
+        self._starts[first] = count
+        self._ends[first + count] = first
+        same = self._by_size.get(count)
+        if same is None:
+            same = self._by_size[count] = {}
+            insort(self._sizes, count)
+        same[first] = None
+
+    def _remove(self, first: int, count: int) -> None:
+        del self._starts[first]
+        del self._ends[first + count]
+        same = self._by_size[count]
+        del same[first]
+        if not same:
+            del self._by_size[count]
+            del self._sizes[bisect_left(self._sizes, count)]
+
+
+_retirement: Final = Retirement()
+_arenas: Final[list[Arena]] = []
+
+
+def arenas() -> tuple[Arena, ...]:
+    """The arenas there are by now."""
+    return tuple(_arenas)
+
+
+def _reserve_arena(least: int) -> Arena | None:
+    if len(_arenas) == MAX_ARENAS:
+        return None
+    for size in ARENA_SIZES:
+        if size < least:
+            return None
+        base = _map(0, size, _PROT_NONE, _RESERVE, -1, 0)
+        if base != _MAP_FAILED:
+            arena = Arena(len(_arenas), base, size)
+            _arenas.append(arena)
+            return arena
+    return None
+
+
+def _release(arena: Arena, first: int, count: int) -> None:
+    address = arena.base + (first << PAGE_SHIFT)
+    # A new mapping over the old one drops the pages and their contents in one step.
+    if _map(address, count << PAGE_SHIFT, _PROT_NONE, _RESERVE | _MAP_FIXED, -1, 0) != address:
+        # The kernel could not split its list of mappings: the range stays as it is and is not handed out again.
+        return
+    arena.give_back(first, count)
+
+
+def _pages(size: int) -> int:
+    return (size + PAGE_SIZE - 1) >> PAGE_SHIFT
+
+
+class CodeMemory:
+    """A range of an arena: pages of code, and behind them pages of read-only data.
+
+    `base` = `text_start` is the first byte, `text_size` and `rodata_size` are the sizes asked for, `rodata_start` is
+    the start of the page behind the code, `size` the whole range in bytes. It is writable until `publish`, executable
+    afterwards. The memory is freed by `free`, or when the object is garbage collected.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_finalizer",
+        "arena",
+        "base",
+        "rodata_size",
+        "rodata_start",
+        "size",
+        "text_size",
+        "text_start",
+        "writable",
+    )
+
+    @staticmethod
+    def allocate(text_size: int, rodata_size: int = 0) -> CodeMemory:
+        """Reserve room for `text_size` bytes of code and `rodata_size` bytes of constants, writable and filled with
+        zeros.
+
+        Raises OutOfCodeMemoryError where neither the arenas nor the system have that much left, ValueError for
+        negative sizes.
+        """
+        if text_size < 0 or rodata_size < 0:
+            raise ValueError("sizes of code memory are not negative")
+        text_pages = _pages(text_size)
+        count = max(1, text_pages + _pages(rodata_size))
+        with _retirement.lock:
+            memory = _take(text_size, text_pages, rodata_size, count)
+        _retirement.drain()
+        if memory is None:
+            raise OutOfCodeMemoryError(f"no room for {count << PAGE_SHIFT} bytes of code in {len(_arenas)} arenas")
+        if _protect(memory.base, memory.size, _PROT_READ | _PROT_WRITE):
+            error = ctypes.get_errno()
+            memory.free()
+            raise OutOfCodeMemoryError(f"cannot make {memory.size} bytes writable: {os.strerror(error)}")
+        memory.writable = True
+        return memory
+
+    def __init__(self, arena: Arena, first: int, count: int, text_size: int, text_pages: int, rodata_size: int) -> None:
+        """Not for use from outside: see `allocate`."""
+        self.arena = arena
+        self.base = self.text_start = arena.base + (first << PAGE_SHIFT)
+        self.size = count << PAGE_SHIFT
+        self.text_size = text_size
+        self.rodata_start = self.base + (text_pages << PAGE_SHIFT)
+        self.rodata_size = rodata_size
+        self.writable = False
+        self._finalizer = weakref.finalize(self, _retirement.retire, _release, arena, first, count)
+        # Other threads may still run wasm code while the interpreter ends.
+        self._finalizer.atexit = False
+
+    @property
+    def freed(self) -> bool:
+        """Whether the range has been given back."""
+        return not self._finalizer.alive
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Copy `data` to an absolute address inside. Raises ValueError outside of the range or after `publish`."""
+        length = len(data)
+        if not self.writable:
+            raise ValueError("code memory is written before it is published, not after")
+        if address < self.base or address + length > self.base + self.size:
+            raise ValueError(f"write of {length} bytes at {address:#x} leaves the code memory")
+        source = (ctypes.c_char * length).from_buffer(data) if isinstance(data, bytearray) else bytes(data)
+        ctypes.memmove(address, source, length)
+
+    def publish(self) -> None:
+        """Make the code executable and everything read-only, once and for all. Doing it again changes nothing."""
+        if not self.writable:
+            if self.freed:
+                raise ValueError("code memory was freed")
+            return
+        text = self.rodata_start - self.base
+        rodata = self.size - text
+        failed = (text and _protect(self.base, text, _PROT_READ | _PROT_EXEC)) or (
+            rodata and _protect(self.rodata_start, rodata, _PROT_READ)
+        )
+        if failed:
+            error = ctypes.get_errno()
+            self.free()
+            raise OutOfCodeMemoryError(f"cannot publish {self.size} bytes of code: {os.strerror(error)}")
+        self.writable = False
+
+    def free(self) -> None:
+        """Give the pages back to the arena; any later access or execution there faults. Doing it again changes
+        nothing."""
+        self.writable = False
+        self._finalizer()
+
+
+def _take(text_size: int, text_pages: int, rodata_size: int, count: int) -> CodeMemory | None:
+    for arena in _arenas:
+        first = arena.take(count)
+        if first is not None:
+            break
+    else:
+        fresh = _reserve_arena(count << PAGE_SHIFT)
+        if fresh is None:
+            return None
+        arena = fresh
+        first = arena.take(count)
+        if first is None:
+            return None
+    return CodeMemory(arena, first, count, text_size, text_pages, rodata_size)

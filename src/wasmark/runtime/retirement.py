@@ -1,0 +1,47 @@
+"""A lock for tables that the garbage collector also wants to change.
+
+A finalizer may run in any thread, at any allocation, even inside the very block that holds the lock of the table it
+has to change: waiting there would wait for ever, and a re-entrant lock would let it change a table that is half
+changed. So finalizers leave their work in a queue, and whoever can take the lock, or gives it back, does it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Retirement:
+    """`with retirement.lock: ...` then `retirement.drain()`; finalizers call `retire` instead."""
+
+    __slots__ = ("_work", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._work: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        # A child process must not inherit a lock that a thread it does not have would give back.
+        os.register_at_fork(
+            before=self.lock.acquire, after_in_parent=self.lock.release, after_in_child=self.lock.release
+        )
+
+    def retire(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call `function` under the lock: now, or as soon as its present holder gives it back. Never waits."""
+        self._work.append((function, arguments))
+        self.drain()
+
+    def drain(self) -> None:
+        """Do the work that came in while the lock was held. To be called without it."""
+        work = self._work
+        # The queue is looked at again after the release: an entry may have come between the last look and the release.
+        while work and self.lock.acquire(blocking=False):
+            try:
+                while work:
+                    function, arguments = work.popleft()
+                    function(*arguments)
+            finally:
+                self.lock.release()
