@@ -1,0 +1,155 @@
+"""A place in the token list, and the elementary things that can stand there: strings, names, numbers, identifiers, brackets.
+
+Also where every error of the text is worded: what was found, what could have stood there, line and column.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wasmark.errors import MalformedError, UnsupportedError
+from wasmark.text.keywords import is_keyword, missing_part
+from wasmark.text.lexer import Tokens, decode_string, is_string
+from wasmark.text.numbers import parse_f64, parse_uint
+
+_LONGEST_QUOTED: Final = 40
+
+
+class Cursor:
+    """Reads tokens one after the other; `pos` is the index of the next one. All methods raise MalformedError."""
+
+    def __init__(self, tokens: Tokens, pos: int = 0) -> None:
+        self.tokens = tokens
+        self.toks = tokens.list
+        self.pos = pos
+
+    def error(self, message: str, at: int | None = None) -> MalformedError:
+        """An error at the token `at`, by default the next one."""
+        line, column = self.tokens.position(self.pos if at is None else at)
+        return MalformedError(message, line=line, column=column)
+
+    def unexpected(self, expected: str, at: int | None = None) -> MalformedError:
+        """The error for a token (the next one, or `at`) that cannot stand where it does."""
+        index = self.pos if at is None else at
+        token = self.toks[index]
+        if not token:
+            return self.error(f"unexpected token: end of text, expected {expected}", index)
+        if token[0] == "$":
+            try:
+                self.canonical_id(token, index)
+            except MalformedError as error:
+                return error
+        shown = token if len(token) <= _LONGEST_QUOTED else token[: _LONGEST_QUOTED - 3] + "..."
+        if token == "(" and self.toks[index + 1] not in ("", "(", ")"):
+            shown = f"({self.toks[index + 1]}"
+        if token in "()" or token[0] == "$" or is_string(token) or is_keyword(token) or _is_number(token):
+            return self.error(f"unexpected token {shown}, expected {expected}", index)
+        return self.error(f"unknown operator {shown}, expected {expected}", index)
+
+    def unknown_instruction(self, at: int) -> MalformedError | UnsupportedError:
+        """The error for a token `at` where an instruction should stand."""
+        part = missing_part(self.toks[at])
+        if part is None:
+            return self.unexpected("an instruction", at)
+        line, column = self.tokens.position(at)
+        return UnsupportedError(f"{line}:{column}: {part} is not supported yet: {self.toks[at]}", part=part)
+
+    def expect(self, token: str, where: str = "") -> None:
+        """Step over a bracket or keyword that must stand here."""
+        if self.toks[self.pos] != token:
+            raise self.unexpected(f"{token!r}{where}")
+        self.pos += 1
+
+    def at_form(self, keyword: str) -> bool:
+        """Whether `(keyword` stands here."""
+        return self.toks[self.pos] == "(" and self.toks[self.pos + 1] == keyword
+
+    def string(self, what: str = "a string") -> bytes:
+        """A string literal's bytes."""
+        token = self.toks[self.pos]
+        if token[:1] != '"' or not is_string(token):
+            raise self.unexpected(what)
+        try:
+            value = decode_string(token)
+        except ValueError as error:
+            raise self.error(f"malformed UTF-8 encoding: {error}") from None
+        self.pos += 1
+        return value
+
+    def strings(self) -> bytes:
+        """Any number of string literals, joined."""
+        parts = []
+        while self.toks[self.pos][:1] == '"':
+            parts.append(self.string())
+        return b"".join(parts)
+
+    def name(self, what: str = "a name") -> str:
+        """A string literal that must be UTF-8 (§6.3.4)."""
+        value = self.string(what)
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise self.error("malformed UTF-8 encoding in a name", self.pos - 1) from None
+
+    def uint(self, bits: int, what: str = "a number") -> int:
+        """An unsigned integer literal."""
+        token = self.toks[self.pos]
+        if not token[:1].isdecimal():
+            raise self.unexpected(what)
+        try:
+            value = parse_uint(token, bits)
+        except ValueError as error:
+            raise self.error(f"{error}: {token}") if _is_number(token) else self.unexpected(what) from None
+        self.pos += 1
+        return value
+
+    def canonical_id(self, token: str, at: int) -> str:
+        """An identifier (§6.3.5) in the one spelling by which it is known: `$name`, with the quotes and escapes resolved."""
+        if '"' not in token:
+            if len(token) == 1:
+                raise self.error("empty identifier", at)
+            return token
+        quoted = token[1:]
+        if not is_string(quoted):
+            raise self.error(f"unknown operator {token}: a space is needed between an identifier and a string", at)
+        try:
+            name = decode_string(quoted).decode()
+        except (UnicodeDecodeError, ValueError):
+            raise self.error("malformed UTF-8 encoding in an identifier", at) from None
+        if not name:
+            raise self.error("empty identifier", at)
+        return "$" + name
+
+    def optional_id(self) -> str | None:
+        """An identifier, if there is one."""
+        token = self.toks[self.pos]
+        if token[:1] != "$":
+            return None
+        name = self.canonical_id(token, self.pos)
+        self.pos += 1
+        return name
+
+    def skip_form(self) -> None:
+        """Step behind the bracket that closes the form whose opening bracket has just been passed."""
+        opened = self.pos - 1
+        toks = self.toks
+        pos = self.pos
+        depth = 1
+        while depth:
+            token = toks[pos]
+            pos += 1
+            if token == "(":
+                depth += 1
+            elif token == ")":
+                depth -= 1
+            elif not token:
+                raise self.error("unexpected token: end of text, expected ')' for this '('", opened)
+        self.pos = pos
+
+
+def _is_number(token: str) -> bool:
+    try:
+        parse_f64(token)
+    except ValueError as error:
+        return str(error) != "unexpected token"
+    return True
