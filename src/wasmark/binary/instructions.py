@@ -1,0 +1,324 @@
+"""Instructions in the binary format (core §5.4): bytes of one expression -> a flat list, nesting checked.
+
+`_READERS` has one reader for each kind of immediate. The loop in `_decode` repeats inline what most instructions need
+of them (no immediate; numbers of one or two bytes), because it runs for every instruction of every module.
+
+As in the grammar of the specification, bytes are taken as they come and compared with the announced size at the end.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, Final
+
+from wasmark.binary.leb import UNEXPECTED_END, read_count, read_s, read_u, read_u32, read_u32_items, unexpected_end
+from wasmark.binary.typecodes import EMPTY_BLOCK, read_heap_type, read_type_index, read_value_type, read_value_types
+from wasmark.binary.unsupported import PREFIXES, no_such_instruction
+from wasmark.core.model import ModuleModel
+from wasmark.core.opcodes import BY_BYTE, BY_PREFIX, Imm, Opcode
+from wasmark.core.types import FuncType, ValType
+from wasmark.errors import InvalidError, MalformedError
+
+BlockType = tuple[tuple[ValType, ...], tuple[ValType, ...]]
+Instr = tuple[Opcode, Any, int]
+"""(row, immediate, module offset). The immediate is what the row's `Imm` says."""
+
+Reader = Callable[[bytes, int, ModuleModel], tuple[Any, int]]
+
+_IF: Final = 0x04
+_ELSE: Final = 0x05
+_BODY: Final = 0x00
+
+
+def decode_body(model: ModuleModel, start: int, end: int) -> list[Instr]:
+    """The instructions of a function body or constant expression at `model.data[start:end]`, the final `end` included.
+
+    Raises MalformedError, UnsupportedError for instructions that have no row yet, and InvalidError where a block names
+    a type that is none (its immediate could not be given).
+    """
+    instrs, behind = _decode(model, start, end)
+    if behind != end:
+        raise MalformedError("section size mismatch", offset=min(behind, end))
+    return instrs
+
+
+def skip_expression(model: ModuleModel, start: int, limit: int) -> int:
+    """Where the expression that begins at `start`, in a section that ends at `limit`, ends. Raises as `decode_body`."""
+    return _decode(model, start, limit)[1]
+
+
+def _read_block_type(data: bytes, pos: int, model: ModuleModel) -> tuple[BlockType, int]:
+    index = read_type_index(data, pos)
+    if index is not None:
+        number, behind = index
+        if number >= len(model.types):
+            raise InvalidError(f"unknown type {number}", offset=pos)
+        composite = model.types[number].composite
+        if not isinstance(composite, FuncType):
+            raise InvalidError(f"type mismatch: type {number} is no function type", offset=pos)
+        return (composite.params, composite.results), behind
+    if data[pos] == EMPTY_BLOCK:
+        return ((), ()), pos + 1
+    type_, behind = read_value_type(data, pos)
+    return ((), (type_,)), behind
+
+
+def _read_index(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
+    return read_u32(data, pos)
+
+
+def _read_two_indices(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, int], int]:
+    first, pos = read_u32(data, pos)
+    second, pos = read_u32(data, pos)
+    return (first, second), pos
+
+
+def _read_labels(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, ...], int]:
+    count, pos = read_count(data, pos)
+    return read_u32_items(data, pos, count + 1)
+
+
+def _read_data_index(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
+    _require_data_count(pos, model)
+    return read_u32(data, pos)
+
+
+def _read_data_and_memory(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, int], int]:
+    _require_data_count(pos, model)
+    return _read_two_indices(data, pos, model)
+
+
+def _require_data_count(pos: int, model: ModuleModel) -> None:
+    """Core §5.5.16: without the section, a validator in one pass would not know the segments yet."""
+    if model.data_count is None:
+        raise MalformedError("data count section required", offset=pos)
+
+
+def _read_memarg(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, int, int], int]:
+    """Bit 6 of the alignment says that a memory index follows. That an offset fits its memory's address type is for the
+    validator (core §3.3.7)."""
+    flags, behind = read_u32(data, pos)
+    if flags >= 0x80:
+        raise MalformedError("malformed memop flags", offset=pos)
+    memory = 0
+    if flags & 0x40:
+        memory, behind = read_u32(data, behind)
+    offset, behind = read_u(data, behind, 64)
+    return (flags & 0x3F, memory, offset), behind
+
+
+def _read_types(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[ValType, ...], int]:
+    return read_value_types(data, pos)
+
+
+def _read_heap(data: bytes, pos: int, model: ModuleModel) -> tuple[Any, int]:
+    return read_heap_type(data, pos)
+
+
+def _read_i32(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
+    return read_s(data, pos, 32)
+
+
+def _read_i64(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
+    return read_s(data, pos, 64)
+
+
+def _read_f32(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
+    if pos + 4 > len(data):
+        unexpected_end(data)
+    return int.from_bytes(data[pos : pos + 4], "little"), pos + 4
+
+
+def _read_f64(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
+    if pos + 8 > len(data):
+        unexpected_end(data)
+    return int.from_bytes(data[pos : pos + 8], "little"), pos + 8
+
+
+def _read_nothing(data: bytes, pos: int, model: ModuleModel) -> tuple[None, int]:
+    return None, pos
+
+
+_READERS: Final[dict[Imm, Reader]] = {
+    Imm.NONE: _read_nothing,
+    Imm.BLOCK: _read_block_type,
+    Imm.LABEL: _read_index,
+    Imm.LABELS: _read_labels,
+    Imm.FUNC: _read_index,
+    Imm.TYPE: _read_index,
+    Imm.TYPE_TABLE: _read_two_indices,
+    Imm.SELECT: _read_types,
+    Imm.LOCAL: _read_index,
+    Imm.GLOBAL: _read_index,
+    Imm.TABLE: _read_index,
+    Imm.TABLE_TABLE: _read_two_indices,
+    Imm.ELEM: _read_index,
+    Imm.ELEM_TABLE: _read_two_indices,
+    Imm.MEMORY: _read_index,
+    Imm.MEMORY_MEMORY: _read_two_indices,
+    Imm.DATA: _read_data_index,
+    Imm.DATA_MEMORY: _read_data_and_memory,
+    Imm.MEMARG: _read_memarg,
+    Imm.I32: _read_i32,
+    Imm.I64: _read_i64,
+    Imm.F32: _read_f32,
+    Imm.F64: _read_f64,
+    Imm.HEAP: _read_heap,
+}
+
+
+class _Shape(enum.IntEnum):
+    """What the loop does about an opcode, the commonest first."""
+
+    INDEX = 0  # a u32
+    PLAIN = 1  # no immediate
+    SIGNED = 2  # an s32 or s64
+    MEMARG = 3
+    END = 4
+    BLOCK = 5
+    READER = 6  # whatever the table of readers says
+    ELSE = 7
+    PREFIX = 8
+    MISSING = 9
+
+
+_SHAPE_OF_IMM: Final = {
+    Imm.NONE: _Shape.PLAIN,
+    Imm.BLOCK: _Shape.BLOCK,
+    Imm.I32: _Shape.SIGNED,
+    Imm.I64: _Shape.SIGNED,
+    Imm.MEMARG: _Shape.MEMARG,
+} | {imm: _Shape.INDEX for imm, reader in _READERS.items() if reader is _read_index}
+
+_SHAPE_OF_NAME: Final = {"end": _Shape.END, "else": _Shape.ELSE}
+
+
+def _entry(byte: int) -> tuple[int, Any, Reader]:
+    """Plain ints instead of `_Shape` members: comparing those is quicker."""
+    row = BY_BYTE[byte]
+    if row is None:
+        return int(_Shape.PREFIX if byte in PREFIXES else _Shape.MISSING), None, _read_nothing
+    shape = _SHAPE_OF_NAME.get(row.name) or _SHAPE_OF_IMM.get(row.imm, _Shape.READER)
+    return int(shape), row, _READERS[row.imm]
+
+
+_ENTRIES: Final = tuple(_entry(byte) for byte in range(256))
+
+
+def _short_block_types() -> dict[int, BlockType]:
+    """Block types of one byte that do not depend on the module."""
+    short: dict[int, BlockType] = {EMPTY_BLOCK: ((), ())}
+    for byte in range(0x40, 0x80):
+        try:
+            short[byte] = ((), (read_value_type(bytes([byte]), 0)[0],))
+        except MalformedError:
+            continue
+    return short
+
+
+_SHORT_BLOCK_TYPES: Final = _short_block_types()
+
+
+def _decode(model: ModuleModel, pos: int, limit: int) -> tuple[list[Instr], int]:
+    """Decode until the `end` that closes what began at `pos`; also the position behind it.
+
+    What is no instruction at or behind `limit` is not blamed: then the `end` before it is missing.
+    """
+    data = model.data
+    entries = _ENTRIES
+    instrs: list[Instr] = []
+    append = instrs.append
+    openers = [_BODY]  # the opcode that opened each block
+    index, plain, signed, memarg = map(int, (_Shape.INDEX, _Shape.PLAIN, _Shape.SIGNED, _Shape.MEMARG))
+    end, block, by_reader, else_ = map(int, (_Shape.END, _Shape.BLOCK, _Shape.READER, _Shape.ELSE))
+    prefixed = int(_Shape.PREFIX)
+    imm: Any
+    try:
+        while True:
+            shape, row, read = entries[data[pos]]
+            if shape == index:
+                imm = data[pos + 1]
+                if imm < 0x80:
+                    append((row, imm, pos))
+                    pos += 2
+                    continue
+                high = data[pos + 2]
+                if high < 0x80:
+                    append((row, imm & 0x7F | high << 7, pos))
+                    pos += 3
+                    continue
+                imm, behind = read(data, pos + 1, model)
+                append((row, imm, pos))
+                pos = behind
+            elif shape == plain:
+                append((row, None, pos))
+                pos += 1
+            elif shape == signed:
+                imm = data[pos + 1]
+                if imm < 0x80:
+                    append((row, imm if imm < 0x40 else imm - 0x80, pos))
+                    pos += 2
+                    continue
+                imm, behind = read(data, pos + 1, model)
+                append((row, imm, pos))
+                pos = behind
+            elif shape == memarg:
+                imm = data[pos + 1]
+                if imm < 0x40:
+                    low = data[pos + 2]
+                    if low < 0x80:
+                        append((row, (imm, 0, low), pos))
+                        pos += 3
+                        continue
+                    high = data[pos + 3]
+                    if high < 0x80:
+                        append((row, (imm, 0, low & 0x7F | high << 7), pos))
+                        pos += 4
+                        continue
+                imm, behind = read(data, pos + 1, model)
+                append((row, imm, pos))
+                pos = behind
+            elif shape == end:
+                append((row, None, pos))
+                pos += 1
+                openers.pop()
+                if not openers:
+                    return instrs, pos
+            elif shape == block:
+                openers.append(data[pos])
+                imm = _SHORT_BLOCK_TYPES.get(data[pos + 1])
+                if imm is not None:
+                    append((row, imm, pos))
+                    pos += 2
+                else:
+                    imm, behind = read(data, pos + 1, model)
+                    append((row, imm, pos))
+                    pos = behind
+            elif shape == by_reader:
+                imm, behind = read(data, pos + 1, model)
+                append((row, imm, pos))
+                pos = behind
+            elif shape == else_:
+                if openers[-1] != _IF:
+                    raise MalformedError("END opcode expected", offset=pos)
+                openers[-1] = _ELSE
+                append((row, None, pos))
+                pos += 1
+            elif shape == prefixed:
+                prefix = data[pos]
+                code, behind = read_u32(data, pos + 1)
+                row = BY_PREFIX.get(prefix, {}).get(code)
+                if row is None:
+                    if pos >= limit:
+                        unexpected_end(data)
+                    no_such_instruction(prefix, code, pos)
+                imm, behind = _READERS[row.imm](data, behind, model)
+                append((row, imm, pos))
+                pos = behind
+            else:
+                if pos >= limit:
+                    unexpected_end(data)
+                no_such_instruction(0, data[pos], pos)
+    except IndexError:
+        raise MalformedError(UNEXPECTED_END, offset=len(data)) from None

@@ -1,0 +1,127 @@
+"""LEB128 integers (core §5.2.2), both ways; the only place that knows how they may be malformed.
+
+Readers take `(data, position)` and return `(value, position behind it)`; they raise MalformedError at the byte that is
+wrong. An encoding may be longer than needed, but not longer than ceil(N/7) bytes, and its unused bits must be sign or
+zero bits.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from wasmark.errors import MalformedError
+
+UNEXPECTED_END = "unexpected end of section or function"
+
+
+def unexpected_end(data: bytes) -> NoReturn:
+    """Raise the error for bytes that stop too early."""
+    raise MalformedError(UNEXPECTED_END, offset=len(data))
+
+
+def read_u(data: bytes, pos: int, bits: int) -> tuple[int, int]:
+    """An unsigned integer of `bits` bits."""
+    value = shift = 0
+    while True:
+        if shift >= bits:
+            raise MalformedError("integer representation too long", offset=pos)
+        if pos >= len(data):
+            unexpected_end(data)
+        byte = data[pos]
+        low = byte & 0x7F
+        if low >> (bits - shift):
+            raise MalformedError("integer too large", offset=pos)
+        value |= low << shift
+        pos += 1
+        if byte < 0x80:
+            return value, pos
+        shift += 7
+
+
+def read_s(data: bytes, pos: int, bits: int) -> tuple[int, int]:
+    """A signed integer of `bits` bits."""
+    value = shift = 0
+    while True:
+        left = bits - shift
+        if left <= 0:
+            raise MalformedError("integer representation too long", offset=pos)
+        if pos >= len(data):
+            unexpected_end(data)
+        byte = data[pos]
+        low = byte & 0x7F
+        if left < 7:
+            # All bits from the sign bit upwards must be equal.
+            upper = (0x7F << (left - 1)) & 0x7F
+            if low & upper not in (0, upper):
+                raise MalformedError("integer too large", offset=pos)
+        value |= low << shift
+        pos += 1
+        shift += 7
+        if byte < 0x80:
+            return (value - (1 << shift) if byte & 0x40 else value), pos
+
+
+def read_u32(data: bytes, pos: int) -> tuple[int, int]:
+    """`read_u` for 32 bits, quick where the integer takes one byte."""
+    if pos < len(data):
+        byte = data[pos]
+        if byte < 0x80:
+            return byte, pos + 1
+    return read_u(data, pos, 32)
+
+
+def read_count(data: bytes, pos: int) -> tuple[int, int]:
+    """The length of a vector, name or section, all of whose elements take a byte or more.
+
+    The rest of `data` bounds it, so nobody has to trust it before the elements have been read.
+    """
+    count, behind = read_u32(data, pos)
+    if count > len(data) - pos:
+        raise MalformedError("length out of bounds", offset=pos)
+    return count, behind
+
+
+def read_u32_vector(data: bytes, pos: int) -> tuple[tuple[int, ...], int]:
+    """A vector of u32."""
+    count, pos = read_count(data, pos)
+    return read_u32_items(data, pos, count)
+
+
+def read_u32_items(data: bytes, pos: int, count: int) -> tuple[tuple[int, ...], int]:
+    """`count` times a u32. The caller has bounded `count`."""
+    chunk = data[pos : pos + count]
+    # Bytes below 0x80 are whole integers; most vectors of indices consist of nothing else.
+    if len(chunk) == count and chunk.isascii():
+        return tuple(chunk), pos + count
+    items = []
+    for _ in range(count):
+        item, pos = read_u32(data, pos)
+        items.append(item)
+    return tuple(items), pos
+
+
+def write_u(value: int) -> bytes:
+    """The shortest encoding of a non-negative integer."""
+    if value < 0x80:
+        if value < 0:
+            raise ValueError(f"not an unsigned integer: {value}")
+        return _ONE_BYTE[value]
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def write_s(value: int) -> bytes:
+    """The shortest encoding of a signed integer."""
+    out = bytearray()
+    while not -0x40 <= value < 0x40:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value & 0x7F)
+    return bytes(out)
+
+
+_ONE_BYTE = tuple(bytes([value]) for value in range(0x80))

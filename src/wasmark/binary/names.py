@@ -1,0 +1,94 @@
+"""The name section (core, appendix "Custom Sections"): reading and writing it.
+
+What is broken in it is no error of the module: reading stops there and keeps what came before.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wasmark.binary.leb import read_count, read_u32, unexpected_end, write_u
+from wasmark.core.model import Names
+from wasmark.errors import MalformedError
+
+NAME_SECTION: Final = "name"
+
+_MODULE: Final = 0
+_FUNCTIONS: Final = 1
+_LOCALS: Final = 2
+
+
+def read_name(data: bytes, pos: int) -> tuple[str, int]:
+    """A name (core §5.2.4)."""
+    size, start = read_count(data, pos)
+    if start + size > len(data):
+        unexpected_end(data)
+    try:
+        return data[start : start + size].decode(), start + size
+    except UnicodeDecodeError:
+        raise MalformedError("malformed UTF-8 encoding", offset=pos) from None
+
+
+def write_name(name: str) -> bytes:
+    """Inverse of `read_name`."""
+    encoded = name.encode()
+    return write_u(len(encoded)) + encoded
+
+
+def read_names(contents: bytes) -> Names:
+    """The names in the contents of a name section."""
+    names = Names()
+    pos = 0
+    try:
+        while pos < len(contents):
+            kind = contents[pos]
+            size, start = read_count(contents, pos + 1)
+            pos = start + size
+            _read_subsection(names, kind, contents[start:pos])
+    except MalformedError:
+        return names
+    return names
+
+
+def _read_subsection(names: Names, kind: int, contents: bytes) -> None:
+    if kind == _MODULE:
+        names.module = read_name(contents, 0)[0]
+    elif kind == _FUNCTIONS:
+        names.functions = _read_name_map(contents, 0)[0]
+    elif kind == _LOCALS:
+        count, pos = read_count(contents, 0)
+        locals_ = {}
+        for _ in range(count):
+            function, pos = read_u32(contents, pos)
+            locals_[function], pos = _read_name_map(contents, pos)
+        names.locals = locals_
+
+
+def _read_name_map(contents: bytes, pos: int) -> tuple[dict[int, str], int]:
+    count, pos = read_count(contents, pos)
+    found = {}
+    for _ in range(count):
+        index, pos = read_u32(contents, pos)
+        found[index], pos = read_name(contents, pos)
+    return found, pos
+
+
+def write_names(names: Names) -> bytes:
+    """The contents of a name section, empty where there is nothing to name."""
+    out = b""
+    if names.module is not None:
+        out += _subsection(_MODULE, write_name(names.module))
+    if names.functions:
+        out += _subsection(_FUNCTIONS, _write_name_map(names.functions))
+    if names.locals:
+        maps = (write_u(function) + _write_name_map(names.locals[function]) for function in sorted(names.locals))
+        out += _subsection(_LOCALS, write_u(len(names.locals)) + b"".join(maps))
+    return out
+
+
+def _subsection(kind: int, contents: bytes) -> bytes:
+    return bytes([kind]) + write_u(len(contents)) + contents
+
+
+def _write_name_map(names: dict[int, str]) -> bytes:
+    return write_u(len(names)) + b"".join(write_u(index) + write_name(names[index]) for index in sorted(names))

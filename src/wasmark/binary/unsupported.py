@@ -1,0 +1,44 @@
+"""Opcodes that are known to the standard or to a proposal, but have no row in `core/opcodes.py` yet.
+
+They tell a module that asks for too much from one that is broken. A new row in the table wins over a range here by
+itself; the range may stay.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from wasmark.errors import MalformedError, UnsupportedError
+
+_RANGES: Final[dict[int, tuple[tuple[int, int, str], ...]]] = {
+    0x00: (
+        (0x06, 0x07, "legacy exception handling"),
+        (0x08, 0x08, "exception handling"),
+        (0x09, 0x09, "legacy exception handling"),
+        (0x0A, 0x0A, "exception handling"),
+        (0x12, 0x13, "tail calls"),
+        (0x15, 0x15, "tail calls"),
+        (0x18, 0x19, "legacy exception handling"),
+        (0x1F, 0x1F, "exception handling"),
+        (0xD3, 0xD3, "garbage collection"),
+    ),
+    0xFB: ((0x00, 0x1E, "garbage collection"),),
+    0xFC: ((0x12, 0x12, "memory control"), (0x13, 0x16, "wide arithmetic")),
+    0xFD: ((0x00, 0x113, "SIMD"),),
+    0xFE: ((0x00, 0x03, "threads"), (0x10, 0x4E, "threads")),
+}
+"""Prefix (0 for one-byte opcodes) -> (first code, last code, proposal)."""
+
+PREFIXES: Final[frozenset[int]] = frozenset(_RANGES) - {0}
+"""Bytes that are followed by the opcode proper."""
+
+
+def no_such_instruction(prefix: int, code: int, offset: int) -> NoReturn:
+    """Raise what is right for an opcode without a row: UnsupportedError for a known one, otherwise MalformedError."""
+    name = f"{prefix:02x} {code:02x}" if prefix else f"{code:02x}"
+    for first, last, proposal in _RANGES.get(prefix, ()):
+        if first <= code <= last:
+            raise UnsupportedError(
+                f"opcode {name} at offset {offset:#x} belongs to {proposal}, which is not supported yet"
+            )
+    raise MalformedError(f"illegal opcode {name}", offset=offset)
