@@ -207,7 +207,8 @@ def read_rec_type(data: bytes, pos: int) -> tuple[tuple[SubType, ...], int]:
 
 def _read_limits(data: bytes, pos: int, allowed: int) -> tuple[Limits, int, int]:
     flags, behind = read_byte(data, pos)
-    if flags & ~allowed:
+    # A page size flag with nothing behind it is taken for a wrong flag, as readers without that proposal take it.
+    if flags & ~allowed or (flags & _HAS_PAGE_SIZE and behind == len(data)):
         raise MalformedError("malformed limits flags", offset=pos)
     minimum, pos = read_u(data, behind, 64)
     maximum = None
