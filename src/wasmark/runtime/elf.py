@@ -326,7 +326,7 @@ class _Linker:
 
     def _fill(self, memory: CodeMemory) -> LinkedImage:
         text_start, rodata_start = memory.text_start, memory.rodata_start
-        text = bytearray(_FILL) * self.text_size
+        text = bytearray(_FILL) * (rodata_start - text_start)  # the rest of the last page included
         rodata = bytearray(self.rodata_size)
         for object_ in self.objects:
             for section in object_.loaded:

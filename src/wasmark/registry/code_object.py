@@ -1,0 +1,201 @@
+"""`CodeObject`: one piece of loaded code, and everything that is known about its addresses.
+
+It owns its code memory, and lives as long as the modules that run on it: they hold it, it holds them only weakly.
+Usually it is the code of one module; the code of a component is that of several.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from wasmark.errors import TrapCode
+from wasmark.registry import process_table
+from wasmark.registry.line_table import MEMORY_ACCESS, LineTable, decode_line_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from wasmark.core.model import ModuleModel
+    from wasmark.runtime.code_memory import CodeMemory
+    from wasmark.runtime.elf import LineSource
+
+
+class RegisteredModule(Protocol):
+    """What the registry needs of a module; `wasmark.Module` is one."""
+
+    @property
+    def model(self) -> ModuleModel:
+        """The decoded module."""
+
+    @property
+    def name(self) -> str | None:
+        """What the module is called in messages, where its name section says nothing."""
+
+    def code_object(self) -> CodeObject | None:
+        """Its code; None where it has no functions of its own."""
+
+    def finished_functions(self) -> Iterable[tuple[int, int, int]]:
+        """(function index, start, end exclusive) of its compiled functions."""
+
+
+def _trap_instruction(code: int) -> bytes:
+    """`ud1l code(%eax), %eax`: what LLVM makes of `llvm.ubsantrap(code)`."""
+    return bytes((0x67, 0x0F, 0xB9, 0x40, code))
+
+
+_TRAP_INSTRUCTION_SIZE: Final = 5
+# By the column of the line table: the trap, and the instruction that has to be there (None: any).
+_TRAPS: Final[list[tuple[TrapCode | None, bytes | None]]] = [(None, None)] * 256
+for _code in TrapCode:
+    _TRAPS[_code] = (_code, _trap_instruction(_code))
+_TRAPS[MEMORY_ACCESS] = (TrapCode.MEMORY_OUT_OF_BOUNDS, None)
+
+
+class CodeModule:
+    """The part of a code object that belongs to one module.
+
+    functions: (function index, start, end exclusive), absolute addresses, sorted here by address. A function may have
+    several ranges. `info` is whatever the compiler wants to keep with it.
+    """
+
+    __slots__ = ("_by_index", "_module", "functions", "info")
+
+    def __init__(self, functions: Iterable[tuple[int, int, int]], info: Any = None) -> None:
+        self.functions = sorted(functions, key=lambda function: function[1])
+        self.info = info
+        self._module: weakref.ref[RegisteredModule] | None = None
+        self._by_index: dict[int, list[tuple[int, int]]] | None = None
+
+    def attach(self, module: RegisteredModule) -> None:
+        """Say whose code this is. The module is held weakly; the first one that lives stays."""
+        if self.module is None:
+            self._module = weakref.ref(module)
+
+    @property
+    def module(self) -> RegisteredModule | None:
+        """The module whose code this is, while it lives."""
+        return self._module() if self._module is not None else None
+
+    def ranges(self, func_index: int) -> list[tuple[int, int]]:
+        """Every (start, end exclusive) of a function here; empty where it has none."""
+        by_index = self._by_index
+        if by_index is None:
+            by_index = {}
+            for index, start, end in self.functions:
+                by_index.setdefault(index, []).append((start, end))
+            self._by_index = by_index
+        return list(by_index.get(func_index, ()))
+
+
+class CodeObject:
+    """Loaded code: [text_start, text_end) inside `code_memory`, which belongs to this object from now on.
+
+    modules: what belongs to whom. trampolines: signature string -> address of the code that calls such functions from
+    outside. line_sources: line programs by address range, as `runtime.elf` makes them; decoded at the first look.
+    Raises AssertionError where functions overlap or leave the text, or where the text overlaps that of another code
+    object.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ends",
+        "_func_indices",
+        "_line_sources",
+        "_line_starts",
+        "_line_tables",
+        "_module_numbers",
+        "_starts",
+        "_text",
+        "code_memory",
+        "id",
+        "modules",
+        "text_end",
+        "text_start",
+        "trampolines",
+    )
+
+    def __init__(
+        self,
+        code_memory: CodeMemory,
+        text_start: int,
+        text_end: int,
+        modules: Sequence[CodeModule] = (),
+        trampolines: Mapping[str, int] | None = None,
+        line_sources: Iterable[LineSource] = (),
+    ) -> None:
+        if not code_memory.base <= text_start <= text_end <= code_memory.base + code_memory.size:
+            raise AssertionError(f"the text [{text_start:#x}, {text_end:#x}) leaves its code memory")
+        self.code_memory = code_memory
+        self.text_start = text_start
+        self.text_end = text_end
+        self.modules = tuple(modules)
+        self.trampolines = dict(trampolines or {})
+        self._line_sources = sorted(line_sources, key=lambda source: source.start)
+        self._line_starts = [source.start for source in self._line_sources]
+        self._line_tables: list[LineTable | None] = [None] * len(self._line_sources)
+        self._index_functions()
+        size = text_end - text_start
+        self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
+        self.id = process_table.adopt(self)
+
+    def _index_functions(self) -> None:
+        rows = [
+            (start, end, func_index, number)
+            for number, module in enumerate(self.modules)
+            for func_index, start, end in module.functions
+        ]
+        rows.sort()
+        previous = self.text_start
+        for start, end, func_index, _ in rows:
+            if not previous <= start <= end <= self.text_end:
+                raise AssertionError(f"function {func_index} at {start:#x} overlaps another one or leaves the text")
+            previous = end
+        self._starts = array("Q", [row[0] for row in rows])
+        self._ends = array("Q", [row[1] for row in rows])
+        self._func_indices = array("I", [row[2] for row in rows])
+        self._module_numbers = array("I", [row[3] for row in rows])
+
+    @property
+    def text(self) -> bytes:
+        """A copy of the code."""
+        return bytes(self._text)
+
+    def find_function(self, pc: int) -> tuple[int, int] | None:
+        """(number of the module in `modules`, function index) at `pc`; None between functions and outside."""
+        position = bisect_right(self._starts, pc) - 1
+        if position < 0 or pc >= self._ends[position]:
+            return None
+        return self._module_numbers[position], self._func_indices[position]
+
+    def find_line(self, pc: int) -> tuple[int, int]:
+        """(line, column) of `pc` as `line_table` explains them; (0, 0) where nothing is known."""
+        position = bisect_right(self._line_starts, pc) - 1
+        if position < 0:
+            return 0, 0
+        table = self._line_tables[position]
+        if table is None:
+            source = self._line_sources[position]
+            table = decode_line_programs(source.program, source.start, source.end)
+            self._line_tables[position] = table
+        return table.find(pc)
+
+    def line_tables(self) -> list[LineTable]:
+        """The decoded line tables, in the order of their addresses."""
+        for start in self._line_starts:
+            self.find_line(start)
+        return [table for table in self._line_tables if table is not None]
+
+    def trap_code(self, pc: int) -> TrapCode | None:
+        """Why the instruction at exactly `pc` would stop with a wasm trap, or None where it would not."""
+        if not self.text_start <= pc < self.text_end:
+            return None
+        code, instruction = _TRAPS[self.find_line(pc)[1]]
+        if instruction is not None:
+            offset = pc - self.text_start
+            if self._text[offset : offset + _TRAP_INSTRUCTION_SIZE] != instruction:
+                return None
+        return code

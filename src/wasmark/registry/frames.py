@@ -1,0 +1,118 @@
+"""`FrameInfo`: what a wasm frame looks like to people, and how a list of frames is printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wasmark.registry.process_table import find_code
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wasmark.registry.code_object import CodeObject, RegisteredModule
+
+_LONGEST_NAME: Final = 200
+
+
+class Symbol(NamedTuple):
+    """A source-level position. A frame has several where the source compiler inlined functions, innermost first."""
+
+    name: str | None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+class FrameInfo:
+    """A machine address inside of a wasm function, in wasm's own terms.
+
+    module: the module. func_index: in its function index space. module_offset: byte of the binary of the instruction
+    (the function's first byte where the code belongs to none). func_offset: the same, counted from the function's
+    first byte. pc: the address that was looked up.
+    """
+
+    __slots__ = ("func_index", "func_offset", "module", "module_offset", "pc")
+
+    def __init__(self, module: RegisteredModule, func_index: int, line: int, pc: int) -> None:
+        model = module.model
+        entry = model.functions[func_index - model.imported["func"]].entry
+        self.module = module
+        self.func_index = func_index
+        self.module_offset = line or entry
+        self.func_offset = max(0, self.module_offset - entry)
+        self.pc = pc
+
+    @property
+    def func_name(self) -> str | None:
+        """The function's name: from the name section, or else that of an export."""
+        model = self.module.model
+        name = model.names.functions.get(self.func_index)
+        if name is None:
+            for export in model.exports:
+                if export.kind == "func" and export.index == self.func_index:
+                    return export.name
+        return name
+
+    @property
+    def module_name(self) -> str | None:
+        """The module's name: from the name section, or else the one it was given from outside."""
+        named = self.module.model.names.module
+        return self.module.name if named is None else named
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The source positions, innermost first; without debug information, the function's name alone."""
+        return (Symbol(self.func_name),)
+
+    def __str__(self) -> str:
+        module, function = self.module_name, self.func_name
+        module = "<module>" if module is None else _printable(module)
+        function = f"func[{self.func_index}]" if function is None else _printable(function)
+        return f"{module}!{function} @ +{self.func_offset:#x} (wasm offset {self.module_offset:#x})"
+
+    def __repr__(self) -> str:
+        return f"<FrameInfo {self}>"
+
+
+def _printable(name: str) -> str:
+    """A name out of a module, fit for a terminal: it may be anything that is UTF-8, control characters included."""
+    if len(name) > _LONGEST_NAME:
+        name = name[: _LONGEST_NAME - 1] + "…"
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def frame_info(code: CodeObject, pc: int, modules: Sequence[RegisteredModule | None]) -> FrameInfo | None:
+    """The frame at `pc` in `code`, where `modules` are the owners of its parts. None where no function of an owner
+    is."""
+    found = code.find_function(pc)
+    if found is None:
+        return None
+    number, func_index = found
+    module = modules[number]
+    if module is None:
+        return None
+    return FrameInfo(module, func_index, code.find_line(pc)[0], pc)
+
+
+def lookup_frame_info(pc: int) -> FrameInfo | None:
+    """The frame at `pc`, whatever store it runs in: for stacks that go through several. None where no wasm function
+    is."""
+    code = find_code(pc)
+    if code is None:
+        return None
+    return frame_info(code, pc, [part.module for part in code.modules])
+
+
+def format_frames(frames: Sequence[FrameInfo], omitted: int = 0) -> list[str]:
+    """The lines of a stack for people, innermost frame first.
+
+    Where `omitted` frames were left out, they are those in the middle: behind the first half of `frames` (rounded up).
+    """
+    middle = (len(frames) + 1) // 2 if omitted else len(frames)
+    lines = [f"    {number}: {frame}" for number, frame in enumerate(frames[:middle])]
+    if omitted:
+        lines.append(f"    ... {omitted:,} frame{'s' if omitted > 1 else ''} omitted ...")
+    lines += [f"    {number}: {frame}" for number, frame in enumerate(frames[middle:], middle + omitted)]
+    return lines

@@ -1,0 +1,198 @@
+"""The map from machine addresses to wasm bytes and traps, as it comes out of the compiler: DWARF line programs (§6.2).
+
+In compiled code a *line* is the offset of an instruction in the wasm binary (0: not known, it belongs to the function
+as a whole), and a *column* says what may go wrong at that place:
+
+    0        nothing
+    1..63    the `TrapCode` of an explicit trap instruction
+    64       an access to a linear memory that may fault
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_right
+from typing import Final
+
+from wasmark.errors import Error
+
+EXPLICIT_TRAPS: Final = range(1, 64)
+MEMORY_ACCESS: Final = 64
+
+# Standard opcodes (DWARF 5 §6.2.5.2) and extended ones (§6.2.5.3).
+_COPY, _ADVANCE_PC, _ADVANCE_LINE, _SET_FILE, _SET_COLUMN = 1, 2, 3, 4, 5
+_CONST_ADD_PC, _FIXED_ADVANCE_PC = 8, 9
+_END_SEQUENCE, _SET_ADDRESS = 1, 2
+_ADDRESS: Final = struct.Struct("<Q")
+
+_NOTHING: Final = (0, 0)
+
+
+class LineTable:
+    """Rows (start address, line, column), sorted; a row holds until the next one starts.
+
+    Addresses are kept as 32-bit distances from `base`.
+    """
+
+    __slots__ = ("_columns", "_lines", "_starts", "base")
+
+    def __init__(self, base: int, rows: list[tuple[int, int, int]]) -> None:
+        """`rows` are (absolute address, line, column) in any order; of several at one address the last one counts."""
+        rows.sort(key=_row_address)
+        starts, lines, columns = array("I"), array("I"), array("B")
+        for address, line, column in rows:
+            if starts and starts[-1] == address - base:
+                lines[-1], columns[-1] = line, column
+            else:
+                starts.append(address - base)
+                lines.append(line)
+                columns.append(column)
+        self.base = base
+        self._starts, self._lines, self._columns = starts, lines, columns
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def find(self, address: int) -> tuple[int, int]:
+        """(line, column) of an address; (0, 0) where the table says nothing."""
+        position = bisect_right(self._starts, address - self.base) - 1
+        if position < 0:
+            return _NOTHING
+        return self._lines[position], self._columns[position]
+
+    def rows(self) -> list[tuple[int, int, int]]:
+        """All rows as (start address, line, column)."""
+        base = self.base
+        return [
+            (base + start, line, column)
+            for start, line, column in zip(self._starts, self._lines, self._columns, strict=True)
+        ]
+
+
+def _row_address(row: tuple[int, int, int]) -> int:
+    return row[0]
+
+
+def decode_line_programs(section: bytes, base: int, limit: int) -> LineTable:
+    """The table of one object's `.debug_line`, in which addresses are absolute and lie in [base, limit].
+
+    Raises Error for programs that are damaged or of a kind that LLVM does not write for this machine.
+    """
+    rows: list[tuple[int, int, int]] = []
+    ends: list[tuple[int, int, int]] = []
+    position = 0
+    try:
+        while position < len(section):
+            position = _decode_unit(section, position, rows, ends)
+        # Where one sequence ends and the next one starts, the start counts: it comes last.
+        ends += rows
+        if ends and (min(ends)[0] < base or max(ends)[0] > limit):
+            raise Error("damaged line table: it names addresses outside of its code")
+        return LineTable(base, ends)
+    except (IndexError, struct.error):
+        raise Error("damaged line table: it ends too early") from None
+    except OverflowError:
+        raise Error("damaged line table: a line or column is out of range") from None
+
+
+def _decode_unit(
+    section: bytes, position: int, rows: list[tuple[int, int, int]], ends: list[tuple[int, int, int]]
+) -> int:
+    """Decode the unit at `position`; answers where the next one starts."""
+    length, version = struct.unpack_from("<IH", section, position)
+    if length >= 0xFFFFFFF0 or version not in (4, 5):
+        raise Error(f"line table of an unknown form (version {version})")
+    end: int = position + 4 + length
+    if end > len(section):
+        raise Error("damaged line table: a unit is longer than its section")
+    # After the version: in DWARF 5 the sizes of an address and of a segment selector; then the header's length.
+    position += 6 if version == 4 else 8
+    (header_length,) = struct.unpack_from("<I", section, position)
+    position += 4
+    program = position + header_length
+    least, most_operations, _, line_base, line_range, opcode_base = struct.unpack_from("<BBBbBB", section, position)
+    if least != 1 or most_operations != 1 or not line_range or not opcode_base or program > end:
+        raise Error("line table of an unknown form")
+    operand_counts = section[position + 6 : position + 5 + opcode_base]
+    _run(section[program:end], rows, ends, line_base, line_range, opcode_base, operand_counts)
+    return end
+
+
+def _run(
+    code: bytes,
+    rows: list[tuple[int, int, int]],
+    ends: list[tuple[int, int, int]],
+    line_base: int,
+    line_range: int,
+    opcode_base: int,
+    operand_counts: bytes,
+) -> None:
+    """The state machine of §6.2.2, reduced to the registers that matter here. `ends` gets the ends of sequences."""
+    emit = rows.append
+    special = [divmod(opcode - opcode_base, line_range) for opcode in range(256)]
+    const_add_pc = special[255][0]
+    address, line, column = 0, 1, 0
+    position, size = 0, len(code)
+    while position < size:
+        opcode = code[position]
+        position += 1
+        if opcode >= opcode_base:
+            advance, change = special[opcode]
+            address += advance
+            line += line_base + change
+            emit((address, line, column))
+        elif opcode == _SET_COLUMN:
+            column = code[position]
+            position += 1
+            if column >= 0x80:
+                column, position = _unsigned(code, position - 1)
+        elif opcode == _ADVANCE_LINE:
+            change, position = _signed(code, position)
+            line += change
+        elif opcode == _ADVANCE_PC:
+            change, position = _unsigned(code, position)
+            address += change
+        elif opcode == _CONST_ADD_PC:
+            address += const_add_pc
+        elif opcode == _COPY:
+            emit((address, line, column))
+        elif opcode == _FIXED_ADVANCE_PC:
+            address += code[position] | code[position + 1] << 8
+            position += 2
+        elif opcode == 0:
+            length, position = _unsigned(code, position)
+            extended = code[position]
+            if extended == _SET_ADDRESS:
+                (address,) = _ADDRESS.unpack_from(code, position + 1)
+            elif extended == _END_SEQUENCE:
+                ends.append((address, 0, 0))
+                address, line, column = 0, 1, 0
+            position += length
+        else:
+            # The rest changes no register that is kept: skip its operands, as the header counts them.
+            for _ in range(operand_counts[opcode - 1]):
+                _, position = _unsigned(code, position)
+
+
+def _unsigned(code: bytes, position: int) -> tuple[int, int]:
+    byte = code[position]
+    position += 1
+    if byte < 0x80:
+        return byte, position
+    value = byte & 0x7F
+    shift = 7
+    while True:
+        byte = code[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+
+
+def _signed(code: bytes, position: int) -> tuple[int, int]:
+    start = position
+    value, position = _unsigned(code, position)
+    bits = 7 * (position - start)
+    return (value - (1 << bits) if value >> (bits - 1) else value), position

@@ -1,0 +1,136 @@
+"""`ModuleRegistry`: the modules of one store, found by the addresses of their code.
+
+It keeps alive what it knows, also modules without any code (their data segments are still needed), as long as the store
+lives. Whatever is registered here the process-wide registry knows too. An address is looked up there first, in a
+table that covers all code of the process; then whether the code it belongs to is part of this store.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from wasmark.registry.frames import FrameInfo, frame_info
+from wasmark.registry.process_table import ensure_registered, find_code
+
+if TYPE_CHECKING:
+    from wasmark.errors import TrapCode
+    from wasmark.registry.code_object import CodeObject, RegisteredModule
+
+
+class RegisteredComponent(Protocol):
+    """What the registry needs of a component."""
+
+    def code_object(self) -> CodeObject | None:
+        """The code of all its modules; None where they have none."""
+
+
+class CompiledFunction(Protocol):
+    """What the registry needs of a function to find its trampoline."""
+
+    @property
+    def code_address(self) -> int:
+        """Where its code starts."""
+
+    @property
+    def signature(self) -> str:
+        """Its signature, as the keys of `CodeObject.trampolines` are written."""
+
+
+class ModuleRegistry:
+    """The loaded code of a store. Look-ups answer None for everything that is not in it, whatever they are given."""
+
+    __slots__ = ("_kept", "_loaded", "_lock", "_ranges")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Code object -> the registered owner of each of its modules.
+        self._loaded: dict[CodeObject, list[RegisteredModule | None]] = {}
+        # Everything that was registered, by identity; what is not to be found in `_loaded` has no code.
+        self._kept: dict[int, object] = {}
+        self._ranges: dict[int, list[tuple[CodeObject, int]]] = {}
+
+    def __len__(self) -> int:
+        """How many code objects are loaded."""
+        return len(self._loaded)
+
+    def register_module(self, module: RegisteredModule) -> None:
+        """Add a module; adding it again changes nothing.
+
+        Raises AssertionError where its place in the code object belongs to another module.
+        """
+        code = module.code_object()
+        with self._lock:
+            if code is not None and code.text_start < code.text_end:
+                self._push_module(code, module)
+            self._kept[id(module)] = module
+
+    def register_component(self, component: RegisteredComponent) -> None:
+        """Add a component: its code is loaded; whose it is, is said when its modules are registered."""
+        code = component.code_object()
+        with self._lock:
+            if code is not None and code.text_start < code.text_end:
+                self._load(code)
+            self._kept[id(component)] = component
+
+    def _load(self, code: CodeObject) -> list[RegisteredModule | None]:
+        owners = self._loaded.get(code)
+        if owners is None:
+            ensure_registered(code)
+            owners = self._loaded[code] = [None] * len(code.modules)
+        return owners
+
+    def _push_module(self, code: CodeObject, module: RegisteredModule) -> None:
+        owners = self._load(code)
+        if module in owners:
+            return
+        first = next(iter(module.finished_functions()), None)
+        if first is None:
+            # Nothing was compiled of it: no address leads here.
+            return
+        found = code.find_function(first[1])
+        if found is None:
+            raise AssertionError(f"the code at {first[1]:#x} is not part of the module's code object")
+        number = found[0]
+        if owners[number] is not None:
+            raise AssertionError(f"the code at {first[1]:#x} belongs to another module")
+        owners[number] = module
+        code.modules[number].attach(module)
+        self._ranges.setdefault(id(module), []).append((code, number))
+
+    def lookup_module(self, pc: int) -> RegisteredModule | None:
+        """The module whose function is at `pc`."""
+        code = find_code(pc)
+        if code is None:
+            return None
+        owners = self._loaded.get(code)
+        if owners is None:
+            return None
+        found = code.find_function(pc)
+        return None if found is None else owners[found[0]]
+
+    def lookup_frame_info(self, pc: int) -> FrameInfo | None:
+        """Function, name and wasm offset at `pc`. For a return address, look up the byte before it."""
+        code = find_code(pc)
+        if code is None:
+            return None
+        owners = self._loaded.get(code)
+        return None if owners is None else frame_info(code, pc, owners)
+
+    def lookup_trap_code(self, pc: int) -> TrapCode | None:
+        """Why the instruction at exactly `pc` stops, if it does."""
+        code = find_code(pc)
+        return code.trap_code(pc) if code is not None and code in self._loaded else None
+
+    def lookup_trampoline(self, func: CompiledFunction) -> int | None:
+        """The address of the code that calls functions of this one's signature from outside."""
+        code = find_code(func.code_address)
+        return code.trampolines.get(func.signature) if code is not None and code in self._loaded else None
+
+    def function_ranges(self, module: RegisteredModule, func_index: int) -> list[tuple[int, int]]:
+        """Every (start, end exclusive) of code that a function has now: the other direction of `lookup_frame_info`."""
+        return [
+            range_
+            for code, number in tuple(self._ranges.get(id(module), ()))
+            for range_ in code.modules[number].ranges(func_index)
+        ]

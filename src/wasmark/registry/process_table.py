@@ -1,0 +1,203 @@
+"""The process-wide registry of code: what lies at an address, for the whole process and for the signal handler.
+
+Code memory consists of a few large arenas, so a page number is an index. Each arena has two arrays with a 32-bit word
+a page:
+
+    index   the id of the code object whose code is on the page, as long as that object lives; read by Python
+    owners  the same id while the code is *registered*, else 0; read by the signal handler
+
+The handler finds the second one through a table of fixed layout (little-endian, at `process_table_address()`):
+
+    u64 count                                   arenas published so far
+    8 x { u64 base; u64 size; u64 owners }      an arena, and the address of its `owners` array
+
+An entry is complete before `count` is stored, a page's word changes in one store, and neither the table nor the
+arrays are ever freed or moved: a reader needs no lock, whatever it interrupts. Writers hold a lock. Neither finding
+an address nor registering code depends on how many code objects there are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import weakref
+from array import array
+from typing import TYPE_CHECKING, Final, Literal
+
+from wasmark.runtime.code_memory import MAX_ARENAS, PAGE_SHIFT, map_zeroed
+from wasmark.runtime.retirement import Retirement
+
+if TYPE_CHECKING:
+    from wasmark.registry.code_object import CodeObject
+    from wasmark.runtime.code_memory import Arena, CodeMemory
+
+_LARGEST_ID: Final = (1 << 32) - 1
+_ENTRY_WORDS: Final = 3
+
+
+def _words(address: int, count: int, format_: Literal["I", "Q"]) -> memoryview[int]:
+    """`count` native words at an address that stays mapped, as something that can be indexed."""
+    size = count * array(format_).itemsize
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B").cast(format_)
+
+
+_table_address: Final = map_zeroed(8 * (1 + MAX_ARENAS * _ENTRY_WORDS))
+_table: Final = _words(_table_address, 1 + MAX_ARENAS * _ENTRY_WORDS, "Q")
+_retirement: Final = Retirement()
+
+# (base, size, index, owners) of each published arena, in the order of the table. Replaced as a whole, never changed.
+_arenas: tuple[tuple[int, int, memoryview[int], memoryview[int]], ...] = ()
+_codes: Final[dict[int, weakref.ref[CodeObject]]] = {}
+_ids = itertools.count(1)
+
+
+def process_table_address() -> int:
+    """Where the signal handler finds its table; the layout is at the head of this file."""
+    return _table_address
+
+
+def _arrays(arena: Arena) -> tuple[memoryview[int], memoryview[int]]:
+    """The index and the owners of an arena; publishes it at its first use. Under the lock."""
+    global _arenas
+    for base, _, index, owners in _arenas:
+        if base == arena.base:
+            return index, owners
+    pages = arena.size >> PAGE_SHIFT
+    owners_address = map_zeroed(4 * pages)
+    index, owners = _words(map_zeroed(4 * pages), pages, "I"), _words(owners_address, pages, "I")
+    count = len(_arenas)
+    entry = 1 + count * _ENTRY_WORDS
+    _table[entry], _table[entry + 1], _table[entry + 2] = arena.base, arena.size, owners_address
+    _arenas = (*_arenas, (arena.base, arena.size, index, owners))
+    _table[0] = count + 1
+    return index, owners
+
+
+def _pages(code: CodeObject) -> slice:
+    """The pages of a code object's text, as a slice of its arena's arrays."""
+    base = code.code_memory.arena.base
+    return slice((code.text_start - base) >> PAGE_SHIFT, (code.text_end - base + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT)
+
+
+def _fill(words: memoryview[int], pages: slice, value: int) -> None:
+    words[pages] = memoryview(array("I", [value]) * (pages.stop - pages.start))
+
+
+def _new_id() -> int:
+    global _ids
+    while True:
+        candidate = next(_ids)
+        if candidate > _LARGEST_ID:
+            _ids = itertools.count(1)
+        elif candidate not in _codes:
+            return candidate
+
+
+def adopt(code: CodeObject) -> int:
+    """Enter a new code object into the index and answer its id. `CodeObject` does this for itself.
+
+    Its memory belongs to it from now on: when it is garbage collected it is unregistered, and then its memory is freed.
+    Raises AssertionError where its code overlaps that of another one.
+    """
+    pages = _pages(code)
+    if pages.start == pages.stop:
+        weakref.finalize(code, code.code_memory.free).atexit = False
+        return 0
+    try:
+        with _retirement.lock:
+            index, owners = _arrays(code.code_memory.arena)
+            if any(index[pages]):
+                raise AssertionError(f"code at {code.text_start:#x} overlaps other code")
+            id_ = _new_id()
+            _codes[id_] = weakref.ref(code)
+            _fill(index, pages, id_)
+            finalizer = weakref.finalize(code, _retirement.retire, _forget, id_, index, owners, pages, code.code_memory)
+            # At the end of the process other threads may still be running this code.
+            finalizer.atexit = False
+    finally:
+        _retirement.drain()
+    return id_
+
+
+def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: slice, memory: CodeMemory) -> None:
+    # In this order: no signal may be taken for ours when the pages already belong to nobody, or to somebody else.
+    _fill(owners, pages, 0)
+    _fill(index, pages, 0)
+    del _codes[id_]
+    memory.free()
+
+
+def find_code(pc: int) -> CodeObject | None:
+    """The code object whose code is at `pc`, registered or not. None for everything else, whatever `pc` is."""
+    try:
+        for base, size, index, _ in _arenas:
+            offset = pc - base
+            if 0 <= offset < size:
+                code = _codes[index[offset >> PAGE_SHIFT]]()
+                # A page may be longer than the code on it.
+                return code if code is not None and code.text_start <= pc < code.text_end else None
+    except (KeyError, TypeError):
+        pass
+    return None
+
+
+def lookup_code(pc: int) -> CodeObject | None:
+    """The *registered* code object at `pc`: what the signal handler sees. None for everything else."""
+    try:
+        for base, size, _, owners in _arenas:
+            offset = pc - base
+            if 0 <= offset < size:
+                code = _codes[owners[offset >> PAGE_SHIFT]]()
+                return code if code is not None and code.text_start <= pc < code.text_end else None
+    except (KeyError, TypeError):
+        pass
+    return None
+
+
+def is_registered(code: CodeObject) -> bool:
+    """Whether the signal handler knows this code."""
+    return lookup_code(code.text_start) is code
+
+
+def register_code(code: CodeObject) -> None:
+    """Make code known to the signal handler: from now on a fault in it is a wasm trap.
+
+    Raises AssertionError where it is registered already. Code without any bytes is nothing to register.
+    """
+    _set_owner(code, register=True)
+
+
+def unregister_code(code: CodeObject) -> None:
+    """Take code out of the signal handler's sight again. Raises AssertionError where it is not registered."""
+    _set_owner(code, register=False)
+
+
+def ensure_registered(code: CodeObject) -> None:
+    """Register code unless somebody did so before."""
+    if not is_registered(code):
+        with _retirement.lock:
+            if not is_registered(code):
+                _, owners = _arrays(code.code_memory.arena)
+                _fill(owners, _pages(code), code.id)
+        _retirement.drain()
+
+
+def _set_owner(code: CodeObject, *, register: bool) -> None:
+    pages = _pages(code)
+    if pages.start == pages.stop:
+        return
+    try:
+        with _retirement.lock:
+            _, owners = _arrays(code.code_memory.arena)
+            if owners[pages.start] != (0 if register else code.id):
+                state = "registered already" if register else "not registered"
+                raise AssertionError(f"code at {code.text_start:#x} is {state}")
+            _fill(owners, pages, code.id if register else 0)
+    finally:
+        _retirement.drain()
+
+
+def is_wasm_trap_pc(pc: int) -> bool:
+    """Whether an instruction of registered code at exactly this address may stop with a wasm trap."""
+    code = lookup_code(pc)
+    return code is not None and code.trap_code(pc) is not None
