@@ -1,0 +1,147 @@
+"""One identity for equal types of all modules of an engine (core §3.3.10).
+
+Two defined types are equal when their recursion groups are, member by member, after references inside the group have
+been replaced by positions in it and references to earlier types by *their* canonical identity: iso-recursive
+equality. A group is looked up by that closed form; so equality of types is equality of small integers, and a subtype
+check is one look into the chain of supertypes that is kept with every id. Ids are never given up or reused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from wasmark.core.types import (
+    ArrayType,
+    CompositeType,
+    FieldType,
+    FuncType,
+    HeapType,
+    RefType,
+    StorageType,
+    StructType,
+    SubType,
+    ValType,
+)
+from wasmark.validate.subtyping import kind_of, val_matches
+
+if TYPE_CHECKING:
+    from wasmark.core.model import ModuleModel
+
+_Renaming = Callable[[int], int]
+
+
+class TypeRegistry:
+    """The canonical types of an engine. Ids count from 1; 0 is free for "no type".
+
+    Registering takes a lock; all questions are answered without one, since what they read is only ever appended to,
+    and is complete before an id is handed out. Only types of modules that passed `validate_module` may be registered.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._groups: dict[tuple[SubType, ...], int] = {}  # closed form -> id of the first member
+        self._types: list[SubType] = [SubType(FuncType((), ()))]  # by id; the first is never asked for
+        self._chains: list[tuple[int, ...]] = [()]  # by id: the topmost supertype ... the type itself
+        self._kinds: list[HeapType] = [HeapType.FUNC]
+
+    def __len__(self) -> int:
+        """How many types there are."""
+        return len(self._types) - 1
+
+    def register(self, model: ModuleModel) -> tuple[int, ...]:
+        """The canonical id of every type index of a validated module."""
+        ids: list[int] = []
+        for first, count in model.rec_groups:
+            ids += self.register_group(model.types[first : first + count], ids)
+        return tuple(ids)
+
+    def register_group(self, group: Sequence[SubType], before: Sequence[int]) -> range:
+        """The ids of the members of one recursion group, given those of all types before it in its module.
+
+        Type indices in the group that reach beyond `before` mean the group's own members.
+        """
+        size = len(before)
+        # Inside the closed form, members of the group are the numbers -1, -2, ...: no id is negative.
+        closed = tuple(_rename(type_, lambda i: before[i] if i < size else size - i - 1) for type_ in group)
+        with self._lock:
+            first = self._groups.get(closed)
+            if first is None:
+                first = len(self._types)
+                for type_ in closed:
+                    self._append(_rename(type_, lambda i: i if i >= 0 else first - i - 1))
+                self._groups[closed] = first
+        return range(first, first + len(closed))
+
+    def _append(self, type_: SubType) -> None:
+        id_ = len(self._types)
+        above = self._chains[type_.supertypes[0]] if type_.supertypes else ()
+        self._chains.append((*above, id_))
+        self._kinds.append(kind_of(type_.composite))
+        self._types.append(type_)
+
+    def canonical(self, type_: ValType, ids: Sequence[int]) -> ValType:
+        """A module's value type with its type index replaced by the id from `ids` (what `register` returned)."""
+        if isinstance(type_, RefType) and isinstance(type_.heap, int):
+            return RefType.of(type_.nullable, ids[type_.heap])
+        return type_
+
+    def sub_type(self, id_: int) -> SubType:
+        """The whole type; all type indices in it are canonical ids."""
+        return self._types[id_]
+
+    def func_type(self, id_: int) -> FuncType:
+        """A function type in canonical space. TypeError if the id is that of another kind of type."""
+        composite = self._types[id_].composite
+        if not isinstance(composite, FuncType):
+            raise TypeError(f"type {id_} is not a function type")
+        return composite
+
+    def supertypes(self, id_: int) -> tuple[int, ...]:
+        """The declared supertypes from the topmost down to the type itself, which is the last."""
+        return self._chains[id_]
+
+    def kind(self, id_: int) -> HeapType:
+        """FUNC, STRUCT or ARRAY."""
+        return self._kinds[id_]
+
+    def is_subtype_id(self, sub: int, sup: int) -> bool:
+        """Whether one canonical type is the other or declares it, directly or not, as its supertype. Constant time."""
+        if sub == sup:
+            return True
+        # Each type's place in the chains below it is its own depth.
+        depth = len(self._chains[sup]) - 1
+        chain = self._chains[sub]
+        return depth < len(chain) and chain[depth] == sup
+
+    def is_subtype(self, sub: ValType, sup: ValType) -> bool:
+        """Whether a value of type `sub` may stand where `sup` is expected; both in canonical space."""
+        return sub is sup or val_matches(self, sub, sup)
+
+
+def _rename(type_: SubType, new: _Renaming) -> SubType:
+    return SubType(_rename_composite(type_.composite, new), tuple(map(new, type_.supertypes)), type_.final)
+
+
+def _rename_composite(composite: CompositeType, new: _Renaming) -> CompositeType:
+    if isinstance(composite, FuncType):
+        return FuncType(
+            tuple(_rename_value(t, new) for t in composite.params),
+            tuple(_rename_value(t, new) for t in composite.results),
+        )
+    if isinstance(composite, StructType):
+        return StructType(tuple(_rename_field(f, new) for f in composite.fields))
+    return ArrayType(_rename_field(composite.field, new))
+
+
+def _rename_field(field: FieldType, new: _Renaming) -> FieldType:
+    storage = field.storage
+    renamed: StorageType = _rename_value(storage, new) if isinstance(storage, RefType) else storage
+    return FieldType(renamed, field.mutable)
+
+
+def _rename_value(type_: ValType, new: _Renaming) -> ValType:
+    if isinstance(type_, RefType) and isinstance(type_.heap, int):
+        return RefType.of(type_.nullable, new(type_.heap))
+    return type_
