@@ -1,0 +1,23 @@
+(module
+  (func $factorial (export "factorial") (param $n i64) (result i64)
+    (if (result i64) (i64.eqz (local.get $n))
+      (then (i64.const 1))
+      (else (i64.mul (local.get $n) (call $factorial (i64.sub (local.get $n) (i64.const 1)))))))
+  (func (export "sum") (param $n i32) (result i32) (local $total i32)
+    (block $done
+      (loop $again
+        (br_if $done (i32.eqz (local.get $n)))
+        (local.set $total (i32.add (local.get $total) (local.get $n)))
+        (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+        (br $again)))
+    (local.get $total))
+  (func (export "switch") (param i32) (result i32)
+    (block $c (block $b (block $a (br_table $a $b $c $b (local.get 0))) (return (i32.const 10))) (return (i32.const 20)))
+    (i32.const 30))
+  (func (export "dead") (result i32)
+    (return (i32.const 1)) (drop) (unreachable) (i32.add) (br 0))
+  (func (export "values") (param i32) (result i32 i64)
+    (local.get 0) (i64.const 7)
+    (block (param i32 i64) (result i32 i64) (br_if 0 (local.get 0)) (drop) (drop) (i32.const 1) (i64.const 2)))
+  (func (export "choose") (param i32) (result f64)
+    (select (result f64) (f64.const 1) (f64.const 2) (select (i32.const 0) (i32.const 1) (local.get 0)))))

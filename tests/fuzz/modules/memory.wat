@@ -1,0 +1,17 @@
+(module
+  (memory $m (export "memory") 1 3)
+  (data (i32.const 8) "hello\00\ff")
+  (data $passive "passive data")
+  (func (export "load") (param i32) (result i64)
+    (i64.add
+      (i64.load32_s offset=4 align=2 (local.get 0))
+      (i64.extend_i32_u (i32.load16_u (i32.add (local.get 0) (i32.const 2))))))
+  (func (export "store") (param i32 f64)
+    (f64.store offset=65528 (local.get 0) (local.get 1))
+    (i32.store8 (local.get 0) (i32.const 255)))
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)) (drop) (memory.size))
+  (func (export "bulk") (param i32 i32)
+    (memory.init $passive (local.get 0) (i32.const 0) (i32.const 7))
+    (memory.copy (local.get 1) (local.get 0) (i32.const 7))
+    (memory.fill (local.get 0) (i32.const 120) (local.get 1))
+    (data.drop $passive)))

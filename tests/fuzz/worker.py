@@ -1,0 +1,115 @@
+"""The process that the damaged modules are let loose in: `python -m tests.fuzz.worker FIRST COUNT STATE [--execute]`.
+
+It may die, and it may hang; who started it sees how far it came from STATE, a file of 16 bytes: the seed and the phase,
+both little-endian. When it gets through, it writes a JSON object: what happened how often, and by how much its memory grew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import random
+import struct
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import wasmark
+from tests.fuzz.corpus import corpus
+from tests.fuzz.mutate import damage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMPILE = 0
+EXECUTE = 1
+STATE = struct.Struct("<qq")
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+WARM_UP = 500
+"""Modules before the memory is first measured: by then caches and arenas have their size."""
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * PAGE
+
+
+def damaged(seed: int, sound: list[tuple[str, bytes]]) -> tuple[str, bytes]:
+    """(name of what it was made from, the damaged module) of a seed."""
+    source = random.Random(seed)
+    name, data = source.choice(sound)
+    return name, damage(data, source, source.choice(sound)[1])
+
+
+class Worker:
+    """Takes one seed after the other through the engine and counts what came of it."""
+
+    def __init__(self, state: int, execute: bool) -> None:
+        self.engine = wasmark.Engine(wasmark.Config(max_memory_bytes=16 << 20, max_table_elements=100_000))
+        self.state = state
+        self.execute = execute
+        self.counts: Counter[str] = Counter()
+
+    def run(self, seed: int, data: bytes) -> None:
+        os.pwrite(self.state, STATE.pack(seed, COMPILE), 0)
+        try:
+            module = wasmark.Module(data, self.engine)
+        except wasmark.Error as error:
+            self.counts[type(error).__name__] += 1
+            return
+        self.counts["compiled"] += 1
+        if self.execute:
+            os.pwrite(self.state, STATE.pack(seed, EXECUTE), 0)
+            self.counts[self.outcome(lambda: self.start(module))] += 1
+
+    def start(self, module: wasmark.Module) -> None:
+        """Instantiate, then call every exported function with zeros."""
+        store = wasmark.Store(self.engine)
+        instance = wasmark.Instance(module, stand_ins(module, store), store)
+        for name in instance.exports:
+            export = instance.exports[name]
+            if isinstance(export, wasmark.Func):
+                values: list[Any] = [zero(str(param)) for param in export.type.params]
+                self.counts["call: " + self.outcome(lambda f=export, v=values: f(*v))] += 1  # type: ignore[misc]
+
+    @staticmethod
+    def outcome(action: Callable[[], object]) -> str:
+        try:
+            action()
+        except wasmark.Trap as trap:
+            return f"trap {trap.code.name}"
+        except wasmark.Error as error:
+            return type(error).__name__
+        return "returned"
+
+
+def zero(type_: str) -> object:
+    return {"i32": 0, "i64": 0, "f32": 0.0, "f64": 0.0}.get(type_)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("first", type=int)
+    parser.add_argument("count", type=int)
+    parser.add_argument("state")
+    parser.add_argument("--execute", action="store_true")
+    args = parser.parse_args()
+
+    worker = Worker(os.open(args.state, os.O_WRONLY | os.O_CREAT), args.execute)
+    sound = corpus()
+    before = 0
+    for number in range(args.count):
+        if number == WARM_UP:
+            gc.collect()
+            before = resident_bytes()
+        worker.run(args.first + number, damaged(args.first + number, sound)[1])
+    gc.collect()
+    grown = resident_bytes() - before if before else 0
+    json.dump({"counts": worker.counts, "grown": grown}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
