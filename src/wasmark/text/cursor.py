@@ -129,9 +129,8 @@ class Cursor:
         self.pos += 1
         return name
 
-    def skip_form(self) -> None:
-        """Step behind the bracket that closes the form whose opening bracket has just been passed."""
-        opened = self.pos - 1
+    def skip_form(self, opened: int) -> None:
+        """Step behind the bracket that closes the form we are in, which began at the token `opened`."""
         toks = self.toks
         pos = self.pos
         depth = 1

@@ -24,11 +24,11 @@ _PARTS: Final = tuple(
     (re.compile(pattern).fullmatch, part)
     for pattern, part in (
         (r"v128\.[a-z0-9_]+|[if](?:8x16|16x8|32x4|64x2)\.[a-z0-9_]+", "SIMD"),
-        (r"(?:struct|array|i31)\.[a-z_]+|(?:any|extern)\.convert_[a-z]+|ref\.(?:eq|test|cast|i31)", "GC"),
-        (r"br_on_cast(?:_fail)?", "GC"),
+        (r"(?:struct|array|i31)\.[a-z_]+|(?:any|extern)\.convert_[a-z]+|ref\.(?:eq|test|cast|i31)", "garbage collection"),
+        (r"br_on_cast(?:_fail)?", "garbage collection"),
         (r"return_call(?:_indirect|_ref)?", "tail calls"),
-        (r"try_table|throw|throw_ref", "exceptions"),
-        (r"try|catch|catch_all|delegate|rethrow", "legacy exceptions"),
+        (r"try_table|throw|throw_ref", "exception handling"),
+        (r"try|delegate|rethrow", "legacy exception handling"),
         (r"i(?:32|64)\.atomic\.[a-z0-9_.]+|memory\.atomic\.[a-z0-9]+|atomic\.fence", "threads"),
         (r"i64\.(?:add128|sub128|mul_wide_[su])", "wide arithmetic"),
     )

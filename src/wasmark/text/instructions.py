@@ -1,0 +1,360 @@
+"""Instructions in the text format (core §6.5), folded and flat, written straight out as binary code.
+
+There is no tree in between. What a folded instruction still has to write when its operands are done, and what an open block
+is called, lies on an explicit stack: the depth of nesting is bounded by memory and not by Python's own stack.
+
+`_IMMEDIATES` has one reader for each kind of immediate of the opcode table; it answers with what a decoded instruction
+would carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from wasmark.binary import encode_instruction
+from wasmark.core.opcodes import BY_NAME, SELECT_TYPED, Imm, Opcode
+from wasmark.core.types import HeapType, ValType
+from wasmark.text.lexer import Tokens
+from wasmark.text.numbers import NOT_A_NUMBER, parse_f32, parse_f64, parse_int, parse_uint
+from wasmark.text.types import TypeParser
+
+
+_END: Final = BY_NAME["end"].code
+_ELSE: Final = BY_NAME["else"].code
+
+_STRUCTURED: Final = frozenset(("block", "loop", "if", "else", "end"))
+
+_PLAIN: Final = {
+    name: encode_instruction(row, None)
+    for name, row in BY_NAME.items()
+    if row.imm is Imm.NONE and name not in _STRUCTURED | {"select"}
+}
+"""Instructions that are nothing but their opcode."""
+
+_WITH_IMMEDIATE: Final = {name: row for name, row in BY_NAME.items() if name not in _PLAIN and name not in _STRUCTURED}
+
+_SELECT: Final = BY_NAME["select"]
+
+# What may lie on the stack of open forms. Those from _OPERATOR on take folded instructions only.
+_BLOCK: Final = 0  # flat, closed by `end`
+_IF: Final = 1  # flat `if`, which may still have an `else`
+_FOLDED: Final = 2  # a folded block or loop
+_THEN: Final = 3  # the first arm of a folded `if`
+_OTHERWISE: Final = 4  # its second arm
+_OPERATOR: Final = 5  # a folded instruction whose operands are being written
+_CONDITION: Final = 6  # a folded `if` before its `then`
+
+_Frame = tuple[int, bytes, str | None]
+"""Kind, code still to be written, label."""
+
+
+class InstructionParser(TypeParser):
+    """Writes expressions to `out`; the name spaces are those of the module, and of the function being read."""
+
+    def __init__(self, tokens: Tokens, pos: int = 0) -> None:
+        super().__init__(tokens, pos)
+        self.out = bytearray()
+        self.funcs: dict[str, int] = {}
+        self.tables: dict[str, int] = {}
+        self.memories: dict[str, int] = {}
+        self.globals: dict[str, int] = {}
+        self.tags: dict[str, int] = {}
+        self.elems: dict[str, int] = {}
+        self.datas: dict[str, int] = {}
+        self.locals: dict[str, int] = {}
+        self.names_data = False  # whether an instruction names a data segment (core §5.5.16)
+        self._labels: dict[str, list[int]] = {}
+        self._depth = 0
+
+    def expression(self) -> None:
+        """Write instructions up to the closing bracket of the form around them, which is not passed, and an `end`."""
+        self._instructions(single=False)
+        self.out.append(_END)
+
+    def folded_expression(self) -> None:
+        """Write one folded instruction, and an `end`."""
+        if self.toks[self.pos] != "(":
+            raise self.unexpected("a folded instruction")
+        self._instructions(single=True)
+        self.out.append(_END)
+
+    def _instructions(self, *, single: bool) -> None:
+        toks = self.toks
+        out = self.out
+        plain = _PLAIN
+        stack: list[_Frame] = []
+        top = _BLOCK  # kind of the innermost form
+        i = self.pos
+        self._labels = {}
+        self._depth = 0
+        while True:
+            token = toks[i]
+            i += 1
+            if token == "(":
+                token = toks[i]
+                i += 1
+                code = plain.get(token)
+                if code is None:
+                    row = _WITH_IMMEDIATE.get(token)
+                    if row is None:
+                        top, i = self._open_form(token, i, stack, top)
+                        continue
+                    self.pos = i
+                    code = self._instruction(row)
+                    i = self.pos
+                if toks[i] != ")":
+                    stack.append((_OPERATOR, code, None))
+                    top = _OPERATOR
+                    continue
+                i += 1
+                out += code
+            elif token == ")":
+                if not stack:
+                    self.pos = i - 1
+                    return
+                kind, code, label = stack.pop()
+                if kind == _OPERATOR:
+                    out += code
+                elif kind == _THEN and toks[i] == "(" and toks[i + 1] == "else":
+                    stack.append((_OTHERWISE, b"", label))
+                    out.append(_ELSE)
+                    i += 2
+                elif kind == _FOLDED or kind == _THEN or kind == _OTHERWISE:
+                    if kind != _FOLDED:
+                        if toks[i] != ")":
+                            raise self.unexpected("')'" if kind == _OTHERWISE else "'(else' or ')'", i)
+                        i += 1
+                    out.append(_END)
+                    self._close_label(label)
+                elif kind == _CONDITION:
+                    raise self.unexpected("'(then'", i - 1)
+                else:
+                    raise self.unexpected("'end'", i - 1)
+                top = stack[-1][0] if stack else _BLOCK
+            else:
+                if top >= _OPERATOR:
+                    raise self.unexpected("a folded instruction or ')'", i - 1)
+                code = plain.get(token)
+                if code is None:
+                    row = _WITH_IMMEDIATE.get(token)
+                    if row is None:
+                        top, i = self._flat_form(token, i, stack)
+                        continue
+                    self.pos = i
+                    code = self._instruction(row)
+                    i = self.pos
+                out += code
+                continue
+            if single and not stack:
+                self.pos = i
+                return
+
+    def _open_form(self, token: str, i: int, stack: list[_Frame], top: int) -> tuple[int, int]:
+        """A `(` with a word that is no instruction without blocks; answers with the new top of the stack and position."""
+        if token == "block" or token == "loop":
+            label = self._open_block(token, i)
+            stack.append((_FOLDED, b"", label))
+            self._open_label(label)
+            return _FOLDED, self.pos
+        if token == "if":
+            start = len(self.out)
+            label = self._open_block(token, i)
+            code = bytes(self.out[start:])
+            del self.out[start:]
+            stack.append((_CONDITION, code, label))
+            return _CONDITION, self.pos
+        if token == "then" and top == _CONDITION:
+            _, code, label = stack[-1]
+            self.out += code
+            stack[-1] = (_THEN, b"", label)
+            self._open_label(label)
+            return _THEN, i
+        raise self.unknown_instruction(i - 1)
+
+    def _flat_form(self, token: str, i: int, stack: list[_Frame]) -> tuple[int, int]:
+        """The parts of flat blocks; answers as `_open_form`."""
+        kind = stack[-1][0] if stack else -1
+        if token == "block" or token == "loop" or token == "if":
+            label = self._open_block(token, i)
+            kind = _IF if token == "if" else _BLOCK
+            stack.append((kind, b"", label))
+            self._open_label(label)
+            return kind, self.pos
+        if (token == "end" and (kind == _BLOCK or kind == _IF)) or (token == "else" and kind == _IF):
+            label = stack.pop()[2]
+            self.pos = i
+            repeated = self.optional_id()
+            if repeated is not None and repeated != label:
+                raise self.error(f"mismatching label {repeated}, expected {label or 'none'}", i)
+            if token == "else":
+                self.out.append(_ELSE)
+                stack.append((_BLOCK, b"", label))
+            else:
+                self.out.append(_END)
+                self._close_label(label)
+            return stack[-1][0] if stack else _BLOCK, self.pos
+        raise self.unknown_instruction(i - 1)
+
+    def _open_block(self, token: str, i: int) -> str | None:
+        """Write the beginning of a block; its label."""
+        self.pos = i
+        label = self.optional_id()
+        self.out += encode_instruction(BY_NAME[token], self._block_type())
+        return label
+
+    def _block_type(self) -> int | tuple[tuple[ValType, ...], tuple[ValType, ...]]:
+        """A type index, or the parameters and results of a type that can be written without one (§6.5.3)."""
+        if self.at_form("type"):
+            return self.type_use(None)
+        type_ = self.func_type(None)
+        if type_.params or len(type_.results) > 1:
+            return self.types.implicit(type_)
+        return (), type_.results
+
+    def _instruction(self, row: Opcode) -> bytes:
+        if row is _SELECT and self.at_form("result"):
+            row = SELECT_TYPED
+        return encode_instruction(row, _IMMEDIATES[row.imm](self, row))
+
+    def _open_label(self, label: str | None) -> None:
+        self._depth += 1
+        if label is not None:
+            self._labels.setdefault(label, []).append(self._depth)
+
+    def _close_label(self, label: str | None) -> None:
+        self._depth -= 1
+        if label is not None:
+            self._labels[label].pop()
+
+    def label(self) -> int:
+        """A label index, numeric or by name."""
+        token = self.toks[self.pos]
+        if token[:1] != "$":
+            return self.uint(32, "a label index")
+        depths = self._labels.get(self.canonical_id(token, self.pos))
+        if not depths:
+            raise self.error(f"unknown label {token}")
+        self.pos += 1
+        return self._depth - depths[-1]
+
+    def at_index(self) -> bool:
+        """Whether an index stands here."""
+        token = self.toks[self.pos]
+        return token[:1] == "$" or token[:1].isdecimal()
+
+    def optional_index(self, names: dict[str, int], space: str) -> int:
+        """An index, 0 where there is none."""
+        return self.index(names, space) if self.at_index() else 0
+
+    def number(self, parse: Callable[[str], int], what: str) -> int:
+        """A number literal for `parse`."""
+        try:
+            value = parse(self.toks[self.pos])
+        except ValueError as error:
+            if str(error) == NOT_A_NUMBER:
+                raise self.unexpected(what) from None
+            raise self.error(f"{error}: {self.toks[self.pos]}") from None
+        self.pos += 1
+        return value
+
+
+_Immediate = int | tuple[int, ...] | tuple[ValType, ...] | HeapType | None
+
+
+def _labels(parser: InstructionParser, row: Opcode) -> _Immediate:
+    labels = [parser.label()]
+    while parser.at_index():
+        labels.append(parser.label())
+    return tuple(labels)
+
+
+def _two(parser: InstructionParser, names: dict[str, int], space: str) -> _Immediate:
+    """Both indices or none."""
+    if not parser.at_index():
+        return 0, 0
+    return parser.index(names, space), parser.index(names, space)
+
+
+def _segment(
+    parser: InstructionParser, segments: dict[str, int], segment: str, targets: dict[str, int], target: str
+) -> _Immediate:
+    """A segment, and before it the table or memory, which may be left out. In the binary format they stand the other way."""
+    behind = 0
+    parser.pos += 1
+    both = parser.at_index()
+    parser.pos -= 1
+    if both:
+        behind = parser.index(targets, target)
+    return parser.index(segments, segment), behind
+
+
+def _type_table(parser: InstructionParser, row: Opcode) -> _Immediate:
+    table = parser.optional_index(parser.tables, "table")
+    return parser.type_use(None), table
+
+
+def _data(parser: InstructionParser, row: Opcode) -> _Immediate:
+    parser.names_data = True
+    return parser.index(parser.datas, "data segment")
+
+
+def _data_memory(parser: InstructionParser, row: Opcode) -> _Immediate:
+    parser.names_data = True
+    return _segment(parser, parser.datas, "data segment", parser.memories, "memory")
+
+
+def _memarg(parser: InstructionParser, row: Opcode) -> _Immediate:
+    memory = parser.optional_index(parser.memories, "memory")
+    offset = _keyed_number(parser, "offset=")
+    align = _keyed_number(parser, "align=")
+    if align is None:
+        align = row.access
+    elif align & (align - 1) or not align:
+        raise parser.error(f"alignment must be a power of two: {align}", parser.pos - 1)
+    return align.bit_length() - 1, memory, offset or 0
+
+
+def _keyed_number(parser: InstructionParser, key: str) -> int | None:
+    token = parser.toks[parser.pos]
+    if not token.startswith(key):
+        return None
+    number = token[len(key) :]
+    if not number[:1].isdecimal():
+        raise parser.error(f"unknown operator {token}, expected a number behind {key}")
+    return parser.number(lambda _: parse_uint(number, 64), "a number")
+
+
+_IMMEDIATES: Final[dict[Imm, Callable[[InstructionParser, Opcode], _Immediate]]] = {
+    Imm.NONE: lambda parser, row: None,
+    Imm.LABEL: lambda parser, row: parser.label(),
+    Imm.LABELS: _labels,
+    Imm.FUNC: lambda parser, row: parser.index(parser.funcs, "func"),
+    Imm.TYPE: lambda parser, row: parser.index(parser.types.names, "type"),
+    Imm.TYPE_TABLE: _type_table,
+    Imm.SELECT: lambda parser, row: tuple(parser.results()),
+    Imm.LOCAL: lambda parser, row: parser.index(parser.locals, "local"),
+    Imm.GLOBAL: lambda parser, row: parser.index(parser.globals, "global"),
+    Imm.TABLE: lambda parser, row: parser.optional_index(parser.tables, "table"),
+    Imm.TABLE_TABLE: lambda parser, row: _two(parser, parser.tables, "table"),
+    Imm.ELEM: lambda parser, row: parser.index(parser.elems, "elem segment"),
+    Imm.ELEM_TABLE: lambda parser, row: _segment(parser, parser.elems, "elem segment", parser.tables, "table"),
+    Imm.MEMORY: lambda parser, row: parser.optional_index(parser.memories, "memory"),
+    Imm.MEMORY_MEMORY: lambda parser, row: _two(parser, parser.memories, "memory"),
+    Imm.DATA: _data,
+    Imm.DATA_MEMORY: _data_memory,
+    Imm.MEMARG: _memarg,
+    Imm.I32: lambda parser, row: parser.number(_parse_i32, "an integer"),
+    Imm.I64: lambda parser, row: parser.number(_parse_i64, "an integer"),
+    Imm.F32: lambda parser, row: parser.number(parse_f32, "a floating-point number"),
+    Imm.F64: lambda parser, row: parser.number(parse_f64, "a floating-point number"),
+    Imm.HEAP: lambda parser, row: parser.heap_type(),
+}
+
+
+def _parse_i32(text: str) -> int:
+    return parse_int(text, 32)
+
+
+def _parse_i64(text: str) -> int:
+    return parse_int(text, 64)
