@@ -1,4 +1,4 @@
-"""A place in the token list, and the elementary things that can stand there: strings, names, numbers, identifiers, brackets.
+"""A place in the token list, and what is elementary there: strings, names, numbers, identifiers, brackets.
 
 Also where every error of the text is worded: what was found, what could have stood there, line and column.
 """
@@ -13,6 +13,7 @@ from wasmark.text.lexer import Tokens, decode_string, is_string
 from wasmark.text.numbers import parse_f64, parse_uint
 
 _LONGEST_QUOTED: Final = 40
+_LONGEST_MESSAGE: Final = 160
 
 
 class Cursor:
@@ -26,10 +27,15 @@ class Cursor:
     def error(self, message: str, at: int | None = None) -> MalformedError:
         """An error at the token `at`, by default the next one."""
         line, column = self.tokens.position(self.pos if at is None else at)
+        if len(message) > _LONGEST_MESSAGE:  # it quotes a token of any length
+            message = message[: _LONGEST_MESSAGE - 3] + "..."
         return MalformedError(message, line=line, column=column)
 
-    def unexpected(self, expected: str, at: int | None = None) -> MalformedError:
-        """The error for a token (the next one, or `at`) that cannot stand where it does."""
+    def unexpected(self, expected: str, at: int | None = None) -> MalformedError | UnsupportedError:
+        """The error for a token (the next one, or `at`) that cannot stand where it does.
+
+        It is an UnsupportedError where the token belongs to a part of the standard that is not here yet.
+        """
         index = self.pos if at is None else at
         token = self.toks[index]
         if not token:
@@ -39,20 +45,17 @@ class Cursor:
                 self.canonical_id(token, index)
             except MalformedError as error:
                 return error
+        word = self.toks[index + 1] if token == "(" else token
+        part = missing_part(word)
+        if part is not None:
+            line, column = self.tokens.position(index)
+            return UnsupportedError(f"{line}:{column}: {part} is not supported yet: {word}", part=part)
         shown = token if len(token) <= _LONGEST_QUOTED else token[: _LONGEST_QUOTED - 3] + "..."
-        if token == "(" and self.toks[index + 1] not in ("", "(", ")"):
-            shown = f"({self.toks[index + 1]}"
+        if token == "(" and word not in ("", "(", ")"):
+            shown = f"({word}"
         if token in "()" or token[0] == "$" or is_string(token) or is_keyword(token) or _is_number(token):
             return self.error(f"unexpected token {shown}, expected {expected}", index)
         return self.error(f"unknown operator {shown}, expected {expected}", index)
-
-    def unknown_instruction(self, at: int) -> MalformedError | UnsupportedError:
-        """The error for a token `at` where an instruction should stand."""
-        part = missing_part(self.toks[at])
-        if part is None:
-            return self.unexpected("an instruction", at)
-        line, column = self.tokens.position(at)
-        return UnsupportedError(f"{line}:{column}: {part} is not supported yet: {self.toks[at]}", part=part)
 
     def expect(self, token: str, where: str = "") -> None:
         """Step over a bracket or keyword that must stand here."""
@@ -104,7 +107,7 @@ class Cursor:
         return value
 
     def canonical_id(self, token: str, at: int) -> str:
-        """An identifier (§6.3.5) in the one spelling by which it is known: `$name`, with the quotes and escapes resolved."""
+        """An identifier (§6.3.5) in the one spelling by which it is known: `$name`, without quotes and escapes."""
         if '"' not in token:
             if len(token) == 1:
                 raise self.error("empty identifier", at)

@@ -1,7 +1,7 @@
 """Instructions in the text format (core §6.5), folded and flat, written straight out as binary code.
 
-There is no tree in between. What a folded instruction still has to write when its operands are done, and what an open block
-is called, lies on an explicit stack: the depth of nesting is bounded by memory and not by Python's own stack.
+There is no tree in between. What a folded instruction still has to write when its operands are done, and what an open
+block is called, lies on an explicit stack: the depth of nesting is bounded by memory and not by Python's own stack.
 
 `_IMMEDIATES` has one reader for each kind of immediate of the opcode table; it answers with what a decoded instruction
 would carry.
@@ -18,7 +18,6 @@ from wasmark.core.types import HeapType, ValType
 from wasmark.text.lexer import Tokens
 from wasmark.text.numbers import NOT_A_NUMBER, parse_f32, parse_f64, parse_int, parse_uint
 from wasmark.text.types import TypeParser
-
 
 _END: Final = BY_NAME["end"].code
 _ELSE: Final = BY_NAME["else"].code
@@ -42,6 +41,7 @@ _IF: Final = 1  # flat `if`, which may still have an `else`
 _FOLDED: Final = 2  # a folded block or loop
 _THEN: Final = 3  # the first arm of a folded `if`
 _OTHERWISE: Final = 4  # its second arm
+_CLOSED_BY_BRACKET: Final = (_FOLDED, _THEN, _OTHERWISE)
 _OPERATOR: Final = 5  # a folded instruction whose operands are being written
 _CONDITION: Final = 6  # a folded `if` before its `then`
 
@@ -120,7 +120,7 @@ class InstructionParser(TypeParser):
                     stack.append((_OTHERWISE, b"", label))
                     out.append(_ELSE)
                     i += 2
-                elif kind == _FOLDED or kind == _THEN or kind == _OTHERWISE:
+                elif kind in _CLOSED_BY_BRACKET:
                     if kind != _FOLDED:
                         if toks[i] != ")":
                             raise self.unexpected("')'" if kind == _OTHERWISE else "'(else' or ')'", i)
@@ -151,7 +151,7 @@ class InstructionParser(TypeParser):
                 return
 
     def _open_form(self, token: str, i: int, stack: list[_Frame], top: int) -> tuple[int, int]:
-        """A `(` with a word that is no instruction without blocks; answers with the new top of the stack and position."""
+        """A `(` with a word that opens a block, or an arm of one; answers with the new top and position."""
         if token == "block" or token == "loop":
             label = self._open_block(token, i)
             stack.append((_FOLDED, b"", label))
@@ -170,7 +170,7 @@ class InstructionParser(TypeParser):
             stack[-1] = (_THEN, b"", label)
             self._open_label(label)
             return _THEN, i
-        raise self.unknown_instruction(i - 1)
+        raise self.unexpected("an instruction", i - 1)
 
     def _flat_form(self, token: str, i: int, stack: list[_Frame]) -> tuple[int, int]:
         """The parts of flat blocks; answers as `_open_form`."""
@@ -181,7 +181,7 @@ class InstructionParser(TypeParser):
             stack.append((kind, b"", label))
             self._open_label(label)
             return kind, self.pos
-        if (token == "end" and (kind == _BLOCK or kind == _IF)) or (token == "else" and kind == _IF):
+        if (token == "end" and kind in (_BLOCK, _IF)) or (token == "else" and kind == _IF):
             label = stack.pop()[2]
             self.pos = i
             repeated = self.optional_id()
@@ -194,7 +194,7 @@ class InstructionParser(TypeParser):
                 self.out.append(_END)
                 self._close_label(label)
             return stack[-1][0] if stack else _BLOCK, self.pos
-        raise self.unknown_instruction(i - 1)
+        raise self.unexpected("an instruction", i - 1)
 
     def _open_block(self, token: str, i: int) -> str | None:
         """Write the beginning of a block; its label."""
@@ -279,7 +279,7 @@ def _two(parser: InstructionParser, names: dict[str, int], space: str) -> _Immed
 def _segment(
     parser: InstructionParser, segments: dict[str, int], segment: str, targets: dict[str, int], target: str
 ) -> _Immediate:
-    """A segment, and before it the table or memory, which may be left out. In the binary format they stand the other way."""
+    """A segment, and before it the table or memory, which may be left out; in binary code they change places."""
     behind = 0
     parser.pos += 1
     both = parser.at_index()

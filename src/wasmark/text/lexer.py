@@ -1,11 +1,11 @@
 """Characters to tokens (core §6.3): what may stand where in the text, before any of it has a meaning.
 
-A token is simply its spelling; the list of them ends with an empty string. One regular expression finds them all, so that a
-megabyte takes some ten milliseconds. White space, comments and annotations leave no token, and positions are only
+A token is simply its spelling; the list of them ends with an empty string. One regular expression finds them all,
+so that a megabyte takes some ten milliseconds. White space, comments and annotations leave no token, and positions are only
 computed when somebody asks (for an error, or for the lines of a script's commands).
 
-Strings are the one kind of token whose shape is settled here; whether any other run of identifier characters is a keyword, a
-number, an identifier or merely reserved (§6.3.1) is decided by the parser that wants one of these.
+Strings are the one kind of token whose shape is settled here; whether any other run of identifier characters is a
+keyword, a number, an identifier or merely reserved (§6.3.1) is decided by the parser that wants one of these.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _is_string: Final = re.compile(_STRING_START + '"').fullmatch
 _sub_escapes: Final = re.compile(rb"\\(?:u\{([0-9A-Fa-f_]+)\}|([0-9A-Fa-f]{2})|(.))").sub
 _find_lines: Final = re.compile(r"\r\n|\n|\r").finditer
 
-# Comments and annotations nest, which a regular expression cannot follow: they are blanked out before, where there are any.
+# Comments and annotations nest, which a regular expression cannot follow: they are blanked out before.
 _find_nested: Final = re.compile(rf'{_STRING_START}"|;;[^\n\r]*|\(;|\(@|"').search
 _find_comment_edge: Final = re.compile(r"\(;|;\)").search
 _annotation_id: Final = re.compile(rf'\(@(?:[{_ID_CHARS}]+|({_STRING_START}"))').match
@@ -168,7 +168,7 @@ def is_string(token: str) -> bool:
 
 
 def decode_string(token: str) -> bytes:
-    """The bytes that a string literal stands for (§6.3.3). Raises ValueError for a `\\u{...}` that is no Unicode scalar value."""
+    """The bytes of a string literal (§6.3.3). Raises ValueError for a `\\u{...}` that is no Unicode scalar value."""
     raw = token[1:-1].encode()
     if b"\\" not in raw:
         return raw

@@ -1,7 +1,7 @@
 """Modules in the text format (core §6.6): fields to a `ModuleModel`.
 
-A field may use names that later ones bind. So the fields are walked over twice: first only their heads, where every name
-gets its index and the types are read, then their contents, in order.
+A field may use names that later ones bind. So the fields are walked over twice: first only their heads, where every
+name gets its index and the types are read, then their contents, in order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from wasmark.core.model import (
     Global,
     Import,
     ModuleModel,
-    Names,
     Table,
 )
 from wasmark.core.opcodes import BY_NAME
@@ -59,8 +58,8 @@ class _Field:
 def parse_module(source: str) -> ModuleModel:
     """A module in the text format; the `(module ...)` around the fields may be missing (§6.6.14).
 
-    The model's `data` has the encoded expressions and the data segments' bytes; `binary.encode_module` makes a binary of
-    it. Raises MalformedError with line and column, and UnsupportedError for instructions that are not there yet.
+    The model's `data` has the encoded expressions and the data segments' bytes; `binary.encode_module` makes a binary
+    of it. Raises MalformedError with line and column, and UnsupportedError for instructions that are not there yet.
     """
     tokens = Tokens(source)
     if tokens.list[:2] != ["(", "module"]:
@@ -222,7 +221,8 @@ class ModuleParser(InstructionParser):
 
     def _check_import_order(self, at: int) -> None:
         if self._first_definition is not None:
-            raise self.error(f"import after {self._first_definition}", at)
+            kind = "function" if self._first_definition == "func" else self._first_definition
+            raise self.error(f"import after {kind}", at)
 
     def _type_definition(self, pos: int) -> SubType:
         self.pos = pos

@@ -1,8 +1,8 @@
 """Number literals (core §6.3.2) to the bits they stand for, exactly rounded.
 
 Integers come back as Python ints, floats as the bits of their IEEE 754 encoding, so that NaN payloads and signed zeros
-survive. Every function raises ValueError with the official phrase: NOT_A_NUMBER where the spelling is wrong, OUT_OF_RANGE
-where there is no such value.
+survive. Every function raises ValueError with the official phrase: NOT_A_NUMBER where the spelling is wrong,
+OUT_OF_RANGE where there is no such value.
 """
 
 from __future__ import annotations
