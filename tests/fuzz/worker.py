@@ -1,7 +1,8 @@
 """The process that the damaged modules are let loose in: `python -m tests.fuzz.worker FIRST COUNT STATE [--execute]`.
 
 It may die, and it may hang; who started it sees how far it came from STATE, a file of 16 bytes: the seed and the phase,
-both little-endian. When it gets through, it writes a JSON object: what happened how often, and by how much its memory grew.
+both little-endian. When it gets through, it writes a JSON object: what happened how often, and by how much its memory
+grew.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The `wasmark` command: finds the command's file, runs it, and turns what it raises into an exit status.
 
-A command is a file of this package with `add_arguments(parser)` and `execute(args) -> int`; only the one that was asked for
-is imported. A command reports failure by raising; the statuses are decided here and nowhere else:
+A command is a file of this package with `add_arguments(parser)` and `execute(args) -> int`; only the one asked for is
+imported. A command reports failure by raising; the statuses are decided here and nowhere else:
 
     0    done                       (a WASI program's own status passes through)
     1    bad input: one line on stderr

@@ -1,7 +1,7 @@
 """`wasmark run FILE [OPTIONS] [ARGS...]`: a WASI program from its `_start`, or one exported function with `--invoke`.
 
-Our options may stand before or behind FILE; the first word behind FILE that is none of ours, and everything after it, belongs to
-the program. `--` ends our options by force.
+Our options may stand before or behind FILE; the first word behind FILE that is none of ours, and all after it, belongs
+to the program. `--` ends our options by force.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def execute(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Python sees a signal only between two of its own instructions, so while wasm runs Ctrl-C has to end the process itself."""
+    """Python sees signals only between two of its own instructions: while wasm runs, Ctrl-C has to end the process."""
     try:
         previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
     except ValueError:  # not the main thread: signals are not ours to set
@@ -176,7 +176,7 @@ PARSERS: Final[dict[NumType, Callable[[str], int | float]]] = {
     F32: _float,
     F64: _float,
 }
-"""How the word for a parameter is read: integers signed or unsigned and in any of Python's bases, floats also in hex."""
+"""How the word for a parameter is read: integers signed or unsigned, in any of Python's bases; floats also in hex."""
 
 
 def parse_arguments(type_: FuncType, words: Sequence[str]) -> list[int | float]:

@@ -1,0 +1,47 @@
+"""Every example runs as a user would start it, and prints what it is meant to show."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+OUTPUTS = {
+    "hello": r"42\n",
+    "host_function": (
+        r"  0 0\.000\n  1 1\.000\n  4 1\.414\n"
+        r"  0 0\.000\n  1 1\.000\n  4 1\.414\n  9 1\.732\n"
+        r"from the host function, through wasm: 4 is too much for me\n"
+    ),
+    "memory": r"WRITTEN BY PYTHON, SHOUTED BY WASM\n2 pages; the old view still reads WRITTEN\n",
+    "trap": (
+        r"52\n"
+        r"wasm trap: integer divide by zero\n"
+        r"(?=(?s:.*share.*split.*settle.*))(?:.*\n)+"
+        r"\['share', 'split', 'settle'\] INTEGER_DIVISION_BY_ZERO\n"
+    ),
+    "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
+    "draw_graph": (
+        r"compiled 1,205 functions to machine code in [\d.]+ s\ndrew the graph in [\d.]+ ms\n"
+        r"wrote graph\.svg: [\d,]+ bytes of SVG, 20 elements\n"
+    ),
+}
+
+
+def test_every_example_is_known() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(OUTPUTS)
+
+
+@pytest.mark.parametrize("name", sorted(OUTPUTS))
+def test_example(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py")], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert re.fullmatch(OUTPUTS[name], done.stdout), done.stdout
