@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
+from operator import itemgetter
 from typing import Final
 
 from wasmark.errors import Error
@@ -27,39 +28,43 @@ _END_SEQUENCE, _SET_ADDRESS = 1, 2
 _ADDRESS: Final = struct.Struct("<Q")
 
 _NOTHING: Final = (0, 0)
+_BLOCK_SHIFT: Final = 9
 
 
 class LineTable:
     """Rows (start address, line, column), sorted; a row holds until the next one starts.
 
-    Addresses are kept as 32-bit distances from `base`.
+    Addresses are kept as 32-bit distances from `base`. `_blocks` has the first row of each block of addresses, so that a
+    look-up searches a block and not the whole table.
     """
 
-    __slots__ = ("_columns", "_lines", "_starts", "base")
+    __slots__ = ("_blocks", "_columns", "_lines", "_starts", "base")
 
     def __init__(self, base: int, rows: list[tuple[int, int, int]]) -> None:
-        """`rows` are (absolute address, line, column) in any order; of several at one address the last one counts."""
-        rows.sort(key=_row_address)
-        starts, lines, columns = array("I"), array("I"), array("B")
-        for address, line, column in rows:
-            if starts and starts[-1] == address - base:
-                lines[-1], columns[-1] = line, column
-            else:
-                starts.append(address - base)
-                lines.append(line)
-                columns.append(column)
+        """`rows` are (absolute address, line, column), sorted by address; of several at one address the last counts."""
         self.base = base
-        self._starts, self._lines, self._columns = starts, lines, columns
+        self._starts = array("I", [row[0] - base for row in rows])
+        self._lines = array("I", [row[1] for row in rows])
+        self._columns = array("B", [row[2] for row in rows])
+        last = self._starts[-1] if rows else 0
+        self._blocks = array("I", [bisect_right(self._starts, start) for start in range(0, last, 1 << _BLOCK_SHIFT)])
+        self._blocks.append(len(rows))
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def find(self, address: int) -> tuple[int, int]:
         """(line, column) of an address; (0, 0) where the table says nothing."""
-        position = bisect_right(self._starts, address - self.base) - 1
-        if position < 0:
+        offset = address - self.base
+        if offset < 0:
             return _NOTHING
-        return self._lines[position], self._columns[position]
+        blocks = self._blocks
+        block = offset >> _BLOCK_SHIFT
+        if block + 1 < len(blocks):
+            position = bisect_right(self._starts, offset, blocks[block], blocks[block + 1]) - 1
+        else:
+            position = bisect_right(self._starts, offset) - 1
+        return (self._lines[position], self._columns[position]) if position >= 0 else _NOTHING
 
     def rows(self) -> list[tuple[int, int, int]]:
         """All rows as (start address, line, column)."""
@@ -68,10 +73,6 @@ class LineTable:
             (base + start, line, column)
             for start, line, column in zip(self._starts, self._lines, self._columns, strict=True)
         ]
-
-
-def _row_address(row: tuple[int, int, int]) -> int:
-    return row[0]
 
 
 def decode_line_programs(section: bytes, base: int, limit: int) -> LineTable:
@@ -85,11 +86,12 @@ def decode_line_programs(section: bytes, base: int, limit: int) -> LineTable:
     try:
         while position < len(section):
             position = _decode_unit(section, position, rows, ends)
-        # Where one sequence ends and the next one starts, the start counts: it comes last.
-        ends += rows
-        if ends and (min(ends)[0] < base or max(ends)[0] > limit):
+        # Where one sequence ends and the next one starts, the start counts: sorting is stable, and it comes behind.
+        rows = ends + rows
+        rows.sort(key=itemgetter(0))
+        if rows and (rows[0][0] < base or rows[-1][0] > limit):
             raise Error("damaged line table: it names addresses outside of its code")
-        return LineTable(base, ends)
+        return LineTable(base, rows)
     except (IndexError, struct.error):
         raise Error("damaged line table: it ends too early") from None
     except OverflowError:
