@@ -476,3 +476,26 @@ def test_data_drop_in_a_body_needs_the_data_count_section() -> None:
     assert len(decode_function(function_module(body, before=(counted,)) + data)[1]) == 2
     with pytest.raises(MalformedError, match="data count section required"):
         decode_function(function_module(body) + data)
+
+
+def test_a_constant_expression_does_not_wait_for_the_data_count_section() -> None:
+    model = decode_module(module(section(GLOBAL, "01 7f 00 fc 09 00 0b"), section(DATA_COUNT, "00")))
+    assert model.globals[0].init == ConstExpr(CONTENTS + 3, CONTENTS + 7)
+
+
+def test_many_bodies_without_an_end_are_given_up_at_the_first() -> None:
+    # Their sizes and local declarations are instructions too, so each on its own would be read up to the unknown block
+    # type behind them all.
+    count = 3000
+    bodies = section(CODE, vector(*[code_entry(b"\x01" * 0x44)] * count))
+    binary = module(
+        section(TYPE, vector(NO_TYPE)),
+        section(FUNCTION, vector(*[b"\x00"] * count)),
+        bodies,
+        custom(b"\x02\x05", b""),
+        b"\x7f",
+    )
+    started = time.monotonic()
+    with pytest.raises(MalformedError):
+        decode_module(binary)
+    assert time.monotonic() - started < 2

@@ -196,13 +196,20 @@ def test_instructions_on_data_segments_need_the_data_count(opcode: str) -> None:
     code = bytes.fromhex(opcode) + END
     assert len(decode(code, data_count=0)) == 2
     error = malformed(code, data_count=None)
-    assert (error.message, error.offset) == ("data count section required", 2)
+    assert (error.message, error.offset) == ("data count section required", 0)
 
 
 def test_an_expression_may_not_run_on_behind_its_end() -> None:
     data = bytes.fromhex("01 01 0b 01 0b")
     with pytest.raises(MalformedError, match="section size mismatch"):
         decode_body(expression(data), 0, 2)
+
+
+def test_what_stands_behind_the_end_is_not_blamed_for_a_missing_end() -> None:
+    for behind in ("ff 0b", "02 7f 0b 0b", "02 ff ff 03 0b 0b", "fd 0c 0b"):
+        data = bytes.fromhex("01 01" + behind)
+        with pytest.raises(MalformedError, match=r"unexpected end|size mismatch"):
+            decode_body(expression(data), 0, 2)
 
 
 KNOWN_WITHOUT_ROW = {

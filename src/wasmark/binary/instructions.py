@@ -37,7 +37,7 @@ def decode_body(model: ModuleModel, start: int, end: int) -> list[Instr]:
     Raises MalformedError, UnsupportedError for instructions that have no row yet, and InvalidError where a block names
     a type that is none (its immediate could not be given).
     """
-    instrs, behind = _decode(model, start, end)
+    instrs, behind = _decode(model, start, end, needs_data_count=model.data_count is None)
     if behind != end:
         raise MalformedError("section size mismatch", offset=min(behind, end))
     return instrs
@@ -45,7 +45,7 @@ def decode_body(model: ModuleModel, start: int, end: int) -> list[Instr]:
 
 def skip_expression(model: ModuleModel, start: int, limit: int) -> int:
     """Where the expression that begins at `start`, in a section that ends at `limit`, ends. Raises as `decode_body`."""
-    return _decode(model, start, limit)[1]
+    return _decode(model, start, limit, needs_data_count=False)[1]
 
 
 def _read_block_type(data: bytes, pos: int, model: ModuleModel) -> tuple[BlockType, int]:
@@ -77,22 +77,6 @@ def _read_two_indices(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[
 def _read_labels(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, ...], int]:
     count, pos = read_count(data, pos)
     return read_u32_items(data, pos, count + 1)
-
-
-def _read_data_index(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
-    _require_data_count(pos, model)
-    return read_u32(data, pos)
-
-
-def _read_data_and_memory(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, int], int]:
-    _require_data_count(pos, model)
-    return _read_two_indices(data, pos, model)
-
-
-def _require_data_count(pos: int, model: ModuleModel) -> None:
-    """Core §5.5.16: without the section, a validator in one pass would not know the segments yet."""
-    if model.data_count is None:
-        raise MalformedError("data count section required", offset=pos)
 
 
 def _read_memarg(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, int, int], int]:
@@ -157,8 +141,8 @@ _READERS: Final[dict[Imm, Reader]] = {
     Imm.ELEM_TABLE: _read_two_indices,
     Imm.MEMORY: _read_index,
     Imm.MEMORY_MEMORY: _read_two_indices,
-    Imm.DATA: _read_data_index,
-    Imm.DATA_MEMORY: _read_data_and_memory,
+    Imm.DATA: _read_index,
+    Imm.DATA_MEMORY: _read_two_indices,
     Imm.MEMARG: _read_memarg,
     Imm.I32: _read_i32,
     Imm.I64: _read_i64,
@@ -166,6 +150,10 @@ _READERS: Final[dict[Imm, Reader]] = {
     Imm.F64: _read_f64,
     Imm.HEAP: _read_heap,
 }
+
+
+_NAMES_DATA: Final = frozenset({Imm.DATA, Imm.DATA_MEMORY})
+"""Immediates with a data segment in them: a body that has one needs the data count section (core §5.5.17)."""
 
 
 class _Shape(enum.IntEnum):
@@ -220,10 +208,12 @@ def _short_block_types() -> dict[int, BlockType]:
 _SHORT_BLOCK_TYPES: Final = _short_block_types()
 
 
-def _decode(model: ModuleModel, pos: int, limit: int) -> tuple[list[Instr], int]:
+def _decode(model: ModuleModel, pos: int, limit: int, *, needs_data_count: bool) -> tuple[list[Instr], int]:
     """Decode until the `end` that closes what began at `pos`; also the position behind it.
 
-    What is no instruction at or behind `limit` is not blamed: then the `end` before it is missing.
+    What stands at or behind `limit` is never blamed: the `end` before it is missing. (So a body that runs on ends the
+    decoding of a module, and reading many of them stays linear.) `needs_data_count` says that the data count section is
+    missing where it is needed; constant expressions stand before it.
     """
     data = model.data
     entries = _ENTRIES
@@ -313,6 +303,8 @@ def _decode(model: ModuleModel, pos: int, limit: int) -> tuple[list[Instr], int]
                     if pos >= limit:
                         unexpected_end(data)
                     no_such_instruction(prefix, code, pos)
+                if needs_data_count and row.imm in _NAMES_DATA:
+                    raise MalformedError("data count section required", offset=pos)
                 imm, behind = _READERS[row.imm](data, behind, model)
                 append((row, imm, pos))
                 pos = behind
@@ -322,3 +314,7 @@ def _decode(model: ModuleModel, pos: int, limit: int) -> tuple[list[Instr], int]
                 no_such_instruction(0, data[pos], pos)
     except IndexError:
         raise MalformedError(UNEXPECTED_END, offset=len(data)) from None
+    except InvalidError:
+        if pos >= limit:
+            unexpected_end(data)
+        raise
