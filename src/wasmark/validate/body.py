@@ -286,6 +286,7 @@ class BodyValidator:
         self._enter(op, params, results)
 
     def _if(self, op: Opcode, imm: tuple[Types, Types]) -> None:
+        self._types.check_block_type(imm)
         self._pop(I32, op)
         self._block(op, imm)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from wasmark.binary import decode_body
 from wasmark.core.features import Feature
 from wasmark.core.types import FuncType, GlobalType, HeapType, Limits, MemoryType, RefType, TableType, TagType, ValType
-from wasmark.errors import InvalidError
+from wasmark.errors import InvalidError, UnsupportedError
 from wasmark.validate.body import BodyValidator
 from wasmark.validate.context import Context, address_type, lookup
 from wasmark.validate.type_section import ModuleTypes, require_feature
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MAX_PAGES: Final = {False: (1 << 16, "65536 pages (4 GiB)"), True: (1 << 48, "2^48 pages (256 TiB)")}
 _MAX_ELEMENTS: Final = {False: ((1 << 32) - 1, "2^32 - 1"), True: ((1 << 64) - 1, "2^64 - 1")}
 _PAGE_SIZE_LOG2: Final = 16
+_PAGE_SIZES_LOG2: Final = (0, 16)  # those of the custom page sizes proposal, too
 
 _CONSTANT: Final = frozenset(("i32.const", "i64.const", "f32.const", "f64.const", "ref.null", "end"))
 _EXTENDED_CONSTANT: Final = frozenset(("i32.add", "i32.sub", "i32.mul", "i64.add", "i64.sub", "i64.mul"))
@@ -184,8 +185,10 @@ class _Sections:
             require_feature(Feature.REFERENCE_TYPES, self._features, "multiple tables")
 
     def _add_memory(self, type_: MemoryType) -> None:
+        if type_.page_size_log2 not in _PAGE_SIZES_LOG2:
+            raise InvalidError("invalid custom page size")
         if type_.page_size_log2 != _PAGE_SIZE_LOG2:
-            raise InvalidError("invalid custom page size: the 'custom-page-sizes' proposal is not supported")
+            raise UnsupportedError("a memory asks for custom page sizes, which are not supported yet")
         self._check_limits(type_.limits, *_MAX_PAGES[type_.limits.is64], "memory")
         self._context.memories.append(type_)
         if len(self._context.memories) > 1:
@@ -203,7 +206,7 @@ class _Sections:
         if limits.is64:
             require_feature(Feature.MEMORY64, self._features, f"a 64-bit {what}")
         if limits.shared:
-            raise InvalidError(f"a shared {what}: the 'threads' proposal is not supported")
+            raise UnsupportedError(f"a shared {what} belongs to threads, which are not supported yet")
         if max(limits.minimum, limits.maximum or 0) > largest:
             raise InvalidError(f"{what} size must be at most {largest_text}")
         if limits.maximum is not None and limits.minimum > limits.maximum:
