@@ -14,8 +14,8 @@ from wasmark.core.opcodes import BY_NAME
 from wasmark.core.types import HeapType, NumType, PackedType, RefType
 
 _STRUCTURE: Final = (
-    "module definition instance binary quote type rec sub final func param result local global table memory tag data elem "
-    "declare offset item start import export mut field struct array ref null shared pagesize then catch catch_ref "
+    "module definition instance binary quote type rec sub final func param result local global table memory tag data "
+    "elem declare offset item start import export mut field struct array ref null shared pagesize then catch catch_ref "
     "catch_all catch_all_ref i8x16 i16x8 i32x4 i64x2 f32x4 f64x2 nan:canonical nan:arithmetic"
 )
 _WORDS: Final = frozenset(

@@ -1,8 +1,8 @@
 """Characters to tokens (core §6.3): what may stand where in the text, before any of it has a meaning.
 
 A token is simply its spelling; the list of them ends with an empty string. One regular expression finds them all,
-so that a megabyte takes some ten milliseconds. White space, comments and annotations leave no token, and positions are only
-computed when somebody asks (for an error, or for the lines of a script's commands).
+so that a megabyte takes some ten milliseconds. White space, comments and annotations leave no token, and positions are
+only computed when somebody asks (for an error, or for the lines of a script's commands).
 
 Strings are the one kind of token whose shape is settled here; whether any other run of identifier characters is a
 keyword, a number, an identifier or merely reserved (§6.3.1) is decided by the parser that wants one of these.
