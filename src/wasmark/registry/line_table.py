@@ -34,8 +34,8 @@ _BLOCK_SHIFT: Final = 9
 class LineTable:
     """Rows (start address, line, column), sorted; a row holds until the next one starts.
 
-    Addresses are kept as 32-bit distances from `base`. `_blocks` has the first row of each block of addresses, so that a
-    look-up searches a block and not the whole table.
+    Addresses are kept as 32-bit distances from `base`. `_blocks` says for each block of addresses how many rows start
+    up to its first byte: a look-up searches a block and not the whole table.
     """
 
     __slots__ = ("_blocks", "_columns", "_lines", "_starts", "base")

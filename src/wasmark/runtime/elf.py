@@ -452,6 +452,10 @@ class _Linker:
     def _name_functions(self, object_: _Object, image: LinkedImage) -> None:
         symbols = image.symbols
         sections = object_.sections
+        defined = self.defined
         for number, (_, info, _, section, _, size) in enumerate(object_.symbols):
             if info & 0xF == _STT_FUNC and 0 < section < len(sections) and sections[section].place >= 0:
-                symbols[object_.symbol_name(number)] = (object_.values[number], size)
+                name = object_.symbol_name(number)
+                # A weak definition that gave way has no name, and a local symbol does not hide a global one.
+                if defined.get(name, (object_, number)) == (object_, number):
+                    symbols[name] = (object_.values[number], size)
