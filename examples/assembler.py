@@ -40,7 +40,7 @@ def main() -> None:
         linker = wasmark.Linker()
         linker.define_wasi(
             args=["avr-as", "-mmcu=atmega328p", "-aln", "-o", "/work/blink.o", "/work/blink.s"],
-            dirs=[(directory, "/work", False)],
+            preopens={"/work": directory},
         )
         try:
             linker.instantiate(assembler).exports._start()

@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 import wasmark
 from tests.fuzz.corpus import corpus
 from tests.fuzz.mutate import damage
+from wasmark.core.types import GlobalType, MemoryType, TableType, is_defaultable, is_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wasmark.core.types import ValType
 
 COMPILE = 0
 EXECUTE = 1
@@ -73,7 +76,7 @@ class Worker:
         for name in instance.exports:
             export = instance.exports[name]
             if isinstance(export, wasmark.Func):
-                values: list[Any] = [zero(str(param)) for param in export.type.params]
+                values: list[Any] = [zero(param) for param in export.type.params]
                 self.counts["call: " + self.outcome(lambda f=export, v=values: f(*v))] += 1  # type: ignore[misc]
 
     @staticmethod
@@ -87,8 +90,30 @@ class Worker:
         return "returned"
 
 
-def zero(type_: str) -> object:
-    return {"i32": 0, "i64": 0, "f32": 0.0, "f64": 0.0}.get(type_)
+def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[str, Any]]:
+    """Something for every import but those that no null can stand for; these end in a LinkError, which is an answer too."""
+    model, types = module.model, store.engine.types
+    given: dict[str, dict[str, Any]] = {}
+    for import_ in model.imports:
+        desc = import_.desc
+        value: Any = None
+        if isinstance(desc, int):
+            results = tuple(zero(type_) for type_ in module.model.types[desc].composite.results)
+            value = lambda *_, r=results: r[0] if len(r) == 1 else r  # noqa: E731
+        elif isinstance(desc, MemoryType):
+            value = wasmark.Memory(store, desc)
+        elif isinstance(desc, TableType) and desc.element.nullable:
+            value = wasmark.Table(store, TableType(types.canonical(desc.element, module.type_ids), desc.limits))
+        elif isinstance(desc, GlobalType) and is_defaultable(desc.value):
+            content = types.canonical(desc.value, module.type_ids)
+            value = wasmark.Global.of(store, GlobalType(content, desc.mutable), zero(content))
+        if value is not None:
+            given.setdefault(import_.module, {})[import_.name] = value
+    return given
+
+
+def zero(type_: ValType) -> object:
+    return None if is_ref(type_) else 0
 
 
 def main() -> None:

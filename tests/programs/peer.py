@@ -19,29 +19,35 @@ class Result(NamedTuple):
     stderr: bytes
 
 
-def run(program: Path, args: Sequence[str], directory: Path, streams: Path) -> Result:
-    """Run a WASI command with `directory` as `/work`. `streams` is a directory for what it writes."""
-    engine = wasmtime.Engine()
-    module = wasmtime.Module.from_file(engine, str(program))
-    linker = wasmtime.Linker(engine)
-    linker.define_wasi()
-    store = wasmtime.Store(engine)
-    config = wasmtime.WasiConfig()
-    config.argv = [program.stem, *args]
-    config.preopen_dir(str(directory), "/work")
-    config.stdout_file = str(streams / "stdout")
-    config.stderr_file = str(streams / "stderr")
-    store.set_wasi(config)
-    instance = linker.instantiate(store, module)
-    status = 0
-    try:
-        start = instance.exports(store)["_start"]
-        assert isinstance(start, wasmtime.Func)
-        start(store)
-    except wasmtime.ExitTrap as exit_:
-        status = exit_.code
-    del store
-    return Result(status, (streams / "stdout").read_bytes(), (streams / "stderr").read_bytes())
+class Command:
+    """A WASI command."""
+
+    def __init__(self, program: Path) -> None:
+        self.engine = wasmtime.Engine()
+        self.name = program.stem
+        self.module = wasmtime.Module.from_file(self.engine, str(program))
+
+    def run(self, args: Sequence[str], streams: Path, directory: Path | None = None, stdin: bytes = b"") -> Result:
+        """Run it with `directory` as `/work`. `streams` is a directory for what it reads and writes."""
+        (streams / "stdin").write_bytes(stdin)
+        config = wasmtime.WasiConfig()
+        config.argv = [self.name, *args]
+        if directory is not None:
+            config.preopen_dir(str(directory), "/work")
+        config.stdin_file = str(streams / "stdin")
+        config.stdout_file = str(streams / "stdout")
+        config.stderr_file = str(streams / "stderr")
+        status = 0
+        with wasmtime.Linker(self.engine) as linker, wasmtime.Store(self.engine) as store:
+            linker.define_wasi()
+            store.set_wasi(config)
+            start = linker.instantiate(store, self.module).exports(store)["_start"]
+            assert isinstance(start, wasmtime.Func)
+            try:
+                start(store)
+            except wasmtime.ExitTrap as exit_:
+                status = exit_.code
+        return Result(status, (streams / "stdout").read_bytes(), (streams / "stderr").read_bytes())
 
 
 class Graphviz:

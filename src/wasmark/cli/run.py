@@ -7,6 +7,7 @@ to the program. `--` ends our options by force.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.core.types import F32, F64, I32, I64, NumType
+from wasmark.wasi import Preopen
 
 if TYPE_CHECKING:
     import argparse
@@ -91,7 +93,7 @@ def execute(args: argparse.Namespace) -> int:
     linker.define_wasi(
         args=[Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
         env=dict(map(_environment, args.env)),
-        dirs=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
+        preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
     )
     with naming(args.file), _interruptible():
         instance = linker.instantiate(module, store)
@@ -140,16 +142,14 @@ def _as_tuple(result: Any) -> tuple[Any, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
-def _directory(text: str, read_only: bool) -> tuple[str, str, bool]:
+def _directory(text: str, readonly: bool) -> Preopen:
     host, separator, guest = text.partition("::")
-    if not host:
+    if not host or (separator and not guest):
         raise InputError(f"--dir wants HOST::GUEST, not {text!r}")
-    return host, guest if separator else host, read_only
+    return Preopen(host, guest or host, readonly)
 
 
 def _environment(text: str) -> tuple[str, str]:
-    import os
-
     name, separator, value = text.partition("=")
     if not name:
         raise InputError(f"--env wants K=V, not {text!r}")

@@ -1,0 +1,303 @@
+"""The command line: what it prints where, and with which status it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wasmark.cli import main
+
+ADD = """
+(module
+  (func (export "add") (param i32 i64) (result i64)
+    (i64.add (i64.extend_i32_s (local.get 0)) (local.get 1))))
+"""
+VALUES = """
+(module
+  (func (export "ints") (param i32 i64) (result i32 i64) (local.get 0) (local.get 1))
+  (func (export "floats") (param f32 f64) (result f32 f64) (local.get 0) (local.get 1))
+  (func (export "none"))
+  (func (export "ref") (param externref) (result externref) (local.get 0))
+  (memory (export "memory") 1))
+"""
+TRAP = """
+(module $broken
+  (func $inner (unreachable))
+  (func $outer (export "_start") (call $inner)))
+"""
+HELLO = r"""
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (drop (call $sizes (i32.const 0) (i32.const 4)))
+    (drop (call $args (i32.const 16) (i32.const 1024)))
+    (i32.store (i32.const 8) (i32.const 1024))
+    (i32.store (i32.const 12) (i32.load (i32.const 4)))
+    (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0)))
+    (call $exit (i32.const 42))))
+"""
+"""Writes its arguments, each with a NUL behind it, and ends with status 42."""
+ENDLESS = '(module (func (export "_start") (loop $l (br $l))))'
+
+
+def command(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "wasmark", *map(str, args)], input=stdin, capture_output=True, timeout=120, check=False
+    )
+
+
+Wat = Callable[..., str]
+Capsys = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def wat(tmp_path: Path) -> Wat:
+    """Writes a text under a name and answers the path."""
+
+    def write(source: str, name: str = "module.wat") -> str:
+        (tmp_path / name).write_text(source)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_run_passes_arguments_output_and_status(wat: Wat, tmp_path: Path) -> None:
+    done = command("run", wat(HELLO), "--invoked", "a b", "--dir", "x")
+    assert done.stdout == b"module.wat\0--invoked\0a b\0--dir\0x\0"
+    assert (done.returncode, done.stderr) == (42, b"")
+
+
+@pytest.mark.parametrize(
+    ("args", "program"),
+    [
+        (["--env", "A=1", "FILE", "x"], ["x"]),
+        (["FILE", "--env", "A=1", "x", "--env", "B=2"], ["x", "--env", "B=2"]),
+        (["FILE", "--env=A=1", "--", "--env", "B=2"], ["--env", "B=2"]),
+        (["FILE", "--", "--"], ["--"]),
+        (["FILE", "-"], ["-"]),
+        (["--", "FILE", "-x"], ["-x"]),
+    ],
+)
+def test_words_are_divided_between_us_and_the_program(args: list[str], program: list[str], wat: Wat) -> None:
+    file = wat(HELLO)
+    done = command("run", *(file if arg == "FILE" else arg for arg in args))
+    assert done.stdout.split(b"\0")[1:-1] == [word.encode() for word in program], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "lines"),
+    [
+        ("ints", ["-1", "0xffffffffffffffff"], ["-1", "-1"]),
+        ("ints", ["4294967295", "-9223372036854775808"], ["-1", "-9223372036854775808"]),
+        ("floats", ["0x1p-3", "nan"], ["0.125", "nan"]),
+        ("floats", ["-inf", "1e300"], ["-inf", "1e+300"]),
+        ("none", [], []),
+    ],
+)
+def test_invoke_parses_arguments_by_type_and_prints_results(
+    name: str, args: list[str], lines: list[str], wat: Wat, capsys: Capsys
+) -> None:
+    assert main(["run", "--invoke", name, wat(VALUES), *args]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--invoke", "nothing"], r"no exported function 'nothing'; exported functions: ints, floats, none, ref"),
+        (["--invoke", "memory"], r"no exported function 'memory'"),
+        (["--invoke", "ints", "1"], r"takes 2 arguments"),
+        (["--invoke", "ints", "1", "x"], r"argument 2: 'x' is not an i64"),
+        (["--invoke", "ints", "4294967296", "1"], r"argument 1: '4294967296' is not an i32"),
+        (["--invoke", "ref", "1"], r"argument 1: a externref cannot be given"),
+        ([], r"no _start to run; exported functions: ints"),
+        (["--dir", "::x"], r"--dir wants HOST::GUEST"),
+        (["--dir", "/no/such/place::/"], r"No such file or directory"),
+        (["--env", "=x"], r"--env wants K=V"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_1(args: list[str], message: str, wat: Wat, capsys: Capsys) -> None:
+    assert main(["run", wat(VALUES), *args]) == 1
+    err = capsys.readouterr().err
+    assert re.search(message, err), err
+    assert err.count("\n") == 1
+    assert err.startswith("wasmark: ")
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"(module\n  (func (i32.frob)))", r"wasmark: \S+bad:2:\d+: "),
+        (b"(module (func (result i32)))", r"wasmark: \S+bad: .*function 0"),
+        (b"\0asm\x01\0\0\0\x01\x7f", r"wasmark: \S+bad: .*at offset 0x"),
+        (b"\x7fELF\x02\x01\x01", r"wasmark: \S+bad: .*at offset 0x0"),
+        (b"", r"wasmark: \S+bad: "),
+        (b'(module (import "no" "where" (func)) (func (export "_start")))', r"wasmark: \S+bad: .*no.*where"),
+        (b"( \xff", r"wasmark: \S+bad: malformed UTF-8"),
+    ],
+)
+def test_a_bad_module_is_one_line_and_status_1(contents: bytes, message: str, tmp_path: Path, capsys: Capsys) -> None:
+    (tmp_path / "bad").write_bytes(contents)
+    assert main(["run", str(tmp_path / "bad")]) == 1
+    err = capsys.readouterr().err
+    assert re.match(message, err), err
+    assert err.count("\n") == 1
+
+
+def test_a_missing_file_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("run", "validate", "wat2wasm", "objdump", "wast"):
+        assert main([name, "/no/such/file"]) == 1
+        assert capsys.readouterr().err == "wasmark: /no/such/file: No such file or directory\n"
+
+
+def test_a_trap_prints_its_traceback_and_ends_with_134(wat: Wat) -> None:
+    done = command("run", wat(TRAP))
+    assert done.returncode == 134
+    assert done.stdout == b""
+    lines = done.stderr.decode().splitlines()
+    assert lines[0] == "wasm trap: unreachable executed"
+    assert [name for line in lines for name in ("inner", "outer") if name in line] == ["inner", "outer"]
+
+
+def test_an_endless_loop_ends_at_ctrl_c(wat: Wat) -> None:
+    with subprocess.Popen([sys.executable, "-m", "wasmark", "run", wat(ENDLESS)], stderr=subprocess.PIPE) as process:
+        time.sleep(2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        status = process.wait(20)
+    assert status in (130, -signal.SIGINT)  # a shell shows both as 130
+
+
+def test_usage_errors_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for args in ([], ["frobnicate"], ["run"], ["run", "--frobnicate"], ["wat2wasm"]):
+        with pytest.raises(SystemExit) as caught:
+            main(args)
+        assert caught.value.code == 2
+        assert "usage: wasmark" in capsys.readouterr().err
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert all(f"    {name} " in out for name in ("run", "validate", "wat2wasm", "objdump", "wast"))
+
+
+def test_validate_looks_at_every_file(wat: Wat, capsys: Capsys) -> None:
+    good, bad, text = wat(ADD, "good.wat"), wat("(module (func (drop)))", "bad.wat"), wat("(module", "text.wat")
+    assert main(["validate", good]) == 0
+    assert capsys.readouterr().out == f"{good}: valid\n"
+    assert main(["validate", bad, good, "/no/such/file", text]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == f"{good}: valid\n"
+    lines = captured.err.splitlines()
+    assert len(lines) == 3
+    assert [line.split(": ")[1].split(":")[0] for line in lines] == [bad, "/no/such/file", text]
+
+
+def test_wat2wasm_writes_a_module_that_runs(wat: Wat, tmp_path: Path, capsys: Capsys) -> None:
+    file = wat(ADD)
+    assert main(["wat2wasm", file]) == 0
+    assert (tmp_path / "module.wasm").read_bytes()[:8] == b"\0asm\x01\0\0\0"
+    assert main(["wat2wasm", file, "-o", str(tmp_path / "other")]) == 0
+    assert (tmp_path / "other").read_bytes() == (tmp_path / "module.wasm").read_bytes()
+    assert main(["run", "--invoke", "add", str(tmp_path / "other"), "-3", "45"]) == 0
+    assert capsys.readouterr().out == "42\n"
+
+
+def test_wat2wasm_from_and_to_a_pipe(tmp_path: Path) -> None:
+    done = command("wat2wasm", "-", stdin=ADD.encode())
+    assert done.returncode == 0
+    assert done.stdout[:8] == b"\0asm\x01\0\0\0"
+    assert command("validate", "-", stdin=done.stdout).stdout == b"-: valid\n"
+
+
+def test_wat2wasm_writes_nothing_for_an_invalid_module_unless_told_to(wat: Wat, tmp_path: Path, capsys: Capsys) -> None:
+    file = wat("(module (func (drop)))")
+    assert main(["wat2wasm", file]) == 1
+    assert not (tmp_path / "module.wasm").exists()
+    assert main(["wat2wasm", "--no-check", file]) == 0
+    assert (tmp_path / "module.wasm").exists()
+
+
+def test_objdump_shows_sections_and_functions(wat: Wat, capsys: Capsys) -> None:
+    assert main(["objdump", wat(TRAP)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^\s*10\s+code\s+2\s+0x[0-9a-f]+\s+\d+", out, re.MULTILINE), out
+    assert re.search(r"^\s*0\s+inner\s+\[\] -> \[\]\s+0x", out, re.MULTILINE), out
+    assert re.search(r"^\s*1\s+outer\s+\[\] -> \[\]\s+0x", out, re.MULTILINE), out
+
+
+def test_objdump_shows_machine_code_beside_wasm(wat: Wat, capsys: Capsys) -> None:
+    assert main(["objdump", "--function", "add", wat(ADD)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^\s*0x[0-9a-f]+  ret\b", out, re.MULTILINE), out
+    assert re.search(r"^\s*0x[0-9a-f]+  \w+ .*  0x[0-9a-f]+  i64\.(add|extend_i32_s)$", out, re.MULTILINE), out
+    assert main(["objdump", "-d", wat(TRAP)]) == 0
+    out = capsys.readouterr().out
+    assert "function 0 inner" in out
+    assert "; may trap: unreachable executed" in out
+    assert re.search(r"  call 0$", out, re.MULTILINE), out
+
+
+def test_objdump_without_capstone_says_what_to_install(
+    wat: Wat, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "capstone", None)
+    assert main(["objdump", "-d", wat(ADD)]) == 1
+    assert "pip install 'wasmark[objdump]'" in capsys.readouterr().err
+
+
+def test_objdump_of_an_unknown_function(wat: Wat, capsys: Capsys) -> None:
+    assert main(["objdump", "--function", "nope", wat(ADD)]) == 1
+    assert capsys.readouterr().err == "wasmark: no function 'nope' is defined in the module\n"
+
+
+def test_a_reader_that_goes_away_is_no_traceback(wat: Wat) -> None:
+    functions = "".join(f'(func (export "f{n}") (result i32) (i32.const {n}))' for n in range(300))
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "wasmark", "objdump", "-d", wat(f"(module {functions})")],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+WAST = """
+(module (func (export "two") (result i32) (i32.const 2)) (func (export "trap") (unreachable)))
+(assert_return (invoke "two") (i32.const 2))
+(assert_trap (invoke "trap") "unreachable")
+(assert_invalid (module (func (result i32))) "type mismatch")
+"""
+
+
+def test_wast_counts_assertions(wat: Wat, capsys: Capsys) -> None:
+    assert main(["wast", wat(WAST, "good.wast")]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"good\.wast\s+3\s+0", out), out
+
+
+def test_wast_fails_with_a_failing_assertion(wat: Wat, capsys: Capsys) -> None:
+    good, bad = wat(WAST, "good.wast"), wat(WAST.replace("(i32.const 2))\n", "(i32.const 3))\n"), "bad.wast")
+    assert main(["wast", good, bad]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"bad\.wast\s+2\s+1", out), out
+    assert re.search(r"bad\.wast:3", out), out
