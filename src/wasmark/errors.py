@@ -121,7 +121,13 @@ class Trap(Error):
     """
 
     def __init__(
-        self, code: TrapCode, *, pc: int = 0, frames: Sequence[FrameInfo] = (), omitted: int = 0, detail: str | None = None
+        self,
+        code: TrapCode,
+        *,
+        pc: int = 0,
+        frames: Sequence[FrameInfo] = (),
+        omitted: int = 0,
+        detail: str | None = None,
     ) -> None:
         self.code = code
         self.pc = pc

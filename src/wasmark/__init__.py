@@ -1,0 +1,56 @@
+"""Wasmark: a WebAssembly runtime for Python, in Python. Native speed, and an owner for every machine address."""
+
+from wasmark import registry
+from wasmark.config import Config
+from wasmark.core.features import Feature
+from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, TableType
+from wasmark.engine import Engine
+from wasmark.errors import (
+    Error,
+    Exit,
+    InvalidError,
+    LinkError,
+    MalformedError,
+    Trap,
+    TrapCode,
+    UnsupportedError,
+)
+from wasmark.func import Func
+from wasmark.globals import Global
+from wasmark.instance import Exports, Instance
+from wasmark.linker import Linker
+from wasmark.memory import Memory
+from wasmark.module import Module
+from wasmark.registry import FrameInfo
+from wasmark.store import Store
+from wasmark.table import Table
+
+__all__ = [
+    "Config",
+    "Engine",
+    "Error",
+    "Exit",
+    "Exports",
+    "Feature",
+    "FrameInfo",
+    "Func",
+    "FuncType",
+    "Global",
+    "GlobalType",
+    "Instance",
+    "InvalidError",
+    "Limits",
+    "LinkError",
+    "Linker",
+    "MalformedError",
+    "Memory",
+    "MemoryType",
+    "Module",
+    "Store",
+    "Table",
+    "TableType",
+    "Trap",
+    "TrapCode",
+    "UnsupportedError",
+    "registry",
+]

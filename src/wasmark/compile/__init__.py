@@ -1,0 +1,1 @@
+"""Model -> LLVM IR -> object code -> code memory. The only room that imports llvmlite."""

@@ -1,0 +1,231 @@
+"""What memory, table, global and reference instructions do (core §4.6.3 to §4.6.9), as templates.
+
+Beside the operands of `templates`, these name: `{vm}` the vmctx, `{o}` a vmctx offset or constant offset, `{base}` the base of
+the memory in question. Indices and lengths are i64 here; the translator widens 32-bit ones first.
+
+A load or store of linear memory is volatile, so that none is dropped or moved across another and traps stay exact. The value
+of a load gets a second, empty use: LLVM may then not fold the load into the instruction that consumes it, which would take
+the fault away from the offset of the load.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wasmark.compile.templates import prepare
+from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+
+LOADS: Final[dict[str, tuple[str, str, str]]] = {
+    "i32.load": ("i32", "", "i32"),
+    "i64.load": ("i64", "", "i64"),
+    "f32.load": ("float", "", "float"),
+    "f64.load": ("double", "", "double"),
+    **{
+        f"{wide}.load{bits}_{sign}": (f"i{bits}", "sext" if sign == "s" else "zext", wide)
+        for wide in ("i32", "i64")
+        for bits in (8, 16, 32)
+        for sign in "su"
+        if f"i{bits}" != wide
+    },
+}
+"""Load instruction -> (type in memory, extension or "", result type)."""
+
+STORES: Final[dict[str, tuple[str, str]]] = {
+    "i32.store": ("i32", "i32"),
+    "i64.store": ("i64", "i64"),
+    "f32.store": ("float", "float"),
+    "f64.store": ("double", "double"),
+    **{
+        f"{wide}.store{bits}": (wide, f"i{bits}")
+        for wide in ("i32", "i64")
+        for bits in (8, 16, 32)
+        if f"i{bits}" != wide
+    },
+}
+"""Store instruction -> (operand type, type in memory)."""
+
+
+def _load(memory: str, extension: str, result: str) -> str:
+    if not extension:
+        return f"{{r}} = load volatile {result}, ptr %p{{n}}, align 1@M\ncall void (...) @llvm.fake.use({result} {{r}})"
+    return (
+        f"%l{{n}} = load volatile {memory}, ptr %p{{n}}, align 1@M\n{{r}} = {extension} {memory} %l{{n}} to {result}@M\n"
+        f"call void (...) @llvm.fake.use({result} {{r}})"
+    )
+
+
+def _store(operand: str, memory: str) -> str:
+    if operand == memory:
+        return f"store volatile {operand} {{b}}, ptr %p{{n}}, align 1@M"
+    return f"%l{{n}} = trunc {operand} {{b}} to {memory}@\nstore volatile {memory} %l{{n}}, ptr %p{{n}}, align 1@M"
+
+
+ADDRESS_32: Final = prepare("%e{n} = zext i32 {a} to i64@\n%p{n} = getelementptr i8, ptr {base}, i64 %e{n}@\n")
+ADDRESS_32_OFFSET: Final = prepare(
+    "%e{n} = zext i32 {a} to i64@\n%f{n} = getelementptr i8, ptr {base}, i64 %e{n}@\n"
+    "%p{n} = getelementptr i8, ptr %f{n}, i64 {o}@\n"
+)
+ADDRESS_CHECKED: Final = prepare(
+    "%i{n} = icmp ult i64 {length}, {extent}@\n%j{n} = sub i64 {length}, {extent}@\n%k{n} = icmp ugt i64 {a}, %j{n}@\n"
+    "%m{n} = or i1 %i{n}, %k{n}@\nbr i1 %m{n}, label %t{n}, label %g{n}, !prof !2\n"
+    "t{n}:\n@TMEMORY_OUT_OF_BOUNDS\ng{n}:\n"
+    "%f{n} = getelementptr i8, ptr {base}, i64 {a}@\n%p{n} = getelementptr i8, ptr %f{n}, i64 {o}@\n"
+)
+"""The address `%p{n}` of an access at i64 `{a}` plus constant `{o}`; `{extent}` is the offset plus the access's size."""
+
+ACCESS: Final[dict[str, str]] = {
+    **{name: prepare(_load(*row)) for name, row in LOADS.items()},
+    **{name: prepare(_store(*row)) for name, row in STORES.items()},
+}
+"""The access itself, at `%p{n}`."""
+
+
+def _definition(number: str, where: str, *, length_at: int) -> str:
+    """Load a definition's base and length: `%base<number>`, `%len<number>`."""
+    return (
+        f"%dp{number} = getelementptr i8, ptr {{vm}}, i64 {where}\n"
+        f"%def{number} = load ptr, ptr %dp{number}, !invariant.load !0\n"
+        f"%base{number} = load ptr, ptr %def{number}\n"
+        f"%lp{number} = getelementptr i8, ptr %def{number}, i64 {length_at}\n%len{number} = load i64, ptr %lp{number}\n"
+    )
+
+
+def _segment(where: str) -> str:
+    """Load a segment's `%items` and `%count`."""
+    return (
+        f"%sp{{n}} = getelementptr i8, ptr {{vm}}, i64 {where}\n%items{{n}} = load ptr, ptr %sp{{n}}\n"
+        f"%cp{{n}} = getelementptr i8, ptr %sp{{n}}, i64 8\n%count{{n}} = load i64, ptr %cp{{n}}\n"
+    )
+
+
+def _check_range(tag: str, start: str, length: str, limit: str, code: str) -> str:
+    """Trap with `code` unless start + length <= limit, without overflow."""
+    return (
+        f"%ra{tag} = icmp ugt i64 {length}, {limit}@\n%rb{tag} = sub i64 {limit}, {length}@\n"
+        f"%rc{tag} = icmp ugt i64 {start}, %rb{tag}@\n%rd{tag} = or i1 %ra{tag}, %rc{tag}@\n"
+        f"br i1 %rd{tag}, label %rt{tag}, label %ro{tag}, !prof !2\nrt{tag}:\n@T{code}\nro{tag}:\n"
+    )
+
+
+def _element(index: str, code: str) -> str:
+    """Bounds-check an index into `%base{n}`/`%len{n}`; the element's address is `%ep{n}`."""
+    return (
+        f"%in{{n}} = icmp ult i64 {index}, %len{{n}}@\nbr i1 %in{{n}}, label %eg{{n}}, label %et{{n}}, !prof !1\n"
+        f"et{{n}}:\n@T{code}\neg{{n}}:\n%ep{{n}} = getelementptr ptr, ptr %base{{n}}, i64 {index}@\n"
+    )
+
+
+_MEMORY: Final = "MEMORY_OUT_OF_BOUNDS"
+_TABLE: Final = "TABLE_OUT_OF_BOUNDS"
+
+
+def _callee(where: int) -> str:
+    """Load a callee pair of the store block: `%code{n}`, `%ctx{n}`."""
+    return (
+        "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
+        f"%cdp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {where}\n%code{{n}} = load ptr, ptr %cdp{{n}}\n"
+        f"%cxp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {where + 8}\n%ctx{{n}} = load ptr, ptr %cxp{{n}}\n"
+    )
+
+
+def _only_definition(number: str, where: str) -> str:
+    return (
+        f"%dp{number} = getelementptr i8, ptr {{vm}}, i64 {where}\n"
+        f"%def{number} = load ptr, ptr %dp{number}, !invariant.load !0\n"
+    )
+
+
+_TEMPLATES: Final[dict[str, str]] = {
+    "memory.length": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH),
+    "memory.size": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH) + "{r} = lshr i64 %len{n}, {shift}@",
+    "memory.grow": _only_definition("{n}", "{o}")
+    + _callee(L.STORE_MEMORY_GROW)
+    + "{r} = call i64 %code{n}(ptr %ctx{n}, ptr %def{n}, i64 {a})@",
+    "memory.fill": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
+    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%byte{n} = trunc i32 {b} to i8@\n"
+    "call void @llvm.memset.p0.i64(ptr %to{n}, i8 %byte{n}, i64 {c}, i1 true)@",
+    "memory.copy": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
+    + _definition("s{n}", "{o2}", length_at=L.MEMORY_LENGTH)
+    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + _check_range("s{n}", "{b}", "{c}", "%lens{n}", _MEMORY)
+    + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr i8, ptr %bases{n}, i64 {b}@\n"
+    "call void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 {c}, i1 true)@",
+    "memory.init": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
+    + _segment("{o2}")
+    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + _check_range("s{n}", "{b}", "{c}", "%count{n}", _MEMORY)
+    + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr i8, ptr %items{n}, i64 {b}@\n"
+    "call void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 {c}, i1 true)@",
+    "data.drop": "%sp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n%cp{n} = getelementptr i8, ptr %sp{n}, i64 8@\n"
+    "store volatile i64 0, ptr %cp{n}@",
+    "table.size": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH) + "{r} = add i64 %len{n}, 0@",
+    "table.get": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
+    + _element("{a}", _TABLE)
+    + "{r} = load ptr, ptr %ep{n}@",
+    "table.set": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
+    + _element("{a}", _TABLE)
+    + "store volatile ptr {b}, ptr %ep{n}@",
+    "table.grow": _only_definition("{n}", "{o}")
+    + _callee(L.STORE_TABLE_GROW)
+    + "{r} = call i64 %code{n}(ptr %ctx{n}, ptr %def{n}, i64 {b}, ptr {a})@",
+    "table.fill": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
+    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + "%end{n} = add i64 {a}, {c}@\nbr label %head{n}\nhead{n}:\n"
+    "%i{n} = phi i64 [ {a}, %ro{n} ], [ %next{n}, %body{n} ]\n%more{n} = icmp ult i64 %i{n}, %end{n}@\n"
+    "br i1 %more{n}, label %body{n}, label %done{n}\n"
+    "body{n}:\n%slot{n} = getelementptr ptr, ptr %base{n}, i64 %i{n}@\nstore volatile ptr {b}, ptr %slot{n}@\n"
+    "%next{n} = add i64 %i{n}, 1@\nbr label %head{n}\ndone{n}:",
+    "table.copy": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
+    + _definition("s{n}", "{o2}", length_at=L.TABLE_LENGTH)
+    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + _check_range("s{n}", "{b}", "{c}", "%lens{n}", _TABLE)
+    + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %bases{n}, i64 {b}@\n"
+    "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
+    "table.init": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
+    + _segment("{o2}")
+    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + _check_range("s{n}", "{b}", "{c}", "%count{n}", _TABLE)
+    + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %items{n}, i64 {b}@\n"
+    "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
+    "global.get": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n{r} = load {type}, ptr %gp{n}@",
+    "global.get imported": "%gi{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
+    "%gp{n} = load ptr, ptr %gi{n}, !invariant.load !0\n{r} = load {type}, ptr %gp{n}@",
+    "global.set": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\nstore volatile {type} {a}, ptr %gp{n}@",
+    "global.set imported": "%gi{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
+    "%gp{n} = load ptr, ptr %gi{n}, !invariant.load !0\nstore volatile {type} {a}, ptr %gp{n}@",
+    "ref.is_null": "%c{n} = icmp eq ptr {a}, null@\n{r} = zext i1 %c{n} to i32@",
+    "ref.func": "{r} = getelementptr i8, ptr {vm}, i64 {o}@",
+    "ref.func imported": "%fp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
+    "{r} = load ptr, ptr %fp{n}, !invariant.load !0",
+    "ref.as_non_null": "%c{n} = icmp eq ptr {a}, null@\nbr i1 %c{n}, label %t{n}, label %k{n}, !prof !2\n"
+    "t{n}:\n@TNULL_REFERENCE\nk{n}:",
+    # The callee of an indirect call: `%code{n}` and `%ctx{n}` are what to call, and with.
+    "callee imported": "%ip{n} = getelementptr i8, ptr {vm}, i64 {o}@\n%code{n} = load ptr, ptr %ip{n}, !invariant.load !0\n"
+    "%iq{n} = getelementptr i8, ptr %ip{n}, i64 8@\n%ctx{n} = load ptr, ptr %iq{n}, !invariant.load !0",
+    "callee table": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
+    + _element("{a}", "UNDEFINED_ELEMENT")
+    + "%ref{n} = load ptr, ptr %ep{n}@\n%null{n} = icmp eq ptr %ref{n}, null@\n"
+    "br i1 %null{n}, label %ut{n}, label %ug{n}, !prof !2\nut{n}:\n@TUNINITIALIZED_ELEMENT\nug{n}:\n",
+    "callee ref": "%ref{n} = getelementptr i8, ptr {a}, i64 0\n%null{n} = icmp eq ptr %ref{n}, null@\n"
+    "br i1 %null{n}, label %ut{n}, label %ug{n}, !prof !2\nut{n}:\n@TNULL_FUNCTION_REFERENCE\nug{n}:\n",
+    "callee type": f"%tp{{n}} = getelementptr i8, ptr %ref{{n}}, i64 {L.FUNCREF_TYPE_ID}@\n%type{{n}} = load i64, ptr %tp{{n}}@\n"
+    "%wp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n%want{n} = load i64, ptr %wp{n}, !invariant.load !0\n"
+    "%same{n} = icmp eq i64 %type{n}, %want{n}@\n",
+    "callee type final": "br i1 %same{n}, label %mg{n}, label %mt{n}, !prof !1\nmt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
+    "callee type open": "br i1 %same{n}, label %mg{n}, label %ms{n}, !prof !1\nms{n}:\n"
+    + _callee(L.STORE_IS_SUBTYPE).replace("%code", "%scode").replace("%ctx", "%sctx")
+    + "%sub{n} = call i32 %scode{n}(ptr %sctx{n}, i64 %type{n}, i64 %want{n})@\n%issub{n} = icmp ne i32 %sub{n}, 0@\n"
+    "br i1 %issub{n}, label %mg{n}, label %mt{n}\nmt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
+    "callee load": "%code{n} = load ptr, ptr %ref{n}@\n"
+    f"%xp{{n}} = getelementptr i8, ptr %ref{{n}}, i64 {L.FUNCREF_CONTEXT}@\n%ctx{{n}} = load ptr, ptr %xp{{n}}@",
+    # STORE_STACK_LIMIT is at 0.
+    "stack check": "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
+    "%limit{n} = load ptr, ptr %sb{n}\n%frame{n} = call ptr @llvm.frameaddress.p0(i32 0)\n"
+    "%over{n} = icmp ult ptr %frame{n}, %limit{n}@\nbr i1 %over{n}, label %t{n}, label %k{n}, !prof !2\n"
+    "t{n}:\n@TSTACK_OVERFLOW\nk{n}:",
+}
+_TEMPLATES["elem.drop"] = _TEMPLATES["data.drop"]
+
+ACCESSORS: Final[dict[str, str]] = {name: prepare(text) for name, text in _TEMPLATES.items()}
+"""Templates by instruction name, or by the name of a step that several instructions share."""

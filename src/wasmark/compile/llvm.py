@@ -1,0 +1,75 @@
+"""The only door to llvmlite: text of IR in, relocatable object out.
+
+LLVM assertions are on in the wheels and invalid IR aborts the process, so what is handed to `compile_ir` has to be valid by
+construction; the verifier is for tests, it costs as much as the passes.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+import sys
+import threading
+from typing import Any, Final
+
+import llvmlite.binding as llvm
+
+from wasmark.errors import UnsupportedError
+
+TRIPLE: Final = "x86_64-unknown-linux-gnu"
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def _initialize() -> None:
+    if not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "AMD64"):
+        raise UnsupportedError(
+            f"native code is made for x86-64 Linux only; this is {platform.machine() or 'an unknown machine'} {sys.platform}"
+        )
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@functools.cache
+def _target_machine() -> Any:
+    _initialize()
+    return llvm.Target.from_triple(TRIPLE).create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=1,
+        reloc="pic",
+        codemodel="small",
+    )
+
+
+@functools.cache
+def _pipeline() -> tuple[Any, Any]:
+    builder = llvm.create_pass_builder(_target_machine(), llvm.create_pipeline_tuning_options(1))
+    manager = llvm.create_new_module_pass_manager()
+    manager.add_sroa_pass()
+    manager.add_instruction_combine_pass()
+    manager.add_simplify_cfg_pass()
+    return manager, builder
+
+
+def compile_ir(text: str, *, verify: bool = False) -> bytes:
+    """The object code of a module of LLVM IR, through the light pipeline: wasm producers have optimised already.
+
+    `verify` asks LLVM's verifier first (RuntimeError with its complaint).
+    """
+    with _lock:
+        _initialize()
+        module = llvm.parse_assembly(f'target triple = "{TRIPLE}"\n{text}')
+        if verify:
+            module.verify()
+        manager, builder = _pipeline()
+        manager.run(module, builder)
+        code: bytes = _target_machine().emit_object(module)
+        module.close()
+        return code
+
+
+def disassembler_target() -> tuple[str, str]:
+    """(architecture, endianness) of the code, for tools that disassemble it."""
+    return "x86_64", "little"

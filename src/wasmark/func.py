@@ -1,0 +1,132 @@
+"""`Func`: a function of a store, wasm's own or a Python callable made one; it can be called, exported, imported and passed on."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+from wasmark.compile import stub_cache
+from wasmark.compile.abi import signature
+from wasmark.core.types import FuncType, SubType
+from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.values import Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasmark.store import Store
+
+
+class Func:
+    """A callable wasm function.
+
+    `func(*args)` takes one value a parameter and returns None, a value, or a tuple of values; see `values.Codec` for how they
+    correspond. Raises TypeError or OverflowError for arguments that do not fit, Trap, and whatever a host function raises.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_name",
+        "_params",
+        "_results",
+        "_trampoline",
+        "address",
+        "code_address",
+        "context",
+        "signature",
+        "store",
+        "type",
+        "type_id",
+    )
+
+    def __init__(self, store: Store, address: int, name: str | None = None) -> None:
+        """For the store: the function of an existing FuncRef."""
+        self.store = store
+        self.address = address
+        words = (ctypes.c_uint64 * (L.FUNCREF_SIZE // 8)).from_address(address)
+        self.code_address: int = words[L.FUNCREF_CODE // 8]
+        self.context: int = words[L.FUNCREF_CONTEXT // 8]
+        self.type_id: int = words[L.FUNCREF_TYPE_ID // 8]
+        self.type: FuncType = store.engine.types.func_type(self.type_id)
+        self.signature = signature(self.type)
+        self._name = name
+        self._params = Codec(self.type.params)
+        self._results = Codec(self.type.results)
+        self._buffer = ctypes.c_uint64 * max(len(self.type.params), len(self.type.results), 1)
+        trampoline = store.registry.lookup_trampoline(self)
+        self._trampoline = trampoline if trampoline is not None else stub_cache.stubs(self.signature).trampoline
+
+    @staticmethod
+    def from_callable(store: Store, type_: FuncType, callable_: Callable[..., Any], *, name: str | None = None) -> Func:
+        """A host function: wasm calls `callable_` with one argument a parameter of `type_`.
+
+        Its references, if any, must be abstract (`funcref`, `externref`). The callable returns None, one value, or a sequence
+        of as many values as there are results; what it raises comes out of the wasm call unchanged.
+        """
+        (type_id,) = store.engine.types.register_group([SubType(type_)], ())
+        return host_func(store, type_id, callable_, name)
+
+    @property
+    def __name__(self) -> str:
+        return self._name if self._name is not None else "func"
+
+    def __call__(self, *args: Any) -> Any:
+        params = self._params
+        if len(args) != len(params.types):
+            raise TypeError(
+                f"{self.__name__}() takes {len(params.types)} argument{'s' * (len(params.types) != 1)} ({len(args)} given)"
+            )
+        slots = self._buffer()
+        store = self.store
+        params.pack(slots, args, store)
+        store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
+        results = self._results.unpack(slots, store)
+        store.after_call()
+        if len(results) == 1:
+            return results[0]
+        return results or None
+
+    def call_bits(self, args: list[int]) -> list[int]:
+        """Call with raw bits: one unsigned integer an argument and a result (references by address, NaN payloads kept)."""
+        if len(args) != len(self._params.types):
+            raise TypeError(f"{self.__name__}() takes {len(self._params.types)} arguments ({len(args)} given)")
+        slots = self._buffer(*args)
+        self.store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
+        return self._results.unpack_bits(slots)
+
+    def __repr__(self) -> str:
+        return f"<wasmark.Func {self.__name__} {self.type}>"
+
+
+def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: str | None) -> Func:
+    """A host function of a canonical type."""
+    type_ = store.engine.types.func_type(type_id)
+    text = signature(type_)
+    params, results = Codec(type_.params), Codec(type_.results)
+    slots_type = ctypes.c_uint64 * max(len(type_.params), len(type_.results), 1)
+    count = len(type_.results)
+    label = name or getattr(callable_, "__name__", "host function")
+
+    def dispatch(address: int) -> None:
+        slots = slots_type.from_address(address)
+        # The store lives: it is in the middle of a call.
+        values = callable_(*params.unpack(slots, store))
+        if count == 0:
+            if values is not None and values != ():
+                raise TypeError(f"{label} returned {type(values).__name__}, but its wasm type has no results")
+            return
+        if count == 1:
+            values = (values,)
+        elif not isinstance(values, tuple | list) or len(values) != count:
+            raise TypeError(f"{label} must return {count} values, as a tuple or list")
+        results.pack(slots, values, store)
+
+    address = store.allocate(L.FUNCREF_SIZE)
+    words = (ctypes.c_uint64 * (L.FUNCREF_SIZE // 8)).from_address(address)
+    words[L.FUNCREF_CODE // 8] = stub_cache.stubs(text).host
+    words[L.FUNCREF_CONTEXT // 8] = store.host_context(dispatch)
+    words[L.FUNCREF_TYPE_ID // 8] = type_id
+    func = Func(store, address, label)
+    store.add_host_func(func)
+    return func

@@ -1,0 +1,49 @@
+"""`Global`: a global variable."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+from wasmark.values import bits_value, value_bits
+
+if TYPE_CHECKING:
+    from wasmark.core.types import GlobalType
+    from wasmark.store import Store
+
+
+class Global:
+    """A global of a store; `value` reads it, and writes it where it is mutable."""
+
+    def __init__(self, store: Store, type_: GlobalType, address: int | None = None, *, bits: int = 0) -> None:
+        """The global in the cell at `address`, or a new one with these `bits`; `type_` in the engine's canonical types."""
+        self.store = store
+        self.type = type_
+        if address is None:
+            address = store.allocate(16)
+            ctypes.c_uint64.from_address(address).value = bits
+        self.address = address
+
+    @staticmethod
+    def of(store: Store, type_: GlobalType, value: Any) -> Global:
+        """A new global with an initial value. Raises TypeError or OverflowError."""
+        return Global(store, type_, bits=value_bits(value, type_.value, store))
+
+    @property
+    def bits(self) -> int:
+        """The raw bits (of an i32 or f32, the lower half counts)."""
+        return ctypes.c_uint64.from_address(self.address).value
+
+    @property
+    def value(self) -> Any:
+        """The present value."""
+        return bits_value(self.bits, self.type.value, self.store)
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        if not self.type.mutable:
+            raise TypeError("the global is immutable")
+        ctypes.c_uint64.from_address(self.address).value = value_bits(value, self.type.value, self.store)
+
+    def __repr__(self) -> str:
+        return f"<wasmark.Global {'mut ' if self.type.mutable else ''}{self.type.value} = {self.value!r}>"

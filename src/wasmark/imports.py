@@ -1,0 +1,110 @@
+"""Matches imports with what is offered for them (core §4.5.2), before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, TableType
+from wasmark.compile import stub_cache
+from wasmark.compile.abi import signature
+from wasmark.errors import LinkError, UnsupportedError
+from wasmark.func import Func, host_func
+from wasmark.globals import Global
+from wasmark.memory import Memory
+from wasmark.table import Table
+
+if TYPE_CHECKING:
+    from wasmark.core.model import Import
+    from wasmark.module import Module
+    from wasmark.store import Store
+
+Extern = Func | Table | Memory | Global
+
+_CLASSES: dict[str, type] = {"func": Func, "table": Table, "memory": Memory, "global": Global}
+
+
+def resolve_imports(module: Module, imports: Mapping[str, Mapping[str, Any]], store: Store) -> list[Extern]:
+    """One extern for each import, in order. Callables become host functions of the imported type.
+
+    Raises LinkError that names the import, what is wanted and what was given.
+    """
+    found = [_find(import_, imports) for import_ in module.model.imports]
+    for import_, value in zip(module.model.imports, found, strict=True):
+        complaint = _mismatch(import_, value, module, store)
+        if complaint:
+            raise LinkError(f"import {import_.module!r} {import_.name!r}: {complaint}")
+    callables = [
+        import_.desc
+        for import_, value in zip(module.model.imports, found, strict=True)
+        if isinstance(import_.desc, int) and not isinstance(value, Func)
+    ]
+    stub_cache.prepare_stubs(_signature(module, type_index) for type_index in callables)
+    return [
+        host_func(store, module.type_ids[import_.desc], value, f"{import_.module}.{import_.name}")
+        if isinstance(import_.desc, int) and not isinstance(value, Func)
+        else value
+        for import_, value in zip(module.model.imports, found, strict=True)
+    ]
+
+
+def _signature(module: Module, type_index: int) -> str:
+    type_ = module.model.types[type_index].composite
+    assert isinstance(type_, FuncType)
+    return signature(type_)
+
+
+def _find(import_: Import, imports: Mapping[str, Mapping[str, Any]]) -> Any:
+    space = imports.get(import_.module)
+    if space is None:
+        raise LinkError(
+            f"unknown import: nothing is given for module {import_.module!r} ({import_.kind} {import_.name!r})"
+        )
+    try:
+        return space[import_.name]
+    except KeyError:
+        raise LinkError(f"unknown import: {import_.module!r} has no {import_.kind} {import_.name!r}") from None
+
+
+def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str | None:
+    """What is wrong with `value`, or None."""
+    if import_.kind == "tag":
+        raise UnsupportedError("imported tags are not supported yet")
+    wanted = _CLASSES[import_.kind]
+    if not isinstance(value, wanted):
+        if wanted is Func and isinstance(value, Callable):  # type: ignore[arg-type]
+            return None
+        return f"incompatible import type: wants a {import_.kind}, got {type(value).__name__}"
+    if value.store is not store:
+        return f"the {import_.kind} belongs to another store"
+    types, ids = store.engine.types, module.type_ids
+    desc = import_.desc
+    if isinstance(value, Func):
+        assert isinstance(desc, int)
+        if types.is_subtype_id(value.type_id, ids[desc]):
+            return None
+        return f"incompatible import type: wants {module.model.types[desc].composite}, got {value.type}"
+    if isinstance(value, Global):
+        assert isinstance(desc, GlobalType)
+        content = types.canonical(desc.value, ids)
+        fits = value.type.mutable == desc.mutable and types.is_subtype(value.type.value, content)
+        if fits and desc.mutable:
+            fits = types.is_subtype(content, value.type.value)
+        return None if fits else f"incompatible import type: wants {desc}, got {value.type}"
+    present = value.present_type
+    if isinstance(value, Table):
+        assert isinstance(desc, TableType)
+        element = types.canonical(desc.element, ids)
+        same = types.is_subtype(value.type.element, element) and types.is_subtype(element, value.type.element)
+        fits = same and _limits_match(present.limits, desc.limits)
+    else:
+        assert isinstance(desc, MemoryType)
+        fits = present.page_size_log2 == desc.page_size_log2 and _limits_match(present.limits, desc.limits)
+    return None if fits else f"incompatible import type: wants {desc}, got {present}"
+
+
+def _limits_match(present: Limits, wanted: Limits) -> bool:
+    """core §3.3.11 (limits matching)."""
+    if present.is64 != wanted.is64 or present.shared != wanted.shared or present.minimum < wanted.minimum:
+        return False
+    return wanted.maximum is None or (present.maximum is not None and present.maximum <= wanted.maximum)

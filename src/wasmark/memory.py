@@ -1,0 +1,102 @@
+"""`Memory`: a linear memory. Python reads and writes the very bytes that wasm does."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any, Final
+
+from wasmark.core.types import MemoryType
+from wasmark.runtime.buffer import NativeBuffer, set_source
+from wasmark.runtime.linear_memory import LinearMemory
+
+if TYPE_CHECKING:
+    from wasmark.store import Store
+
+_REFUSED: Final = -1
+
+
+class Memory(NativeBuffer):  # type: ignore[misc]
+    """A linear memory of a store.
+
+    It exports the buffer protocol: `memoryview(memory)` is writable, copies nothing, and stays valid when the memory grows (it
+    keeps the length it had). `len(memory)` is in bytes, `size` in pages.
+    """
+
+    def __init__(self, store: Store, type_: MemoryType) -> None:
+        """A new memory. Raises Error where there is no room for it."""
+        self.store = store
+        self.type = type_
+        limits = type_.limits
+        self._shift = type_.page_size_log2
+        bound = store.engine.config.max_memory_bytes
+        pages = bound >> self._shift
+        if limits.maximum is not None:
+            pages = min(pages, limits.maximum)
+        if not limits.is64:
+            pages = min(pages, (1 << 32) >> self._shift)
+        self._max_pages = pages
+        # An initial size beyond the bound is refused by the reservation or the system, with its own words.
+        most = max(pages, limits.minimum) << self._shift
+        self._memory = LinearMemory(limits.minimum << self._shift, most, is64=limits.is64)
+        self.definition = self._memory.definition
+        set_source(self, self.definition)
+        store.memories[self.definition] = self
+
+    @property
+    def base(self) -> int:
+        """The address of byte 0; it never changes."""
+        return self._memory.base
+
+    @property
+    def size(self) -> int:
+        """Present size in pages."""
+        return self._memory.length >> self._shift
+
+    @property
+    def present_type(self) -> MemoryType:
+        """The type with the present size as its minimum, which is what imports are matched with (core §4.5.2)."""
+        limits = self.type.limits
+        return MemoryType(type(limits)(self.size, limits.maximum, limits.is64, limits.shared), self._shift)
+
+    def __len__(self) -> int:
+        return self._memory.length
+
+    def grow(self, pages: int) -> int:
+        """Grow by `pages`; the old size in pages. Raises ValueError where the memory cannot get that large."""
+        old = self.grow_or_refuse(pages) if pages >= 0 else _REFUSED
+        if old == _REFUSED:
+            raise ValueError(f"cannot grow a memory of {self.size} pages by {pages} (at most {self._max_pages})")
+        return old
+
+    def grow_or_refuse(self, pages: int) -> int:
+        """What `memory.grow` does: the old size in pages, or -1."""
+        old = self.size
+        if old + pages > self._max_pages or not self._memory.grow_to((old + pages) << self._shift):
+            return _REFUSED
+        return old
+
+    def _range(self, offset: int, length: int) -> int:
+        if offset < 0 or length < 0 or offset + length > self._memory.length:
+            raise IndexError(f"bytes {offset} to {offset + length} of a memory of {self._memory.length} bytes")
+        return self._memory.base + offset
+
+    def read(self, offset: int, length: int) -> bytes:
+        """A copy of `length` bytes. Raises IndexError."""
+        return ctypes.string_at(self._range(offset, length), length)
+
+    def write(self, offset: int, data: Any) -> None:
+        """Store a bytes-like object at `offset`. Raises IndexError; then nothing is written."""
+        with memoryview(data) as view, view.cast("B") as flat, memoryview(self) as whole:
+            self._range(offset, len(flat))
+            whole[offset : offset + len(flat)] = flat
+
+    def __getitem__(self, key: int | slice) -> Any:
+        with memoryview(self) as view:
+            return bytes(view[key]) if isinstance(key, slice) else view[key]
+
+    def __setitem__(self, key: int | slice, value: Any) -> None:
+        with memoryview(self) as view:
+            view[key] = value
+
+    def __repr__(self) -> str:
+        return f"<wasmark.Memory {self.size} pages of {1 << self._shift} bytes>"

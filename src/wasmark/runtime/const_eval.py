@@ -1,0 +1,52 @@
+"""Evaluates constant expressions (core §3.4.7, §4.7.3) when a module is instantiated: globals, offsets, elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from wasmark.binary import decode_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasmark.core.model import ConstExpr, ModuleModel
+
+_MASK32: Final = 0xFFFFFFFF
+_MASK64: Final = 0xFFFFFFFFFFFFFFFF
+
+_ARITHMETIC: Final[dict[str, Callable[[int, int], int]]] = {
+    "i32.add": lambda a, b: (a + b) & _MASK32,
+    "i32.sub": lambda a, b: (a - b) & _MASK32,
+    "i32.mul": lambda a, b: (a * b) & _MASK32,
+    "i64.add": lambda a, b: (a + b) & _MASK64,
+    "i64.sub": lambda a, b: (a - b) & _MASK64,
+    "i64.mul": lambda a, b: (a * b) & _MASK64,
+}
+
+
+def evaluate(
+    model: ModuleModel, expr: ConstExpr, global_bits: Callable[[int], int], funcref: Callable[[int], int]
+) -> int:
+    """The value of a valid expression as unsigned bits; a reference as its address.
+
+    `global_bits` reads a global, `funcref` gives the address of a function's FuncRef.
+    """
+    stack: list[int] = []
+    for row, imm, _ in decode_body(model, expr.start, expr.end):
+        name = row.name
+        if name == "i32.const":
+            stack.append(imm & _MASK32)
+        elif name == "i64.const":
+            stack.append(imm & _MASK64)
+        elif name in ("f32.const", "f64.const"):
+            stack.append(imm)
+        elif name == "ref.null":
+            stack.append(0)
+        elif name == "ref.func":
+            stack.append(funcref(imm))
+        elif name == "global.get":
+            stack.append(global_bits(imm))
+        elif name in _ARITHMETIC:
+            b, a = stack.pop(), stack.pop()
+            stack.append(_ARITHMETIC[name](a, b))
+    return stack[-1]

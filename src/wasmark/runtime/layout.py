@@ -1,0 +1,154 @@
+"""Where everything lies in native memory: the one description that emitted code and Python code both read.
+
+All offsets are in bytes. Nothing here allocates; `runtime.instance_memory` and the public classes fill these shapes, the
+emitters in `compile` address them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from wasmark.core.model import ModuleModel
+
+# --- StoreBlock: one a store, reached from every vmctx and host context ---------------------------------------------------
+STORE_STACK_LIMIT: Final = 0  # lowest frame address that wasm code may have
+STORE_ACTIVATION: Final = 8  # the innermost activation inside this store, or 0
+STORE_MEMORY_GROW: Final = 16  # a callee pair {code, context}: (memory definition, pages) -> old pages or -1
+STORE_TABLE_GROW: Final = 32  # a callee pair: (table definition, elements, initial value) -> old size or -1
+STORE_IS_SUBTYPE: Final = 48  # a callee pair: (type id, type id) -> 1 or 0
+STORE_BLOCK_SIZE: Final = 64
+
+# --- MemoryDef: one a linear memory ---------------------------------------------------------------------------------------
+MEMORY_BASE: Final = 0  # never changes: the whole range is reserved
+MEMORY_LENGTH: Final = 8  # accessible bytes
+MEMORY_DEF_SIZE: Final = 16
+
+# --- TableDef: one a table; elements are 8-byte references ----------------------------------------------------------------
+TABLE_BASE: Final = 0
+TABLE_LENGTH: Final = 8  # elements
+TABLE_DEF_SIZE: Final = 16
+
+# --- FuncRef: what a funcref points to ------------------------------------------------------------------------------------
+FUNCREF_CODE: Final = 0
+FUNCREF_CONTEXT: Final = 8  # the callee's vmctx or host context, its first argument
+FUNCREF_TYPE_ID: Final = 16  # canonical type id of the engine
+FUNCREF_SIZE: Final = 32
+
+# --- HostContext: the first argument of a host function's stub --------------------------------------------------------------
+HOST_STORE: Final = 0  # its StoreBlock
+HOST_CALLABLE: Final = 8  # PyObject *, called with the address of the argument buffer
+HOST_CONTEXT_SIZE: Final = 16
+
+# --- Activation: one for each entry from Python into wasm, on the heap, linked ---------------------------------------------
+ACT_JMPBUF: Final = 0  # 5 words, as llvm.eh.sjlj.setjmp wants them
+ACT_PREVIOUS: Final = 40  # the activation of this thread that was innermost before
+ACT_STORE: Final = 48  # its StoreBlock
+ACT_ENTRY_FP: Final = 56  # frame address of the entry function: where a walk over frames ends
+ACT_EXIT_FP: Final = 64  # frame address of the host call in progress: where a walk goes on in an outer activation
+ACT_THREAD_STATE: Final = 72  # PyThreadState * while the GIL is released
+ACT_STATUS: Final = 80  # STATUS_*
+ACT_TRAP_CODE: Final = 88
+ACT_TRAP_PC: Final = 96
+ACT_STACK_LIMIT: Final = 104
+ACT_STACK_LOW: Final = 112  # end of the thread's stack, for telling its guard page from other faults
+ACT_SAVED_LIMIT: Final = 120  # of the store, for the way back
+ACT_SAVED_ACTIVATION: Final = 128  # of the store, for the way back
+ACT_FRAME_COUNT: Final = 136  # frames seen by the walk
+ACT_FRAMES: Final = 144  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
+FRAMES_KEPT: Final = 32
+ACT_SIZE: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8
+
+STATUS_RETURNED: Final = 0
+STATUS_TRAPPED: Final = 1
+STATUS_RAISED: Final = 2  # a host function raised; the exception is set in the thread state
+
+SLOT_SIZE: Final = 8
+"""One argument or result in the buffers of trampolines and host calls."""
+
+OFFSET_GUARD: Final = 64 << 20
+"""Bytes kept inaccessible behind the 4 GiB that a 32-bit address reaches. An access whose constant offset plus size stays
+within them needs no check; others compare with the memory's length."""
+
+
+class VMLayout:
+    """Offsets inside the vmctx of one module's instances.
+
+    The head holds the base of memory 0 and the store block; then follow arrays in a fixed order. `escaping` lists the functions
+    that can become references (exported, in an element segment or global, or named by `ref.func`): only they have a FuncRef.
+    """
+
+    MEMORY0_BASE = 0
+    STORE_BLOCK = 8
+    HEAD_SIZE = 16
+
+    __slots__ = (
+        "data_segments",
+        "element_segments",
+        "escaping",
+        "funcref_index",
+        "funcrefs",
+        "global_cells",
+        "global_pointers",
+        "imported_functions",
+        "imported_globals",
+        "memory_defs",
+        "size",
+        "table_defs",
+        "type_ids",
+    )
+
+    def __init__(self, model: ModuleModel, escaping: list[int]) -> None:
+        imported = model.imported
+        at = self.HEAD_SIZE
+        self.memory_defs = at  # {def, base} pairs
+        at += 16 * len(model.memory_types)
+        self.table_defs = at
+        at += 8 * len(model.table_types)
+        self.global_pointers = at
+        at += 8 * imported["global"]
+        self.type_ids = at
+        at += 8 * len(model.types)
+        at = (at + 15) & ~15
+        self.imported_functions = at  # {code, context, funcref, unused}
+        at += 32 * imported["func"]
+        self.element_segments = at  # {items, length}
+        at += 16 * len(model.elements)
+        self.data_segments = at  # {bytes, length}
+        at += 16 * len(model.data_segments)
+        self.global_cells = at  # 16 bytes each
+        at += 16 * len(model.globals)
+        self.funcrefs = at
+        at += FUNCREF_SIZE * len(escaping)
+        self.size = at
+        self.escaping = escaping
+        self.funcref_index = {func_index: i for i, func_index in enumerate(escaping)}
+        self.imported_globals = imported["global"]
+
+    def memory_def(self, index: int) -> int:
+        """Offset of the pointer to a memory's definition."""
+        return self.memory_defs + 16 * index
+
+    def memory_base(self, index: int) -> int:
+        """Offset of the cached base of a memory."""
+        return self.memory_defs + 16 * index + 8 if index else self.MEMORY0_BASE
+
+    def table_def(self, index: int) -> int:
+        """Offset of the pointer to a table's definition."""
+        return self.table_defs + 8 * index
+
+    def type_id(self, index: int) -> int:
+        """Offset of the canonical id of a type."""
+        return self.type_ids + 8 * index
+
+    def imported_function(self, func_index: int) -> int:
+        """Offset of an imported function's {code, context, funcref}."""
+        return self.imported_functions + 32 * func_index
+
+    def global_cell(self, global_index: int) -> int:
+        """Offset of a defined global's cell."""
+        return self.global_cells + 16 * (global_index - self.imported_globals)
+
+    def funcref(self, func_index: int) -> int:
+        """Offset of a defined, escaping function's FuncRef."""
+        return self.funcrefs + FUNCREF_SIZE * self.funcref_index[func_index]

@@ -1,0 +1,241 @@
+"""`Store`: the state of running modules, and the way into their code.
+
+One thread at a time runs in a store; another one that calls into it waits until the first has left. Everything that native
+code of the store points to is kept alive by it, as is every module that was instantiated in it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+from wasmark.compile import stub_cache
+from wasmark.core.types import HeapType, RefType
+from wasmark.engine import Engine, default_engine
+from wasmark.errors import Trap, TrapCode, UnsupportedError
+from wasmark.externs import ExternTable
+from wasmark.registry import FrameInfo, ModuleRegistry, lookup_frame_info
+from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.native import thread_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasmark.func import Func
+    from wasmark.instance import Instance
+    from wasmark.memory import Memory
+    from wasmark.table import Table
+
+_BUILTIN_SIGNATURES: Final = {
+    L.STORE_MEMORY_GROW: "rI:I",
+    L.STORE_TABLE_GROW: "rIr:I",
+    L.STORE_IS_SUBTYPE: "II:i",
+}
+_EXTERN_HEAP: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
+
+
+class Store:
+    """A place for instances. Functions, memories, tables and globals belong to one store and cannot be used in another."""
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine = engine if engine is not None else default_engine()
+        self.registry = ModuleRegistry()
+        self._runtime = stub_cache.runtime()
+        self._runtime.claim_signals()
+        self._lock = threading.RLock()
+        self._block = (ctypes.c_uint64 * (L.STORE_BLOCK_SIZE // 8))()
+        self.block_address = ctypes.addressof(self._block)
+        self._report = (ctypes.c_uint64 * (L.ACT_SIZE // 8))()
+        self._report_address = ctypes.addressof(self._report)
+        self._budget = self.engine.config.max_wasm_stack
+        self._depth = 0
+        self._kept: list[object] = []  # native memory and callables that native code points to
+        self._instances: dict[int, Instance] = {}  # by vmctx
+        self._host_funcs: dict[int, Func] = {}  # by FuncRef
+        self._funcs: weakref.WeakValueDictionary[int, Func] = weakref.WeakValueDictionary()  # by FuncRef
+        self.memories: dict[int, Memory] = {}  # by MemoryDef
+        self.tables: dict[int, Table] = {}  # by TableDef
+        self.externs = ExternTable()
+        self._add_builtins()
+
+    def __repr__(self) -> str:
+        return f"<wasmark.Store: {len(self._instances)} instances>"
+
+    # --- native memory ----------------------------------------------------------------------------------------------------------
+
+    def keep(self, owner: object) -> None:
+        """Keep an object alive as long as the store."""
+        self._kept.append(owner)
+
+    def allocate(self, size: int) -> int:
+        """Zeroed native memory of `size` bytes, 16-aligned, for the life of the store; its address."""
+        block = (ctypes.c_uint8 * (size + 16))()
+        self.keep(block)
+        return (ctypes.addressof(block) + 15) & -16
+
+    def host_context(self, callable_: Callable[[int], None]) -> int:
+        """The address of a host context whose stub calls `callable_` with the address of its slots."""
+        address = self.allocate(L.HOST_CONTEXT_SIZE)
+        self.keep(callable_)
+        ctypes.c_uint64.from_address(address + L.HOST_STORE).value = self.block_address
+        ctypes.c_uint64.from_address(address + L.HOST_CALLABLE).value = id(callable_)
+        return address
+
+    def _add_builtins(self) -> None:
+        stub_cache.prepare_stubs(_BUILTIN_SIGNATURES.values())
+        store = weakref.ref(self)
+
+        def memory_grow(address: int) -> None:
+            slots = (ctypes.c_int64 * 2).from_address(address)
+            owner = store()
+            assert owner is not None
+            slots[0] = owner.memories[slots[0]].grow_or_refuse(slots[1] & 0xFFFFFFFFFFFFFFFF)
+
+        def table_grow(address: int) -> None:
+            slots = (ctypes.c_int64 * 3).from_address(address)
+            owner = store()
+            assert owner is not None
+            slots[0] = owner.tables[slots[0]].grow_or_refuse(slots[1] & 0xFFFFFFFFFFFFFFFF, slots[2])
+
+        types = self.engine.types
+
+        def is_subtype(address: int) -> None:
+            slots = (ctypes.c_int64 * 2).from_address(address)
+            slots[0] = int(types.is_subtype_id(slots[0], slots[1]))
+
+        builtins = {
+            L.STORE_MEMORY_GROW: memory_grow,
+            L.STORE_TABLE_GROW: table_grow,
+            L.STORE_IS_SUBTYPE: is_subtype,
+        }
+        for offset, builtin in builtins.items():
+            self._block[offset // 8] = stub_cache.stubs(_BUILTIN_SIGNATURES[offset]).host
+            self._block[offset // 8 + 1] = self.host_context(builtin)
+
+    # --- into wasm --------------------------------------------------------------------------------------------------------------
+
+    def enter(self, trampoline: int, code: int, context: int, slots: int) -> None:
+        """Run wasm code in this thread: `trampoline(context, code, slots)`.
+
+        Raises Trap, or whatever a host function raised.
+        """
+        thread = thread_state()
+        with self._lock:
+            self._depth += 1
+            try:
+                status = self._runtime.enter(
+                    self.block_address,
+                    trampoline,
+                    code,
+                    context,
+                    slots,
+                    self._report_address,
+                    thread.low,
+                    thread.lowest,
+                    self._budget,
+                )
+                trap = self._trap() if status == L.STATUS_TRAPPED else None
+            finally:
+                self._depth -= 1
+        if trap is not None:
+            raise trap
+
+    def after_call(self) -> None:
+        """To be called when the results of an outermost call are Python values: the time to let go of externrefs."""
+        if self.externs.wants_sweep:
+            with self._lock:
+                if not self._depth:
+                    self.externs.sweep(self._held_externs())
+
+    def _held_externs(self) -> list[int]:
+        held = []
+        for table in self.tables.values():
+            if table.type.element.heap in _EXTERN_HEAP:
+                held.extend(table.element_bits())
+        for instance in self._instances.values():
+            held.extend(instance.extern_globals())
+        return held
+
+    def _trap(self) -> Trap:
+        """The trap that the report tells of."""
+        report = self._report
+        count = report[L.ACT_FRAME_COUNT // 8]
+        first = L.ACT_FRAMES // 8
+        kept = L.FRAMES_KEPT
+        pcs = list(report[first : first + min(count, kept)])
+        if count > kept:
+            ring = list(report[first + kept : first + 2 * kept])
+            if count < 2 * kept:
+                pcs += ring[: count - kept]
+            else:
+                start = count % kept
+                pcs += ring[start:] + ring[:start]
+        frames: list[FrameInfo] = []
+        for position, pc in enumerate(pcs):
+            # All but the first are return addresses, which may lie behind the last instruction of the caller.
+            frame = lookup_frame_info(pc if position == 0 else pc - 1)
+            if frame is not None:
+                frames.append(frame)
+        return Trap(
+            TrapCode(report[L.ACT_TRAP_CODE // 8]),
+            pc=report[L.ACT_TRAP_PC // 8],
+            frames=frames,
+            omitted=max(0, count - 2 * kept),
+        )
+
+    # --- what addresses stand for -----------------------------------------------------------------------------------------------
+
+    def add_instance(self, vmctx: int, instance: Instance) -> None:
+        """Remember whose vmctx this is."""
+        self._instances[vmctx] = instance
+
+    def add_host_func(self, func: Func) -> None:
+        """Keep a host function, whose address may end up anywhere in wasm."""
+        self._host_funcs[func.address] = func
+        self._funcs[func.address] = func
+
+    def func_at(self, address: int) -> Func:
+        """The function object of a FuncRef; the same one as long as it is in use."""
+        func = self._funcs.get(address)
+        if func is None:
+            context = ctypes.c_uint64.from_address(address + L.FUNCREF_CONTEXT).value
+            func = self._instances[context].make_func(address)
+            self._funcs[address] = func
+        return func
+
+    def reference_bits(self, value: Any, type_: RefType) -> int:
+        """The bits of a reference (`type_` in the engine's canonical types). Raises TypeError."""
+        from wasmark.func import Func
+
+        if value is None:
+            if not type_.nullable:
+                raise TypeError(f"None is not a {type_}")
+            return 0
+        if type_.heap is HeapType.EXTERN:
+            return self.externs.handle(value)
+        if isinstance(value, Func):
+            if value.store is not self:
+                raise TypeError("the function belongs to another store")
+            if self.engine.types.is_subtype(RefType.of(False, value.type_id), type_):
+                return value.address
+            raise TypeError(f"{value!r} is not a {type_}")
+        if self._is_func(type_):
+            raise TypeError(f"expected a wasmark.Func or None for {type_}, got {type(value).__name__}")
+        raise UnsupportedError(f"references of type {type_} are not supported yet")
+
+    def reference_value(self, bits: int, type_: RefType) -> Any:
+        """The Python value of a reference."""
+        if not bits:
+            return None
+        if type_.heap in _EXTERN_HEAP:
+            return self.externs.value(bits)
+        if self._is_func(type_):
+            return self.func_at(bits)
+        raise UnsupportedError(f"references of type {type_} are not supported yet")
+
+    def _is_func(self, type_: RefType) -> bool:
+        if isinstance(type_.heap, HeapType):
+            return type_.heap in (HeapType.FUNC, HeapType.NOFUNC)
+        return self.engine.types.kind(type_.heap) is HeapType.FUNC

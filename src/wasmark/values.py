@@ -1,0 +1,119 @@
+"""Python values to the 8-byte slots of calls, and back (the table in the docstring of `Codec`)."""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+import struct
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from wasmark.core.types import F32, F64, I32, I64, NumType, RefType, ValType
+from wasmark.runtime.layout import SLOT_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class References(Protocol):
+    """Who turns references into Python objects and back: the store."""
+
+    def reference_bits(self, value: Any, type_: RefType) -> int:
+        """The reference that a Python value stands for. Raises TypeError."""
+
+    def reference_value(self, bits: int, type_: RefType) -> Any:
+        """The Python value of a reference."""
+
+
+_FORMAT: Final = {I32: "i4x", I64: "q", F32: "f4x", F64: "d"}
+_INTEGER_BITS: Final[dict[object, int]] = {I32: 32, I64: 64}
+_MASKS: Final[dict[object, int]] = {I32: 0xFFFFFFFF, F32: 0xFFFFFFFF}
+_MASK64: Final = (1 << 64) - 1
+
+
+def _integer_bits(value: Any, bits: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"expected an int for i{bits}, got {type(value).__name__}") from None
+    if not -(1 << (bits - 1)) <= number < 1 << bits:
+        raise OverflowError(f"{number} does not fit i{bits}")
+    return number & ((1 << bits) - 1)
+
+
+def _float_bits(value: Any, type_: NumType) -> int:
+    try:
+        number = float(value) if not isinstance(value, str | bytes | bytearray) else None
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"expected a float for {type_}, got {type(value).__name__}")
+    if type_ is F64:
+        return int(struct.unpack("<Q", struct.pack("<d", number))[0])
+    # c_float rounds to nearest, beyond the largest value to infinity; struct would refuse.
+    return int(ctypes.c_uint32.from_buffer(ctypes.c_float(number)).value)
+
+
+def value_bits(value: Any, type_: ValType, references: References) -> int:
+    """The unsigned bits of a Python value as a value of `type_`.
+
+    Raises TypeError for the wrong kind of value and OverflowError for an integer that does not fit (signed and unsigned
+    readings are both accepted).
+    """
+    if isinstance(type_, RefType):
+        return references.reference_bits(value, type_)
+    if type_ in _INTEGER_BITS:
+        return _integer_bits(value, _INTEGER_BITS[type_])
+    return _float_bits(value, type_)
+
+
+def bits_value(bits: int, type_: ValType, references: References) -> Any:
+    """The Python value of bits: integers signed."""
+    if isinstance(type_, RefType):
+        return references.reference_value(bits, type_)
+    if type_ in _INTEGER_BITS:
+        width = _INTEGER_BITS[type_]
+        bits &= (1 << width) - 1
+        return bits - (1 << width) if bits >> (width - 1) else bits
+    if type_ is F32:
+        return struct.unpack("<f", struct.pack("<I", bits & 0xFFFFFFFF))[0]
+    return struct.unpack("<d", struct.pack("<Q", bits))[0]
+
+
+class Codec:
+    """Reads and writes a row of values as slots.
+
+    i32, i64 <-> signed int; f32, f64 <-> float; references <-> None, Func, or any object (externref).
+    """
+
+    __slots__ = ("_plain", "_size", "_struct", "types")
+
+    def __init__(self, types: Sequence[ValType]) -> None:
+        self.types = tuple(types)
+        self._plain = all(type_ in _FORMAT for type_ in self.types)
+        self._struct = struct.Struct("<" + "".join(_FORMAT.get(type_, "Q") for type_ in self.types))  # type: ignore[call-overload]
+        self._size = SLOT_SIZE * len(self.types)
+
+    def pack(self, buffer: Any, values: Sequence[Any], references: References) -> None:
+        """Write `values` (as many as there are types) to a writable buffer. Raises as `value_bits`."""
+        if self._plain:
+            try:
+                self._struct.pack_into(buffer, 0, *values)
+                return
+            except (struct.error, OverflowError):
+                pass  # a wrong value, or an unsigned reading: say which, or take it
+        bits = [value_bits(value, type_, references) for value, type_ in zip(values, self.types, strict=True)]
+        struct.pack_into(f"<{len(bits)}Q", buffer, 0, *bits)
+
+    def unpack(self, buffer: Any, references: References) -> tuple[Any, ...]:
+        """Read the values."""
+        if self._plain:
+            return self._struct.unpack_from(buffer)
+        return tuple(
+            bits_value(bits, type_, references)
+            for bits, type_ in zip(struct.unpack_from(f"<{len(self.types)}Q", buffer), self.types, strict=True)
+        )
+
+    def unpack_bits(self, buffer: Any) -> list[int]:
+        """Read the values as unsigned bits."""
+        slots = struct.unpack_from(f"<{len(self.types)}Q", buffer)
+        return [slot & _MASKS.get(type_, _MASK64) for slot, type_ in zip(slots, self.types, strict=True)]
