@@ -154,7 +154,8 @@ class CodeObject:
             if not previous <= start <= end <= self.text_end:
                 raise AssertionError(f"function {func_index} at {start:#x} overlaps another one or leaves the text")
             previous = end
-        self._starts = array("Q", [row[0] for row in rows])
+        # A list, because it is searched: an array would make a new number at each step.
+        self._starts = [row[0] for row in rows]
         self._ends = array("Q", [row[1] for row in rows])
         self._func_indices = array("I", [row[2] for row in rows])
         self._module_numbers = array("I", [row[3] for row in rows])

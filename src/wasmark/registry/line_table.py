@@ -28,7 +28,7 @@ _END_SEQUENCE, _SET_ADDRESS = 1, 2
 _ADDRESS: Final = struct.Struct("<Q")
 
 _NOTHING: Final = (0, 0)
-_BLOCK_SHIFT: Final = 9
+_BLOCK_SHIFT: Final = 7
 
 
 class LineTable:
