@@ -1,0 +1,116 @@
+"""Script values to the bits of calls, and the bits of results against the patterns of `assert_return`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from wasmark.core.types import HeapType, RefType, ValType
+from wasmark.errors import UnsupportedError
+from wasmark.text.script import Const, Either, HostRef, LanesPattern, NanPattern, NullRef, Pattern, RefPattern, Value
+
+if TYPE_CHECKING:
+    from wasmark.store import Store
+
+_LANE_BITS: Final = {"i8": 8, "i16": 16, "i32": 32, "i64": 64, "f32": 32, "f64": 64}
+_QUIET_NAN: Final = {"f32": 0x7FC0_0000, "f64": 0x7FF8_0000_0000_0000}
+_EXTERN: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
+
+
+class Host:
+    """What an externref of a script stands for; one object for each number."""
+
+    __slots__ = ("ref",)
+
+    def __init__(self, ref: HostRef) -> None:
+        self.ref = ref
+
+    def __repr__(self) -> str:
+        return f"({'ref.' + self.ref.kind} {self.ref.number})"
+
+
+class Matcher:
+    """Knows the store that references belong to, and keeps the host objects that it has handed out."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._hosts: dict[HostRef, Host] = {}
+
+    def bits(self, value: Value, type_: ValType) -> int:
+        """An argument for a parameter of `type_`. Raises TypeError."""
+        if isinstance(value, Const):
+            if value.type != str(type_):
+                raise TypeError(f"{value.type} for a parameter of type {type_}")
+            return value.bits
+        if not isinstance(type_, RefType):
+            raise TypeError(f"a reference for a parameter of type {type_}")
+        if isinstance(value, NullRef):
+            return self._store.reference_bits(None, type_)
+        return self._store.reference_bits(self._hosts.setdefault(value, Host(value)), type_)
+
+    def matches(self, pattern: Pattern, bits: int, type_: ValType) -> bool:
+        """Whether a result of `type_` is what the pattern says. Raises UnsupportedError."""
+        if isinstance(pattern, Const):
+            return pattern.type == str(type_) and pattern.bits == bits
+        if isinstance(pattern, NanPattern):
+            return pattern.type == str(type_) and _is_nan(pattern, bits)
+        if isinstance(pattern, LanesPattern):
+            return str(type_) == "v128" and _lanes_match(pattern, bits)
+        if isinstance(pattern, Either):
+            return any(self.matches(option, bits, type_) for option in pattern.options)
+        if not isinstance(type_, RefType):
+            return False
+        if isinstance(pattern, NullRef):
+            return bits == 0
+        return bits != 0 and self._reference_matches(pattern, bits, type_)
+
+    def _reference_matches(self, pattern: HostRef | RefPattern, bits: int, type_: RefType) -> bool:
+        if isinstance(pattern, HostRef):
+            return type_.heap in _EXTERN and self._store.reference_value(bits, type_) is self._hosts.get(pattern)
+        if pattern.kind == "extern":
+            return type_.heap in _EXTERN
+        if pattern.kind == "func":
+            return type_.heap not in _EXTERN and self._store.reference_value(bits, type_) is not None
+        raise UnsupportedError(f"references of kind {pattern.kind}", part="garbage collection")
+
+
+def _is_nan(pattern: NanPattern, bits: int) -> bool:
+    """Core §2.2.3: canonical is the quiet NaN without further payload, arithmetic any NaN with the quiet bit."""
+    quiet = _QUIET_NAN[pattern.type]
+    if pattern.kind == "canonical":
+        sign = 1 << (_LANE_BITS[pattern.type] - 1)
+        return bits & (sign - 1) == quiet
+    return bits & quiet == quiet
+
+
+def _lanes_match(pattern: LanesPattern, bits: int) -> bool:
+    for lane in pattern.lanes:
+        width = _LANE_BITS[lane.type]
+        low = bits & ((1 << width) - 1)
+        bits >>= width
+        if not (_is_nan(lane, low) if isinstance(lane, NanPattern) else lane.bits == low):
+            return False
+    return True
+
+
+def describe(values: Any) -> str:
+    """Patterns or typed bits as a script would write them, numbers in hexadecimal."""
+    return " ".join(map(_describe, values)) or "nothing"
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Const):
+        return f"({value.type}.const {value.bits:#x})"
+    if isinstance(value, NanPattern):
+        return f"({value.type}.const nan:{value.kind})"
+    if isinstance(value, LanesPattern):
+        return f"(v128 {' '.join(map(_describe, value.lanes))})"
+    if isinstance(value, NullRef):
+        return "(ref.null)"
+    if isinstance(value, HostRef):
+        return f"(ref.{value.kind} {value.number})"
+    if isinstance(value, RefPattern):
+        return f"(ref.{value.kind})"
+    if isinstance(value, Either):
+        return f"(either {describe(value.options)})"
+    bits, type_ = value
+    return f"({type_} {bits:#x})"

@@ -1,0 +1,321 @@
+"""Runs the scripts of the official tests, and counts.
+
+What a script asserts passes, fails, or waits: for a part of the standard that is not here yet. What depends on a module
+that failed or waits, waits with it, for the same reason. A command that asserts nothing is counted when it does not work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from wasmark.core.types import ValType
+from wasmark.engine import Engine
+from wasmark.errors import Error, InvalidError, LinkError, MalformedError, Trap, TrapCode, UnsupportedError
+from wasmark.func import Func
+from wasmark.globals import Global
+from wasmark.instance import Instance
+from wasmark.module import Module
+from wasmark.store import Store
+from wasmark.text.matching import Matcher, describe
+from wasmark.text.script import (
+    Action,
+    AssertModule,
+    AssertReturn,
+    AssertStops,
+    Command,
+    DefineModule,
+    MakeInstance,
+    ModuleSource,
+    Perform,
+    Register,
+    Thread,
+    Wait,
+    parse_script,
+)
+from wasmark.text.spectest import SPECTEST
+
+
+@dataclass(slots=True)
+class FileResult:
+    """What became of a script. `waiting` counts by reason; `failures` and `waits` are (line, message)."""
+
+    path: str
+    passed: int = 0
+    failed: int = 0
+    waiting: Counter[str] = field(default_factory=Counter)
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    waits: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """How many commands were counted."""
+        return self.passed + self.failed + self.waiting.total()
+
+
+def run_file(path: str | os.PathLike[str]) -> FileResult:
+    """Run a script file. Raises OSError; a script that cannot be read at all is one failure."""
+    with open(path, "rb") as file:
+        data = file.read()
+    result = FileResult(os.fspath(path))
+    try:
+        commands = parse_script(data.decode())
+    except UnicodeDecodeError as error:
+        result.failed = 1
+        result.failures.append((data.count(b"\n", 0, error.start) + 1, "the script is not UTF-8 text"))
+    except MalformedError as error:
+        result.failed = 1
+        result.failures.append((error.line or 0, error.message))
+    else:
+        run_commands(commands, result)
+    return result
+
+
+def run_commands(commands: list[Command], result: FileResult) -> None:
+    """Run the commands of one script, in a store of their own."""
+    run = _Run()
+    for command in commands:
+        counted = isinstance(command, AssertReturn | AssertStops | AssertModule)
+        try:
+            _HANDLERS[type(command)](run, command)
+        except _Waits as reason:
+            result.waiting[reason.reason] += 1
+            result.waits.append((command.line, reason.reason))
+        except UnsupportedError as error:
+            result.waiting[_part(error)] += 1
+            result.waits.append((command.line, error.message))
+        except Exception as error:
+            # Whatever else comes out of the runtime is a failure of this command, and the rest of the script still counts.
+            result.failed += 1
+            result.failures.append((command.line, str(error) if isinstance(error, _Wrong) else _shown(error)))
+        else:
+            result.passed += counted
+
+
+class _Waits(Exception):  # noqa: N818 - no error, but how a command says that it cannot be run
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Wrong(Exception):  # noqa: N818 - an assertion that does not hold; the message says how
+    pass
+
+
+def _part(error: UnsupportedError) -> str:
+    return error.part or error.message
+
+
+def _shown(error: Exception) -> str:
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {text}"
+
+
+class _Run:
+    """The state of one script."""
+
+    def __init__(self) -> None:
+        self._engine = Engine()
+        self._store = Store(self._engine)
+        self._matcher = Matcher(self._store)
+        spectest = Instance(Module(SPECTEST, self._engine), {}, self._store)
+        # None is the last one made; a string instead of the thing itself is the reason why it is not there.
+        self._modules: dict[str | None, Module | str] = {None: "no module has been defined"}
+        self._instances: dict[str | None, Instance | str] = {None: "no instance has been made"}
+        self._registered: dict[str, Instance | str] = {"spectest": spectest}
+
+    # Modules and instances
+
+    def _compile(self, source: ModuleSource) -> Module:
+        return Module(source.binary(), self._engine)
+
+    def _instantiate(self, module: Module) -> Instance:
+        imports: dict[str, dict[str, Any]] = {}
+        for name in {import_.module for import_ in module.model.imports}:
+            exporter = self._registered.get(name)
+            if isinstance(exporter, str):
+                raise _Waits(exporter)
+            if exporter is not None:
+                imports[name] = {export: exporter.exports[export] for export in exporter.exports}
+        return Instance(module, imports, self._store)
+
+    def define(self, command: DefineModule) -> None:
+        module = self._attempt(command, self._modules, command.name, lambda: self._compile(command.source))
+        if command.instantiate:
+            self._attempt(command, self._instances, command.name, lambda: self._instantiate(module))
+
+    def make_instance(self, command: MakeInstance) -> None:
+        def make() -> Instance:
+            return self._instantiate(self._get(self._modules, command.module, "module"))
+
+        self._attempt(command, self._instances, command.name, make)
+
+    def _attempt(
+        self, command: Command, into: dict[str | None, Any], name: str | None, make: Callable[[], Any]
+    ) -> Any:
+        """Make something and give it its name; what cannot be made leaves the reason in its place."""
+        try:
+            made = make()
+        except _Waits as error:
+            self._fill(into, name, error.reason)
+            raise
+        except UnsupportedError as error:
+            self._fill(into, name, _part(error))
+            raise
+        except Exception:
+            self._fill(into, name, f"the module of line {command.line}")
+            raise
+        into[None] = made
+        if name is not None:
+            into[name] = made
+        return made
+
+    def _fill(self, into: dict[str | None, Any], name: str | None, reason: str) -> None:
+        """Leave a reason instead of a module, and of the instance that would have been made of it."""
+        for names in (into, self._instances):
+            names[None] = reason
+            if name is not None:
+                names[name] = reason
+
+    def _get(self, names: dict[str | None, Any], name: str | None, what: str) -> Any:
+        if name not in names:
+            raise _Wrong(f"no {what} is called {name}")
+        found = names[name]
+        if isinstance(found, str):
+            raise _Waits(found)
+        return found
+
+    def register(self, command: Register) -> None:
+        if command.instance not in self._instances:
+            raise _Wrong(f"no instance is called {command.instance}")
+        self._registered[command.as_name] = self._instances[command.instance]
+
+    # Actions
+
+    def _act(self, action: Action) -> list[tuple[int, ValType]]:
+        instance: Instance = self._get(self._instances, action.instance, "instance")
+        if action.name not in instance.exports:
+            raise _Wrong(f"nothing is exported as {action.name!r}")
+        extern = instance.exports[action.name]
+        if action.args is None:
+            if not isinstance(extern, Global):
+                raise _Wrong(f"the export {action.name!r} is no global")
+            return [(extern.bits & _mask(extern.type.value), extern.type.value)]
+        if not isinstance(extern, Func):
+            raise _Wrong(f"the export {action.name!r} is no function")
+        types = extern.type.params
+        if len(types) != len(action.args):
+            raise _Wrong(f"{action.name!r} takes {len(types)} arguments, not {len(action.args)}")
+        args = [self._matcher.bits(arg, type_) for arg, type_ in zip(action.args, types, strict=True)]
+        return list(zip(extern.call_bits(args), extern.type.results, strict=True))
+
+    def perform(self, command: Perform) -> None:
+        self._act(command.action)
+
+    def assert_return(self, command: AssertReturn) -> None:
+        results = self._act(command.action)
+        if len(results) == len(command.results) and all(
+            self._matcher.matches(pattern, bits, type_)
+            for pattern, (bits, type_) in zip(command.results, results, strict=True)
+        ):
+            return
+        raise _Wrong(f"{command.action.name!r} gave {describe(results)}, expected {describe(command.results)}")
+
+    def assert_stops(self, command: AssertStops) -> None:
+        if command.kind == "exception":
+            raise _Waits("exception handling")
+        try:
+            results = self._act(command.action)
+        except Trap as trap:
+            _check_trap(trap, command.message)
+        else:
+            raise _Wrong(f"{command.action.name!r} gave {describe(results)}, expected a trap: {command.message}")
+
+    # Modules that are no good
+
+    def assert_module(self, command: AssertModule) -> None:
+        _MODULE_ASSERTIONS[command.kind](self, command)
+
+    def assert_malformed(self, command: AssertModule) -> None:
+        assert isinstance(command.module, ModuleSource)
+        # The specification draws the line between syntax and validity of text where names are resolved; both will do.
+        expected = (MalformedError,) if command.module.kind == "binary" else (MalformedError, InvalidError)
+        self._expect_refusal(command, expected)
+
+    def assert_invalid(self, command: AssertModule) -> None:
+        self._expect_refusal(command, (InvalidError,))
+
+    def _expect_refusal(self, command: AssertModule, expected: tuple[type[Error], ...]) -> None:
+        assert isinstance(command.module, ModuleSource)
+        try:
+            Module.validate(command.module.binary(), self._engine)
+        except expected:
+            return
+        except (MalformedError, InvalidError) as error:
+            raise _Wrong(f"{_shown(error)}; expected {command.kind}: {command.message}") from None
+        raise _Wrong(f"the module was accepted; expected {command.kind}: {command.message}")
+
+    def assert_unlinkable(self, command: AssertModule) -> None:
+        try:
+            self._instantiate(self._module_of(command))
+        except LinkError:
+            return
+        raise _Wrong(f"the module was instantiated; expected unlinkable: {command.message}")
+
+    def assert_uninstantiable(self, command: AssertModule) -> None:
+        try:
+            self._instantiate(self._module_of(command))
+        except Trap as trap:
+            _check_trap(trap, command.message)
+            return
+        raise _Wrong(f"the module was instantiated; expected a trap: {command.message}")
+
+    def _module_of(self, command: AssertModule) -> Module:
+        if isinstance(command.module, ModuleSource):
+            return self._compile(command.module)
+        module: Module = self._get(self._modules, command.module.module, "module")
+        return module
+
+    def wait_for_annotations(self, command: AssertModule) -> NoReturn:
+        raise _Waits("custom annotations")
+
+    def wait_for_threads(self, command: Thread | Wait) -> NoReturn:
+        raise _Waits("threads")
+
+
+def _mask(type_: ValType) -> int:
+    return 0xFFFF_FFFF if str(type_) in ("i32", "f32") else 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _check_trap(trap: Trap, expected: str) -> None:
+    """The message of the official tests may say more ("uninitialized element 2") or less ("unreachable") than ours."""
+    message = trap.code.message
+    if trap.code is TrapCode.STACK_OVERFLOW and expected == "stack overflow":
+        return
+    if not (message.startswith(expected) or expected.startswith(message)):
+        raise _Wrong(f"trapped with {message!r}, expected {expected!r}")
+
+
+_HANDLERS: Final[dict[type, Callable[[_Run, Any], None]]] = {
+    DefineModule: _Run.define,
+    MakeInstance: _Run.make_instance,
+    Register: _Run.register,
+    Perform: _Run.perform,
+    AssertReturn: _Run.assert_return,
+    AssertStops: _Run.assert_stops,
+    AssertModule: _Run.assert_module,
+    Thread: _Run.wait_for_threads,
+    Wait: _Run.wait_for_threads,
+}
+
+_MODULE_ASSERTIONS: Final[dict[str, Callable[[_Run, AssertModule], None]]] = {
+    "malformed": _Run.assert_malformed,
+    "invalid": _Run.assert_invalid,
+    "unlinkable": _Run.assert_unlinkable,
+    "trap": _Run.assert_uninstantiable,
+    "malformed_custom": _Run.wait_for_annotations,
+    "invalid_custom": _Run.wait_for_annotations,
+}
