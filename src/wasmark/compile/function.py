@@ -110,7 +110,7 @@ class FunctionTranslator:
         """The definition of the function. `instrs` is the decoded, validated body."""
         params, results, returns = self.context.signature(self.function.type_index)
         name = self.context.symbol(self.func_index)
-        declared = "".join(f", {type_} %p{i}" for i, type_ in enumerate(params))
+        declared = "".join(f", {type_} %P{i}" for i, type_ in enumerate(params))
         self.d = location(self.function.entry, self.scope)
         self._open_frame(params, instrs)
         frame = Frame("return", results, results, 0)
@@ -124,13 +124,13 @@ class FunctionTranslator:
         for count, type_ in self.function.locals:
             types.extend([llvm_type(type_)] * count)
         self.local_types = types
-        self.head.extend(f"%l{i} = alloca {type_}" for i, type_ in enumerate(types))
+        self.head.extend(f"%L{i} = alloca {type_}" for i, type_ in enumerate(types))
         out = self.out
-        out.extend(f"store {type_} %p{i}, ptr %l{i}" for i, type_ in enumerate(params))
+        out.extend(f"store {type_} %P{i}, ptr %L{i}" for i, type_ in enumerate(params))
         for i in range(len(params), len(types)):
             type_ = types[i]
             zero = "null" if type_ == "ptr" else self._fence(type_, "0.0") if type_ in FOLDABLE_CONSTANTS else "0"
-            out.append(f"store {type_} {zero}, ptr %l{i}")
+            out.append(f"store {type_} {zero}, ptr %L{i}")
         large = self.function.end - self.function.entry > _LEAF_BODY_LIMIT or len(types) > _LEAF_BODY_LIMIT // 8
         if large or any(row.name in _CALLING for row, _, _ in instrs):
             self._step("stack check")
@@ -430,16 +430,16 @@ class FunctionTranslator:
     def local_get(self, row: Opcode, imm: int) -> None:
         self.n += 1
         type_ = self.local_types[imm]
-        self.out.append(f"%v{self.n} = load {type_}, ptr %l{imm}")
+        self.out.append(f"%v{self.n} = load {type_}, ptr %L{imm}")
         self.stack.append((type_, f"%v{self.n}"))
 
     def local_set(self, row: Opcode, imm: int) -> None:
         type_, value = self.stack.pop()
-        self.out.append(f"store {type_} {value}, ptr %l{imm}")
+        self.out.append(f"store {type_} {value}, ptr %L{imm}")
 
     def local_tee(self, row: Opcode, imm: int) -> None:
         type_, value = self.stack[-1]
-        self.out.append(f"store {type_} {value}, ptr %l{imm}")
+        self.out.append(f"store {type_} {value}, ptr %L{imm}")
 
     def _global(self, action: str, index: int, **operands: object) -> str:
         type_ = llvm_type(self.model.global_types[index].value)
