@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, TableType
 from wasmark.compile import stub_cache
 from wasmark.compile.abi import signature
-from wasmark.errors import LinkError, UnsupportedError
+from wasmark.errors import LinkError
 from wasmark.func import Func, host_func
 from wasmark.globals import Global
 from wasmark.memory import Memory
@@ -69,7 +69,7 @@ def _find(import_: Import, imports: Mapping[str, Mapping[str, Any]]) -> Any:
 def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str | None:
     """What is wrong with `value`, or None."""
     if import_.kind == "tag":
-        raise UnsupportedError("imported tags are not supported yet")
+        return f"incompatible import type: wants a tag, got {type(value).__name__}"  # an instance has none to give yet
     wanted = _CLASSES[import_.kind]
     if not isinstance(value, wanted):
         if wanted is Func and isinstance(value, Callable):  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """`Store`: the state of running modules, and the way into their code.
 
-One thread at a time runs in a store; another one that calls into it waits until the first has left. Everything that native
-code of the store points to is kept alive by it, as is every module that was instantiated in it.
+One thread at a time runs in a store; another one that calls into it waits until the first has left. Everything that
+native code of the store points to is kept alive by it, as is every module that was instantiated in it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _EXTERN_HEAP: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
 
 
 class Store:
-    """A place for instances. Functions, memories, tables and globals belong to one store and cannot be used in another."""
+    """A place for instances. Functions, memories, tables and globals belong to one store and cannot be used in
+    another."""
 
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine if engine is not None else default_engine()
@@ -63,7 +64,7 @@ class Store:
     def __repr__(self) -> str:
         return f"<wasmark.Store: {len(self._instances)} instances>"
 
-    # --- native memory ----------------------------------------------------------------------------------------------------------
+    # --- native memory ----------------------------------------------------------------------------
 
     def keep(self, owner: object) -> None:
         """Keep an object alive as long as the store."""
@@ -114,7 +115,7 @@ class Store:
             self._block[offset // 8] = stub_cache.stubs(_BUILTIN_SIGNATURES[offset]).host
             self._block[offset // 8 + 1] = self.host_context(builtin)
 
-    # --- into wasm --------------------------------------------------------------------------------------------------------------
+    # --- into wasm --------------------------------------------------------------------------------
 
     def enter(self, trampoline: int, code: int, context: int, slots: int) -> None:
         """Run wasm code in this thread: `trampoline(context, code, slots)`.
@@ -185,7 +186,7 @@ class Store:
             omitted=max(0, count - 2 * kept),
         )
 
-    # --- what addresses stand for -----------------------------------------------------------------------------------------------
+    # --- what addresses stand for -----------------------------------------------------------------
 
     def add_instance(self, vmctx: int, instance: Instance) -> None:
         """Remember whose vmctx this is."""
@@ -223,7 +224,7 @@ class Store:
             raise TypeError(f"{value!r} is not a {type_}")
         if self._is_func(type_):
             raise TypeError(f"expected a wasmark.Func or None for {type_}, got {type(value).__name__}")
-        raise UnsupportedError(f"references of type {type_} are not supported yet")
+        raise UnsupportedError(f"references of type {type_} are not supported yet", part="garbage collection")
 
     def reference_value(self, bits: int, type_: RefType) -> Any:
         """The Python value of a reference."""
@@ -233,7 +234,7 @@ class Store:
             return self.externs.value(bits)
         if self._is_func(type_):
             return self.func_at(bits)
-        raise UnsupportedError(f"references of type {type_} are not supported yet")
+        raise UnsupportedError(f"references of type {type_} are not supported yet", part="garbage collection")
 
     def _is_func(self, type_: RefType) -> bool:
         if isinstance(type_.heap, HeapType):

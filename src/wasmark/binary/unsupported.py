@@ -55,6 +55,6 @@ def no_such_instruction(prefix: int, code: int, offset: int) -> NoReturn:
     for first, last, proposal in _RANGES.get(prefix, ()):
         if first <= code <= last:
             raise UnsupportedError(
-                f"opcode {name} at offset {offset:#x} belongs to {proposal}, which is not supported yet"
+                f"opcode {name} at offset {offset:#x} belongs to {proposal}, which is not supported yet", part=proposal
             )
     raise MalformedError(f"illegal opcode {name}", offset=offset)

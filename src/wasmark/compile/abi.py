@@ -1,8 +1,8 @@
 """How wasm types and signatures look in LLVM IR and in machine code: the calling convention, in one place.
 
-A wasm function is a C function `results f(ptr vmctx, params...)`; several results are a struct. A signature is written as a
-string of one letter a value, `params:results` (`i` i32, `I` i64, `f` f32, `F` f64, `r` any reference); functions with equal
-strings are called alike, so stubs are shared by that string.
+A wasm function is a C function `results f(ptr vmctx, params...)`; several results are a struct. A signature is written
+as a string of one letter a value, `params:results` (`i` i32, `I` i64, `f` f32, `F` f64, `r` any reference); functions
+with equal strings are called alike, so stubs are shared by that string.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def letter(type_: ValType) -> str:
         return "r"
     found = _LETTERS.get(type_)
     if found is None:
-        raise UnsupportedError(f"values of type {type_} are not supported yet")
+        raise UnsupportedError(f"values of type {type_} are not supported yet", part="SIMD")
     return found
 
 

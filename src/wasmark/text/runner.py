@@ -1,7 +1,8 @@
 """Runs the scripts of the official tests, and counts.
 
 What a script asserts passes, fails, or waits: for a part of the standard that is not here yet. What depends on a module
-that failed or waits, waits with it, for the same reason. A command that asserts nothing is counted when it does not work.
+that failed or waits, waits with it, for the same reason. A command that asserts nothing is counted when it does not
+work.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def run_commands(commands: list[Command], result: FileResult) -> None:
             result.waiting[_part(error)] += 1
             result.waits.append((command.line, error.message))
         except Exception as error:
-            # Whatever else comes out of the runtime is a failure of this command, and the rest of the script still counts.
+            # Whatever else comes out of the runtime is a failure of this command; the rest of the script still counts.
             result.failed += 1
             result.failures.append((command.line, str(error) if isinstance(error, _Wrong) else _shown(error)))
         else:
@@ -134,12 +135,12 @@ class _Run:
 
     def _instantiate(self, module: Module) -> Instance:
         imports: dict[str, dict[str, Any]] = {}
-        for name in {import_.module for import_ in module.model.imports}:
-            exporter = self._registered.get(name)
+        for import_ in module.model.imports:
+            exporter = self._registered.get(import_.module)
             if isinstance(exporter, str):
                 raise _Waits(exporter)
-            if exporter is not None:
-                imports[name] = {export: exporter.exports[export] for export in exporter.exports}
+            if exporter is not None and import_.name in exporter.exports:
+                imports.setdefault(import_.module, {})[import_.name] = exporter.exports[import_.name]
         return Instance(module, imports, self._store)
 
     def define(self, command: DefineModule) -> None:
@@ -153,9 +154,7 @@ class _Run:
 
         self._attempt(command, self._instances, command.name, make)
 
-    def _attempt(
-        self, command: Command, into: dict[str | None, Any], name: str | None, make: Callable[[], Any]
-    ) -> Any:
+    def _attempt(self, command: Command, into: dict[str | None, Any], name: str | None, make: Callable[[], Any]) -> Any:
         """Make something and give it its name; what cannot be made leaves the reason in its place."""
         try:
             made = make()

@@ -1,5 +1,7 @@
-"""The module `spectest` that the official scripts import from (its definition: "Spectest host module" in the README of the
-specification's reference interpreter). Its functions take their arguments and print nothing."""
+"""The module `spectest` that the official scripts import from; its functions take their arguments and print nothing.
+
+Its definition: "Spectest host module" in the README of the specification's reference interpreter.
+"""
 
 from __future__ import annotations
 

@@ -188,7 +188,8 @@ class _Sections:
         if type_.page_size_log2 not in _PAGE_SIZES_LOG2:
             raise InvalidError("invalid custom page size")
         if type_.page_size_log2 != _PAGE_SIZE_LOG2:
-            raise UnsupportedError("a memory asks for custom page sizes, which are not supported yet")
+            message = "a memory asks for custom page sizes, which are not supported yet"
+            raise UnsupportedError(message, part="custom page sizes")
         self._check_limits(type_.limits, *_MAX_PAGES[type_.limits.is64], "memory")
         self._context.memories.append(type_)
         if len(self._context.memories) > 1:
@@ -206,7 +207,7 @@ class _Sections:
         if limits.is64:
             require_feature(Feature.MEMORY64, self._features, f"a 64-bit {what}")
         if limits.shared:
-            raise UnsupportedError(f"a shared {what} belongs to threads, which are not supported yet")
+            raise UnsupportedError(f"a shared {what} belongs to threads, which are not supported yet", part="threads")
         if max(limits.minimum, limits.maximum or 0) > largest:
             raise InvalidError(f"{what} size must be at most {largest_text}")
         if limits.maximum is not None and limits.minimum > limits.maximum:
