@@ -107,8 +107,8 @@ DAMAGES: tuple[Callable[[bytearray, Random, bytes], None], ...] = (
 def damage(data: bytes, random: Random, other: bytes) -> bytes:
     """`data` with one to eight damages; the same `random` gives the same bytes.
 
-    Half of the time they lie inside of one section, or of one function body, and the sizes around it are put right: bytes
-    at random break a size so often that few would get beyond the decoder.
+    Half of the time they lie inside of one section, or of one function body, and the sizes around it are put right:
+    bytes at random break a size so often that few would get beyond the decoder.
     """
     if random.random() < 0.5:
         return _any_damage(data, random, other)

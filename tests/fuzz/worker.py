@@ -91,7 +91,7 @@ class Worker:
 
 
 def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[str, Any]]:
-    """Something for every import but those that no null can stand for; these end in a LinkError, which is an answer too."""
+    """Something for every import but those that no null can stand for; these end in a LinkError."""
     model, types = module.model, store.engine.types
     given: dict[str, dict[str, Any]] = {}
     for import_ in model.imports:
