@@ -1,4 +1,5 @@
-"""`Engine`: a configuration, and the types that its modules have in common. Modules and stores of one engine fit together."""
+"""`Engine`: a configuration, and the types that its modules have in common. Modules and stores of one engine fit
+together."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The exception tree and the trap codes: everything that can go wrong has one class here and one message.
 
-Nothing in this file knows how an error comes about; `TrapCode` values travel inside machine code (the operand of the trap
-instruction and the column of the line table), so their numbers are part of the format of compiled code.
+Nothing in this file knows how an error comes about; `TrapCode` values travel inside machine code (the operand of the
+trap instruction and the column of the line table), so their numbers are part of the format of compiled code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class TrapCode(enum.IntEnum):
-    """Why wasm code stopped (core §4.2.1 and the traps named in §4.6). Values fit the 8-bit operand of a trap instruction."""
+    """Why wasm code stopped (core §4.2.1 and the traps named in §4.6). Values fit the 8-bit operand of a trap
+    instruction."""
 
     UNREACHABLE = 1
     INTEGER_DIVISION_BY_ZERO = 2
@@ -60,8 +61,8 @@ class Error(Exception):
 class MalformedError(Error):
     """The bytes or the text do not have the shape of a module (core §5, §6).
 
-    Exactly one of the two positions is known: `offset` (bytes from the start of the binary) or `line` and `column` (both
-    counted from 1, of the text).
+    Exactly one of the two positions is known: `offset` (bytes from the start of the binary) or `line` and `column`
+    (both counted from 1, of the text).
     """
 
     def __init__(
@@ -97,7 +98,8 @@ class InvalidError(Error):
 
 
 class UnsupportedError(Error):
-    """The module asks for a part of the standard, or of the machine, that this version does not have; `part` names it."""
+    """The module asks for a part of the standard, or of the machine, that this version does not have; `part` names
+    it."""
 
     def __init__(self, message: str, *, part: str | None = None) -> None:
         self.message = message
@@ -113,11 +115,11 @@ class OutOfCodeMemoryError(Error, MemoryError):
     """There is no room left for machine code, or the system refuses to map it."""
 
 
-class Trap(Error):
+class Trap(Error):  # noqa: N818 - the public name
     """Wasm code trapped.
 
-    `code` says why, `pc` is the machine address of the instruction that did it (0 where a host function asked for the trap),
-    and `frames` are the wasm frames that were active, innermost first.
+    `code` says why, `pc` is the machine address of the instruction that did it (0 where a host function asked for the
+    trap), and `frames` are the wasm frames that were active, innermost first.
     """
 
     def __init__(

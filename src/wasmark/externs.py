@@ -1,7 +1,8 @@
 """`ExternTable`: the Python objects that wasm holds through `externref`, by handle.
 
-A handle is a number that wasm code treats as opaque, the same for the same object as long as it is held. Handles live in wasm
-locals, tables and globals; nothing tells when a local lets go of one. So handles are swept when no wasm code of the store is
+A handle is a number that wasm code treats as opaque, the same for the same object as long as it is held. Handles live
+in wasm locals, tables and globals; nothing tells when a local lets go of one. So handles are swept when no wasm code of
+the store is
 running: then only its tables and globals can hold any.
 """
 

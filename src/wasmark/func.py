@@ -1,4 +1,5 @@
-"""`Func`: a function of a store, wasm's own or a Python callable made one; it can be called, exported, imported and passed on."""
+"""`Func`: a function of a store, wasm's own or a Python callable made one; it can be called, exported, imported and
+passed on."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 class Func:
     """A callable wasm function.
 
-    `func(*args)` takes one value a parameter and returns None, a value, or a tuple of values; see `values.Codec` for how they
-    correspond. Raises TypeError or OverflowError for arguments that do not fit, Trap, and whatever a host function raises.
+    `func(*args)` takes one value a parameter and returns None, a value, or a tuple of values; see `values.Codec` for
+    how they correspond. Raises TypeError or OverflowError for arguments that do not fit, Trap, and whatever a host
+    function raises.
     """
 
     __slots__ = (
@@ -61,8 +63,8 @@ class Func:
     def from_callable(store: Store, type_: FuncType, callable_: Callable[..., Any], *, name: str | None = None) -> Func:
         """A host function: wasm calls `callable_` with one argument a parameter of `type_`.
 
-        Its references, if any, must be abstract (`funcref`, `externref`). The callable returns None, one value, or a sequence
-        of as many values as there are results; what it raises comes out of the wasm call unchanged.
+        Its references, if any, must be abstract (`funcref`, `externref`). The callable returns None, one value, or a
+        sequence of as many values as there are results; what it raises comes out of the wasm call unchanged.
         """
         (type_id,) = store.engine.types.register_group([SubType(type_)], ())
         return host_func(store, type_id, callable_, name)
@@ -74,9 +76,7 @@ class Func:
     def __call__(self, *args: Any) -> Any:
         params = self._params
         if len(args) != len(params.types):
-            raise TypeError(
-                f"{self.__name__}() takes {len(params.types)} argument{'s' * (len(params.types) != 1)} ({len(args)} given)"
-            )
+            raise self._wrong_count(len(args))
         slots = self._buffer()
         store = self.store
         params.pack(slots, args, store)
@@ -88,12 +88,17 @@ class Func:
         return results or None
 
     def call_bits(self, args: list[int]) -> list[int]:
-        """Call with raw bits: one unsigned integer an argument and a result (references by address, NaN payloads kept)."""
+        """Call with raw bits: one unsigned integer an argument and a result (references by address, NaN payloads
+        kept)."""
         if len(args) != len(self._params.types):
-            raise TypeError(f"{self.__name__}() takes {len(self._params.types)} arguments ({len(args)} given)")
+            raise self._wrong_count(len(args))
         slots = self._buffer(*args)
         self.store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
         return self._results.unpack_bits(slots)
+
+    def _wrong_count(self, given: int) -> TypeError:
+        wanted = len(self._params.types)
+        return TypeError(f"{self.__name__}() takes {wanted} argument{'' if wanted == 1 else 's'} ({given} given)")
 
     def __repr__(self) -> str:
         return f"<wasmark.Func {self.__name__} {self.type}>"

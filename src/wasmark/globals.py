@@ -16,7 +16,8 @@ class Global:
     """A global of a store; `value` reads it, and writes it where it is mutable."""
 
     def __init__(self, store: Store, type_: GlobalType, address: int | None = None, *, bits: int = 0) -> None:
-        """The global in the cell at `address`, or a new one with these `bits`; `type_` in the engine's canonical types."""
+        """The global in the cell at `address`, or a new one with these `bits`; `type_` in the engine's canonical
+        types."""
         self.store = store
         self.type = type_
         if address is None:

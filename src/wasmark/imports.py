@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, TableType
 from wasmark.compile import stub_cache
 from wasmark.compile.abi import signature
+from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, TableType
 from wasmark.errors import LinkError
 from wasmark.func import Func, host_func
 from wasmark.globals import Global
@@ -15,13 +14,15 @@ from wasmark.memory import Memory
 from wasmark.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wasmark.core.model import Import
     from wasmark.module import Module
     from wasmark.store import Store
 
 Extern = Func | Table | Memory | Global
 
-_CLASSES: dict[str, type] = {"func": Func, "table": Table, "memory": Memory, "global": Global}
+_CLASSES: Final[dict[str, Any]] = {"func": Func, "table": Table, "memory": Memory, "global": Global}
 
 
 def resolve_imports(module: Module, imports: Mapping[str, Mapping[str, Any]], store: Store) -> list[Extern]:
@@ -70,9 +71,8 @@ def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str 
     """What is wrong with `value`, or None."""
     if import_.kind == "tag":
         return f"incompatible import type: wants a tag, got {type(value).__name__}"  # an instance has none to give yet
-    wanted = _CLASSES[import_.kind]
-    if not isinstance(value, wanted):
-        if wanted is Func and isinstance(value, Callable):  # type: ignore[arg-type]
+    if not isinstance(value, _CLASSES[import_.kind]):
+        if import_.kind == "func" and callable(value):
             return None
         return f"incompatible import type: wants a {import_.kind}, got {type(value).__name__}"
     if value.store is not store:

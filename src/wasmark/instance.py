@@ -6,7 +6,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 from wasmark.core.types import GlobalType, HeapType, RefType, TableType
-from wasmark.errors import Trap, TrapCode
+from wasmark.errors import Trap, TrapCode, UnsupportedError
 from wasmark.func import Func
 from wasmark.globals import Global
 from wasmark.imports import Extern, resolve_imports
@@ -66,11 +66,11 @@ class Exports:
 class Instance:
     """An instance of `module` in `store`.
 
-    imports: {module name: {name: value}}, where a value is a Func, Memory, Table or Global of the same store, or a plain
-    callable where a function is wanted. `on_allocated` is called with the instance when it is whole but before any of its code has
-    run (the start function may need it to be known). Raises LinkError (then nothing has happened), Trap where an active segment does not
-    fit or the start function traps (then, as the standard wants it, earlier segments have been written), Error where there is
-    no memory.
+    imports: {module name: {name: value}}, where a value is a Func, Memory, Table or Global of the same store, or a
+    plain callable where a function is wanted. `on_allocated` is called with the instance when it is whole but before
+    any of its code has run (the start function may need it to be known). Raises LinkError (then nothing has happened),
+    Trap where an active segment does not fit or the start function traps (then, as the standard wants it, earlier
+    segments have been written), Error where there is no memory.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Instance:
             on_allocated(self)
         self._initialize()
 
-    # --- allocation (core §4.7.3) -------------------------------------------------------------------------------------------------
+    # --- allocation (core §4.7.3) -----------------------------------------------------------------
 
     def _allocate(self, externs: list[Extern]) -> None:
         module, store = self.module, self.store
@@ -154,7 +154,7 @@ class Instance:
             return self._functions[func_index].address
         return self.vmctx + self._layout.funcref(func_index)
 
-    # --- initialisation (core §4.7.5) ---------------------------------------------------------------------------------------------
+    # --- initialisation (core §4.7.5) -------------------------------------------------------------
 
     def _initialize(self) -> None:
         model, layout, words = self.module.model, self._layout, self._words
@@ -201,7 +201,7 @@ class Instance:
         address = self.module.function_address(func_index)
         self.store.enter(stub_cache.stubs(":").trampoline, address, self.vmctx, 0)
 
-    # --- what is in it ------------------------------------------------------------------------------------------------------------
+    # --- what is in it ----------------------------------------------------------------------------
 
     def extern(self, kind: str, index: int) -> Extern:
         """The function, table, memory or global with an index of the module."""
@@ -211,6 +211,8 @@ class Instance:
             return self._tables[index]
         if kind == "memory":
             return self._memories[index]
+        if kind == "tag":
+            raise UnsupportedError("exported tags are not supported yet", part="exception handling")
         return self._globals[index]
 
     def make_func(self, address: int) -> Func:

@@ -18,8 +18,8 @@ _REFUSED: Final = -1
 class Memory(NativeBuffer):  # type: ignore[misc]
     """A linear memory of a store.
 
-    It exports the buffer protocol: `memoryview(memory)` is writable, copies nothing, and stays valid when the memory grows (it
-    keeps the length it had). `len(memory)` is in bytes, `size` in pages.
+    It exports the buffer protocol: `memoryview(memory)` is writable, copies nothing, and stays valid when the memory
+    grows (it keeps the length it had). `len(memory)` is in bytes, `size` in pages.
     """
 
     def __init__(self, store: Store, type_: MemoryType) -> None:

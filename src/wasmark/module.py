@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Module:
     """A compiled module.
 
-    source: the binary (bytes-like), or WAT text (str). name: what it is called in tracebacks, where its name section says
-    nothing. progress: called with (bytes of code compiled, bytes in all) while compiling.
-    Raises MalformedError, InvalidError or UnsupportedError.
+    source: the binary (bytes-like), or WAT text (str). name: what it is called in tracebacks, where its name section
+    says nothing. progress: called with (bytes of code compiled, bytes in all) while compiling. Raises MalformedError,
+    InvalidError or UnsupportedError.
     """
 
     __slots__ = ("__weakref__", "_code", "_name", "_own_part", "engine", "layout", "model", "type_ids")
@@ -94,7 +94,8 @@ class Module:
         return self._code
 
     def finished_functions(self) -> Iterable[tuple[int, int, int]]:
-        """(function index, start address, end address exclusive) of every compiled function, in the order of addresses."""
+        """(function index, start address, end address exclusive) of every compiled function, in the order of
+        addresses."""
         return [] if self._code is None else list(self._code.modules[self._own_part].functions)
 
     def function_address(self, func_index: int) -> int:
@@ -104,10 +105,8 @@ class Module:
 
     def __repr__(self) -> str:
         model = self.model
-        return (
-            f"<wasmark.Module {self.name or '(unnamed)'}: {len(model.functions)} functions, {len(model.imports)} imports, "
-            f"{len(model.exports)} exports>"
-        )
+        counts = f"{len(model.functions)} functions, {len(model.imports)} imports, {len(model.exports)} exports"
+        return f"<wasmark.Module {self.name or '(unnamed)'}: {counts}>"
 
 
 def source_of(data: bytes) -> bytes | str:

@@ -61,11 +61,11 @@ class Table:
 
     def write_bits(self, start: int, bits: list[int]) -> None:
         """Overwrite elements, which have to be there."""
-        self._elements[start : start + len(bits)] = bits
+        self._elements[start : start + len(bits)] = bits  # type: ignore[assignment]
 
     def grow(self, count: int, value: Any = None) -> int:
-        """Add `count` elements; the old length. Raises ValueError where the table cannot get that long, TypeError for the
-        value."""
+        """Add `count` elements; the old length. Raises ValueError where the table cannot get that long, TypeError for
+        the value."""
         bits = self.store.reference_bits(value, self.type.element)
         old = self.grow_or_refuse(count, bits) if count >= 0 else _REFUSED
         if old == _REFUSED:
@@ -93,4 +93,4 @@ class Table:
         self._elements[index] = self.store.reference_bits(value, self.type.element)
 
     def __repr__(self) -> str:
-        return f"<wasmark.Table {len(self)} × {self.type.element}>"
+        return f"<wasmark.Table {len(self)} x {self.type.element}>"

@@ -24,7 +24,7 @@ class References(Protocol):
         """The Python value of a reference."""
 
 
-_FORMAT: Final = {I32: "i4x", I64: "q", F32: "f4x", F64: "d"}
+_FORMAT: Final[dict[object, str]] = {I32: "i4x", I64: "q", F32: "f4x", F64: "d"}
 _INTEGER_BITS: Final[dict[object, int]] = {I32: 32, I64: 64}
 _MASKS: Final[dict[object, int]] = {I32: 0xFFFFFFFF, F32: 0xFFFFFFFF}
 _MASK64: Final = (1 << 64) - 1
@@ -90,7 +90,7 @@ class Codec:
     def __init__(self, types: Sequence[ValType]) -> None:
         self.types = tuple(types)
         self._plain = all(type_ in _FORMAT for type_ in self.types)
-        self._struct = struct.Struct("<" + "".join(_FORMAT.get(type_, "Q") for type_ in self.types))  # type: ignore[call-overload]
+        self._struct = struct.Struct("<" + "".join(_FORMAT.get(type_, "Q") for type_ in self.types))
         self._size = SLOT_SIZE * len(self.types)
 
     def pack(self, buffer: Any, values: Sequence[Any], references: References) -> None:

@@ -35,7 +35,8 @@ class WasiBinding:
         return memoryview(self._memory) if self._memory is not None else memoryview(bytearray())
 
     def imports(self, module: Module) -> dict[str, dict[str, Any]]:
-        """{module name: {name: callable}} for what `module` imports from WASI. Raises LinkError for a wrong signature."""
+        """{module name: {name: callable}} for what `module` imports from WASI. Raises LinkError for a wrong
+        signature."""
         offered: dict[str, dict[str, Any]] = {}
         functions: dict[str, dict[str, HostFunction]] = {}
         for import_ in module.model.imports:

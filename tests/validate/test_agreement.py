@@ -69,8 +69,11 @@ MODULES = (
         (if (result i32 f64) (i32.const 1) (then (i32.const 1) (f64.const 2)) (else (unreachable)))))""",
 )
 
-OFTEN = bytes.fromhex("00 01 02 03 04 05 0b 0c 0d 0e 0f 10 11 14 1a 1b 1c 20 21 22 23 24 40 41 42 45 6a 6f 70 7c 7d 7e 7f "
-                      "63 64 d0 d1 d4 d5 d6 fc")  # fmt: skip
+OFTEN = bytes.fromhex(
+    "00 01 02 03 04 05 0b 0c 0d 0e 0f 10 11 14 1a 1b 1c 20 21 22 23 24 40 41 42 45 6a 6f 70 7c 7d 7e 7f"
+    "63 64 d0 d1 d4 d5 d6 fc"
+)
+"""Bytes that mean something: instructions, types, small numbers."""
 
 
 def ours(binary: bytes) -> bool:

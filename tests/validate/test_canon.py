@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -173,6 +175,16 @@ def test_an_empty_group_has_no_ids() -> None:
     assert register(TypeRegistry(), (), (func(),), ()) == (1,)
 
 
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_that_register_the_same_types_agree() -> None:
     registry = TypeRegistry()
     start = threading.Barrier(4)

@@ -1,11 +1,11 @@
 """What memory, table, global and reference instructions do (core §4.6.3 to §4.6.9), as templates.
 
-Beside the operands of `templates`, these name: `{vm}` the vmctx, `{o}` a vmctx offset or constant offset, `{base}` the base of
-the memory in question. Indices and lengths are i64 here; the translator widens 32-bit ones first.
+Beside the operands of `templates`, these name: `{vm}` the vmctx, `{o}` a vmctx offset or constant offset, `{base}` the
+base of the memory in question. Indices and lengths are i64 here; the translator widens 32-bit ones first.
 
-A load or store of linear memory is volatile, so that none is dropped or moved across another and traps stay exact. The value
-of a load gets a second, empty use: LLVM may then not fold the load into the instruction that consumes it, which would take
-the fault away from the offset of the load.
+A load or store of linear memory is volatile, so that none is dropped or moved across another and traps stay exact. The
+value of a load gets a second, empty use: LLVM may then not fold the load into the instruction that consumes it, which
+would take the fault away from the offset of the load.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def _load(memory: str, extension: str, result: str) -> str:
     if not extension:
         return f"{{r}} = load volatile {result}, ptr %p{{n}}, align 1@M\ncall void (...) @llvm.fake.use({result} {{r}})"
     return (
-        f"%l{{n}} = load volatile {memory}, ptr %p{{n}}, align 1@M\n{{r}} = {extension} {memory} %l{{n}} to {result}@M\n"
+        f"%l{{n}} = load volatile {memory}, ptr %p{{n}}, align 1@M\n"
+        f"{{r}} = {extension} {memory} %l{{n}} to {result}@M\n"
         f"call void (...) @llvm.fake.use({result} {{r}})"
     )
 
@@ -71,7 +72,8 @@ ADDRESS_CHECKED: Final = prepare(
     "t{n}:\n@TMEMORY_OUT_OF_BOUNDS\ng{n}:\n"
     "%f{n} = getelementptr i8, ptr {base}, i64 {a}@\n%p{n} = getelementptr i8, ptr %f{n}, i64 {o}@\n"
 )
-"""The address `%p{n}` of an access at i64 `{a}` plus constant `{o}`; `{extent}` is the offset plus the access's size."""
+"""The address `%p{n}` of an access at i64 `{a}` plus constant `{o}`; `{extent}` is the offset plus the access's
+size."""
 
 ACCESS: Final[dict[str, str]] = {
     **{name: prepare(_load(*row)) for name, row in LOADS.items()},
@@ -201,7 +203,8 @@ _TEMPLATES: Final[dict[str, str]] = {
     "ref.as_non_null": "%c{n} = icmp eq ptr {a}, null@\nbr i1 %c{n}, label %t{n}, label %k{n}, !prof !2\n"
     "t{n}:\n@TNULL_REFERENCE\nk{n}:",
     # The callee of an indirect call: `%code{n}` and `%ctx{n}` are what to call, and with.
-    "callee imported": "%ip{n} = getelementptr i8, ptr {vm}, i64 {o}@\n%code{n} = load ptr, ptr %ip{n}, !invariant.load !0\n"
+    "callee imported": "%ip{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
+    "%code{n} = load ptr, ptr %ip{n}, !invariant.load !0\n"
     "%iq{n} = getelementptr i8, ptr %ip{n}, i64 8@\n%ctx{n} = load ptr, ptr %iq{n}, !invariant.load !0",
     "callee table": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
     + _element("{a}", "UNDEFINED_ELEMENT")
@@ -209,10 +212,12 @@ _TEMPLATES: Final[dict[str, str]] = {
     "br i1 %null{n}, label %ut{n}, label %ug{n}, !prof !2\nut{n}:\n@TUNINITIALIZED_ELEMENT\nug{n}:\n",
     "callee ref": "%ref{n} = getelementptr i8, ptr {a}, i64 0\n%null{n} = icmp eq ptr %ref{n}, null@\n"
     "br i1 %null{n}, label %ut{n}, label %ug{n}, !prof !2\nut{n}:\n@TNULL_FUNCTION_REFERENCE\nug{n}:\n",
-    "callee type": f"%tp{{n}} = getelementptr i8, ptr %ref{{n}}, i64 {L.FUNCREF_TYPE_ID}@\n%type{{n}} = load i64, ptr %tp{{n}}@\n"
+    "callee type": f"%tp{{n}} = getelementptr i8, ptr %ref{{n}}, i64 {L.FUNCREF_TYPE_ID}@\n"
+    "%type{n} = load i64, ptr %tp{n}@\n"
     "%wp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n%want{n} = load i64, ptr %wp{n}, !invariant.load !0\n"
     "%same{n} = icmp eq i64 %type{n}, %want{n}@\n",
-    "callee type final": "br i1 %same{n}, label %mg{n}, label %mt{n}, !prof !1\nmt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
+    "callee type final": "br i1 %same{n}, label %mg{n}, label %mt{n}, !prof !1\n"
+    "mt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
     "callee type open": "br i1 %same{n}, label %mg{n}, label %ms{n}, !prof !1\nms{n}:\n"
     + _callee(L.STORE_IS_SUBTYPE).replace("%code", "%scode").replace("%ctx", "%sctx")
     + "%sub{n} = call i32 %scode{n}(ptr %sctx{n}, i64 %type{n}, i64 %want{n})@\n%issub{n} = icmp ne i32 %sub{n}, 0@\n"

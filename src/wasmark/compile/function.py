@@ -1,9 +1,9 @@
 """One validated function body -> the text of one LLVM function.
 
-The translator keeps the operand stack as SSA names. Locals, and the values that a branch carries to a label, live in `alloca`
-slots of the entry block, which LLVM's SROA turns into SSA form: no phi is written here. Code that cannot be reached is
-skipped. What an instruction does comes from the template tables (`numeric`, `access`); this file knows control flow, and which
-operands a template gets.
+The translator keeps the operand stack as SSA names. Locals, and the values that a branch carries to a label, live in
+`alloca` slots of the entry block, which LLVM's SROA turns into SSA form: no phi is written here. Code that cannot be
+reached is skipped. What an instruction does comes from the template tables (`numeric`, `access`); this file knows
+control flow, and which operands a template gets.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Operand = tuple[str, str]
 """(LLVM type, LLVM value)"""
 
 _LEAF_BODY_LIMIT: Final = 4096
-"""A function without calls and with fewer body bytes than this needs no stack check: its frame fits the headroom below the
-limit many times over."""
+"""A function without calls and with fewer body bytes than this needs no stack check: its frame fits the headroom below
+the limit many times over."""
 
 _CALLING: Final = frozenset({"call", "call_indirect", "call_ref", "memory.grow", "table.grow"})
 
@@ -43,7 +43,8 @@ _SIMPLE: Final[dict[Opcode, tuple[str, int, str]]] = {
 
 
 class Frame:
-    """A label (core §4.2.8): where a branch goes and the slots for what it carries. `label` is used by branches to it."""
+    """A label (core §4.2.8): where a branch goes and the slots for what it carries. `label` is used by branches to
+    it."""
 
     __slots__ = ("else_label", "entry_values", "height", "is_loop", "label", "results", "slots", "types", "used")
 
@@ -121,8 +122,8 @@ class FunctionTranslator:
 
     def _open_frame(self, params: list[str], instrs: list[Instr]) -> None:
         types = list(params)
-        for count, type_ in self.function.locals:
-            types.extend([llvm_type(type_)] * count)
+        for count, declared in self.function.locals:
+            types.extend([llvm_type(declared)] * count)
         self.local_types = types
         self.head.extend(f"%L{i} = alloca {type_}" for i, type_ in enumerate(types))
         out = self.out
@@ -141,7 +142,7 @@ class FunctionTranslator:
                 f"{base} = load ptr, ptr %mp{index}, !invariant.load !0"
             )
 
-    # --- the loop over the body -----------------------------------------------------------------------------------------------
+    # --- the loop over the body -------------------------------------------------------------------
 
     def _body(self, instrs: list[Instr]) -> None:
         simple = _SIMPLE
@@ -180,7 +181,7 @@ class FunctionTranslator:
             self.d = f", !dbg !DILocation(line: {offset}, scope: !{scope}"
             special[row](self, row, imm)
 
-    # --- helpers ----------------------------------------------------------------------------------------------------------------
+    # --- helpers ----------------------------------------------------------------------------------
 
     def _step(self, key: str, **operands: object) -> str:
         """Emit a template of `access`; returns the name of its result."""
@@ -226,7 +227,7 @@ class FunctionTranslator:
         del self.stack[-count:]
         return taken
 
-    # --- labels and branches ----------------------------------------------------------------------------------------------------
+    # --- labels and branches ----------------------------------------------------------------------
 
     def _slots(self, frame: Frame) -> list[str]:
         if not frame.slots and frame.types:
@@ -238,8 +239,8 @@ class FunctionTranslator:
     def _carry(self, frame: Frame) -> str:
         """Store what a branch to `frame` carries; returns the label to jump to. The operands stay on the stack.
 
-        Also right before a conditional branch that is not taken: the slots are read at the label only, and every way there
-        stores them first.
+        Also right before a conditional branch that is not taken: the slots are read at the label only, and every way
+        there stores them first.
         """
         frame.used = True
         slots = self._slots(frame)
@@ -369,7 +370,7 @@ class FunctionTranslator:
     def nop(self, row: Opcode, imm: Any) -> None:
         """Nothing is emitted."""
 
-    # --- calls ----------------------------------------------------------------------------------------------------------------
+    # --- calls ------------------------------------------------------------------------------------
 
     def _call(self, type_index: int, callee: str, vmctx: str) -> None:
         params, results, returns = self.context.signature(type_index)
@@ -414,7 +415,7 @@ class FunctionTranslator:
         self._step("callee load")
         self._call(imm, f"%code{self.n}", f"%ctx{self.n}")
 
-    # --- parametric and variable instructions -------------------------------------------------------------------------------------
+    # --- parametric and variable instructions -----------------------------------------------------
 
     def drop(self, row: Opcode, imm: Any) -> None:
         self.stack.pop()
@@ -461,7 +462,7 @@ class FunctionTranslator:
         value = float_constant(type_, imm)
         self.stack.append((type_, self._fence(type_, value) if imm in FOLDABLE_CONSTANTS[type_] else value))
 
-    # --- memory ---------------------------------------------------------------------------------------------------------------------
+    # --- memory -----------------------------------------------------------------------------------
 
     def _address(self, row: Opcode, imm: tuple[int, int, int], address: str) -> None:
         """Emit the address of an access as `%p<self.n>`."""
@@ -530,7 +531,7 @@ class FunctionTranslator:
     def data_drop(self, row: Opcode, imm: int) -> None:
         self._step(row.name, o=self.layout.data_segments + 16 * imm)
 
-    # --- tables and references ------------------------------------------------------------------------------------------------------
+    # --- tables and references --------------------------------------------------------------------
 
     def table_get(self, row: Opcode, imm: int) -> None:
         index = self._widen(self.stack.pop()[1], is64=self.model.table_types[imm].limits.is64)

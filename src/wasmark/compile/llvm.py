@@ -1,7 +1,7 @@
 """The only door to llvmlite: text of IR in, relocatable object out.
 
-LLVM assertions are on in the wheels and invalid IR aborts the process, so what is handed to `compile_ir` has to be valid by
-construction; the verifier is for tests, it costs as much as the passes.
+LLVM assertions are on in the wheels and invalid IR aborts the process, so what is handed to `compile_ir` has to be
+valid by construction; the verifier is for tests, it costs as much as the passes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _lock = threading.Lock()
 def _initialize() -> None:
     if not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "AMD64"):
         raise UnsupportedError(
-            f"native code is made for x86-64 Linux only; this is {platform.machine() or 'an unknown machine'} {sys.platform}"
+            "native code is made for x86-64 Linux only; "
+            f"this is {platform.machine() or 'an unknown machine'} {sys.platform}"
         )
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

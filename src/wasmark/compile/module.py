@@ -1,7 +1,8 @@
-"""Validated modules -> one code object: translation in batches, object code, linking, and what the registry needs of it.
+"""Validated modules -> one code object: translation in batches, object code, linking, and what the registry needs of
+it.
 
-A batch is a group of functions small enough for LLVM to digest at once; calls between batches are resolved by our loader.
-Several modules can share a code object (the case of a component); their symbols differ by a prefix.
+A batch is a group of functions small enough for LLVM to digest at once; calls between batches are resolved by our
+loader. Several modules can share a code object (the case of a component); their symbols differ by a prefix.
 """
 
 from __future__ import annotations
@@ -27,33 +28,34 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 _BATCH_BYTES: Final = 48 << 10
-"""Bytes of wasm in a batch: large enough that LLVM's fixed costs vanish, small enough that progress shows and memory is bounded."""
+"""Bytes of wasm in a batch: large enough that LLVM's fixed costs vanish, small enough that progress shows and memory is
+bounded."""
 
-_INTRINSICS: Final = (
-    """\
-declare void @llvm.ubsantrap(i8 immarg)
-declare void @llvm.fake.use(...)
-declare ptr @llvm.frameaddress.p0(i32 immarg)
-declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1 immarg)
-declare void @llvm.memset.p0.i64(ptr, i8, i64, i1 immarg)
-"""
-    + "".join(f"declare {t} @llvm.{name}.{t}({t}, i1 immarg)\n" for t in ("i32", "i64") for name in ("ctlz", "cttz"))
-    + "".join(
-        f"declare {t} @llvm.ctpop.{t}({t})\ndeclare {t} @llvm.fshl.{t}({t}, {t}, {t})\ndeclare {t} @llvm.fshr.{t}({t}, {t}, {t})\n"
-        for t in ("i32", "i64")
-    )
-    + "".join(
-        "".join(
-            f"declare {t} @llvm.{name}.{s}({t})\n"
-            for name in ("fabs", "ceil", "floor", "trunc", "roundeven", "sqrt", "arithmetic.fence")
-        )
-        + "".join(f"declare {t} @llvm.{name}.{s}({t}, {t})\n" for name in ("minimum", "maximum", "copysign"))
-        + "".join(f"declare {i} @llvm.fpto{k}i.sat.{i}.{s}({t})\n" for i in ("i32", "i64") for k in "su")
-        for t, s in (("float", "f32"), ("double", "f64"))
-    )
-)
 
-# Frame pointers are what backtraces walk. Inline probes make a large frame touch its guard page instead of leaping over it.
+def _intrinsics() -> str:
+    lines = [
+        "declare void @llvm.ubsantrap(i8 immarg)",
+        "declare void @llvm.fake.use(...)",
+        "declare ptr @llvm.frameaddress.p0(i32 immarg)",
+        "declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1 immarg)",
+        "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1 immarg)",
+    ]
+    for t in ("i32", "i64"):
+        lines += [f"declare {t} @llvm.{name}.{t}({t}, i1 immarg)" for name in ("ctlz", "cttz")]
+        lines += [f"declare {t} @llvm.{name}.{t}({t}, {t}, {t})" for name in ("fshl", "fshr")]
+        lines.append(f"declare {t} @llvm.ctpop.{t}({t})")
+    for t, suffix in (("float", "f32"), ("double", "f64")):
+        unary = ("fabs", "ceil", "floor", "trunc", "roundeven", "sqrt", "arithmetic.fence")
+        lines += [f"declare {t} @llvm.{name}.{suffix}({t})" for name in unary]
+        lines += [f"declare {t} @llvm.{name}.{suffix}({t}, {t})" for name in ("minimum", "maximum", "copysign")]
+        lines += [f"declare {i} @llvm.fpto{k}i.sat.{i}.{suffix}({t})" for i in ("i32", "i64") for k in "su"]
+    return "\n".join([*lines, ""])
+
+
+_INTRINSICS: Final = _intrinsics()
+
+# Frame pointers are what backtraces walk. Inline probes make a large frame touch its guard page instead of leaping over
+# it.
 _ATTRIBUTES: Final = """\
 attributes #0 = { nounwind "frame-pointer"="all" "probe-stack"="inline-asm" }
 attributes #1 = { nomerge noreturn nounwind cold }
@@ -68,9 +70,8 @@ _METADATA: Final = """\
 !2 = !{!"branch_weights", i32 1, i32 2000}
 !3 = !{i32 2, !"Debug Info Version", i32 3}
 !4 = !{i32 7, !"Dwarf Version", i32 5}
-!5 = distinct !DICompileUnit(language: DW_LANG_C, file: !6, isOptimized: true, runtimeVersion: 0, emissionKind: LineTablesOnly)
-!6 = !DIFile(filename: "wasm", directory: "")
-!7 = !DISubroutineType(types: !0)
+!5 = distinct !DICompileUnit(language: DW_LANG_C, file: !6, isOptimized: true, runtimeVersion: 0, emissionKind:
+LineTablesOnly) !6 = !DIFile(filename: "wasm", directory: "") !7 = !DISubroutineType(types: !0)
 """
 
 
@@ -101,8 +102,8 @@ def batch_ir(context: ModuleContext, batch: Sequence[int], signatures: Sequence[
         parts.append(translator.translate(decode_body(context.model, function.start, function.end)))
         called |= translator.calls
         metadata.append(
-            f'!{scope} = distinct !DISubprogram(name: "f{translator.func_index}", scope: !6, file: !6, line: 0, type: !7, '
-            "unit: !5, spFlags: DISPFlagDefinition)\n"
+            f'!{scope} = distinct !DISubprogram(name: "f{translator.func_index}", scope: !6, file: !6, '
+            "line: 0, type: !7, unit: !5, spFlags: DISPFlagDefinition)\n"
         )
     here = {context.imported_functions + index for index in batch}
     for func_index in sorted(called - here):

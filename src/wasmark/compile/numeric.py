@@ -1,8 +1,8 @@
 """What every numeric instruction does (core §4.3), as templates; built family by family over the two widths.
 
-The traps of division and conversion are explicit. Floats are exact: LLVM may fold `x * 1.0` or a promote-demote pair to `x`,
-which would let a signalling NaN through unquieted (core §4.3.3), so the constants ±0 and ±1 and the result of a promotion pass
-through `llvm.arithmetic.fence`, which costs no instruction.
+The traps of division and conversion are explicit. Floats are exact: LLVM may fold `x * 1.0` or a promote-demote pair to
+`x`, which would let a signalling NaN through unquieted (core §4.3.3), so the constants ±0 and ±1 and the result of a
+promotion pass through `llvm.arithmetic.fence`, which costs no instruction.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ _CONVERSIONS: Final = {
     "i64.extend_i32_s": "{r} = sext i32 {a} to i64@",
     "i64.extend_i32_u": "{r} = zext i32 {a} to i64@",
     "f32.demote_f64": "{r} = fptrunc double {a} to float@",
-    "f64.promote_f32": "%e{n} = fpext float {a} to double@\n{r} = call double @llvm.arithmetic.fence.f64(double %e{n})@",
+    "f64.promote_f32": "%e{n} = fpext float {a} to double@\n"
+    "{r} = call double @llvm.arithmetic.fence.f64(double %e{n})@",
     "i32.reinterpret_f32": "{r} = bitcast float {a} to i32@",
     "i64.reinterpret_f64": "{r} = bitcast double {a} to i64@",
     "f32.reinterpret_i32": "{r} = bitcast i32 {a} to float@",
@@ -170,7 +171,7 @@ def _typed(text: str, **names: str) -> str:
     """Replace the stand-alone capital letters that stand for types."""
     out = []
     for i, char in enumerate(text):
-        alone = not (text[i - 1 : i].isalpha() or text[i - 1 : i] == "_" or text[i + 1 : i + 2].isalpha())
+        alone = not (text[i - 1 : i].isalnum() or text[i - 1 : i] == "_" or text[i + 1 : i + 2].isalnum())
         out.append(names[char] if char in names and alone and text[i + 1 : i + 2] != "_" else char)
     return "".join(out)
 

@@ -1,12 +1,12 @@
 """The native code that every process needs once, as LLVM IR: entering wasm, leaving it, and the signal handler.
 
-`wasmark_enter`      Python -> wasm: links an activation, releases the GIL, calls a trampoline; a trap or an exception of a host
-                     function comes back here by a jump.
+`wasmark_enter`      Python -> wasm: links an activation, releases the GIL, calls a trampoline; a trap or an exception of
+                     a host function comes back here by a jump.
 `wasmark_host_call`  wasm -> Python: takes the GIL, calls the host context's callable with the address of the slots.
-`wasmark_signal`     the handler of SIGSEGV, SIGBUS and SIGILL. It takes no lock, allocates nothing and touches no Python
-                     object: it asks the process table whether the pc is ours, finds out which trap it is, writes down the
-                     frames, and makes the interrupted thread continue in `wasmark_unwind`. All else goes to the handler that
-                     was there before.
+`wasmark_signal`     the handler of SIGSEGV, SIGBUS and SIGILL. It takes no lock, allocates nothing and touches no
+                     Python object: it asks the process table whether the pc is ours, finds out which trap it is,
+                     writes down the frames, and makes the interrupted thread continue in `wasmark_unwind`. All else
+                     goes to the handler that was there before.
 
 The offsets of x86-64 Linux's `ucontext_t` and `siginfo_t` are in the table below.
 """
@@ -76,9 +76,9 @@ define internal i32 @key() alwaysinline {
   ret i32 %key
 }
 
-; ---- Python -> wasm -------------------------------------------------------------------------------------------------------
-; A value that is needed after the second return of setjmp is read back from the activation, whose place in this frame is fixed:
-; the compiler does not know of the jump and may have reused the slot of anything else.
+; ---- Python -> wasm ------------------------------------------------------------------
+; A value that is needed after the second return of setjmp is read back from the activation, whose place in this frame
+; is fixed: the compiler does not know of the jump and may have reused the slot of anything else.
 define i32 @wasmark_enter(ptr %store, ptr %trampoline, ptr %code, ptr %context, ptr %slots, ptr %report,
                           i64 %stack_low, i64 %lowest, i64 %budget) #0 {
   %act = alloca [$ACT_SIZE x i8], align 16
@@ -175,7 +175,7 @@ leave:
   ret i32 %result
 }
 
-; ---- wasm -> Python -------------------------------------------------------------------------------------------------------
+; ---- wasm -> Python ------------------------------------------------------------------
 define void @wasmark_host_call(ptr %context, ptr %slots) #0 {
   %arguments = alloca ptr
   %h.store = getelementptr i8, ptr %context, i64 $HOST_STORE
@@ -211,7 +211,7 @@ raised:
   unreachable
 }
 
-; ---- signals --------------------------------------------------------------------------------------------------------------
+; ---- signals -------------------------------------------------------------------------
 define void @wasmark_unwind() #0 {
   %key = call i32 @key()
   %act = call ptr @pthread_getspecific(i32 %key)
@@ -374,7 +374,7 @@ trap:
   %fp = load ptr, ptr %c.fp
   call void @walk(ptr %act, i64 %pc, ptr %fp)
   store i64 ptrtoint (ptr @wasmark_unwind to i64), ptr %c.pc
-  ; `unwind` needs a little stack, and the faulting frame may have none left: give it what lies below the entry function.
+  ; `unwind` needs a little stack, and the faulting frame may have none left: it gets what lies below the entry function.
   %a.sp = getelementptr i8, ptr %act, i64 16
   %sp = load i64, ptr %a.sp
   %lower = sub i64 %sp, 512

@@ -1,8 +1,8 @@
 """The stubs between Python and wasm that only depend on a signature (see `abi`), as LLVM IR.
 
-A *trampoline* is called from outside with a buffer of 8-byte slots and calls a wasm function with them; its results replace
-the arguments. A *host stub* is the other way round: a wasm-callable function that puts its arguments into such a buffer and
-hands it to `wasmark_host_call`, which calls Python.
+A *trampoline* is called from outside with a buffer of 8-byte slots and calls a wasm function with them; its results
+replace the arguments. A *host stub* is the other way round: a wasm-callable function that puts its arguments into such
+a buffer and hands it to `wasmark_host_call`, which calls Python.
 """
 
 from __future__ import annotations
@@ -52,13 +52,10 @@ def trampoline(signature: str) -> str:
     body = "".join(_slot(f"%p{i}", "%slots", i) + f"%a{i} = load {t}, ptr %p{i}\n" for i, t in enumerate(params))
     arguments = "".join(f", {t} %a{i}" for i, t in enumerate(params))
     returns = result_type(results)
-    if results:
-        body += f"%value = call {returns} %code(ptr %context{arguments})\n" + _unpack(
-            "%value", results, returns, "%slots"
-        )
-    else:
-        body += f"call void %code(ptr %context{arguments})\n"
-    return f"define void @{_symbol('trampoline', signature)}(ptr %context, ptr %code, ptr %slots) #2 {{\n{body}ret void\n}}\n"
+    call = f"call {returns} %code(ptr %context{arguments})\n"
+    body += f"%value = {call}" + _unpack("%value", results, returns, "%slots") if results else call
+    symbol = _symbol("trampoline", signature)
+    return f"define void @{symbol}(ptr %context, ptr %code, ptr %slots) #2 {{\n{body}ret void\n}}\n"
 
 
 def host_stub(signature: str) -> str:

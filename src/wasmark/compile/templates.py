@@ -1,15 +1,15 @@
 """The notation in which instructions are lowered: LLVM IR text with named operands.
 
 A template is filled in with `str.format`:
-`{r}` result, `{a} {b} {c}` operands (deepest first), `{n}` a number unique in the function, `{d}` the start of a debug location.
-Before that, `prepare` expands two abbreviations:
+`{r}` result, `{a} {b} {c}` operands (deepest first), `{n}` a number unique in the function, `{d}` the start of a debug
+location. Before that, `prepare` expands two abbreviations:
 
 `@`        the location of a plain instruction (its wasm offset as the line)
 `@M`       the location of an access to a 32-bit memory, which may fault
 `@T<code>` a whole trap: the trap instruction with its code and location; nothing can follow it in a block
 
-The column of a location tells trap sites apart, see `registry.line_table`. A template knows nothing of where its operands
-come from, so it serves every tier.
+The column of a location tells trap sites apart, see `registry.line_table`. A template knows nothing of where its
+operands come from, so it serves every tier.
 """
 
 from __future__ import annotations

@@ -56,9 +56,10 @@ class ConstExpr:
 
 @dataclass(slots=True)
 class Function:
-    """A defined function. `start` is its first instruction (behind the locals), `end` lies behind its final `end` opcode;
-    `entry` is the first byte of the code entry's contents (the local declarations, behind the size field): function offsets
-    count from there. `locals` are the declared ones, as runs `(count, type)`; parameters are not among them."""
+    """A defined function. `start` is its first instruction (behind the locals), `end` lies behind its final `end`
+    opcode; `entry` is the first byte of the code entry's contents (the local declarations, behind the size field):
+    function offsets count from there. `locals` are the declared ones, as runs `(count, type)`; parameters are not among
+    them."""
 
     type_index: int
     locals: list[tuple[int, ValType]]
@@ -87,7 +88,8 @@ class Global:
 
 @dataclass(slots=True)
 class ElementSegment:
-    """`mode` is "active", "passive" or "declarative". Items are function indices or constant expressions, never both kinds."""
+    """`mode` is "active", "passive" or "declarative". Items are function indices or constant expressions, never both
+    kinds."""
 
     mode: str
     type: RefType
@@ -99,7 +101,8 @@ class ElementSegment:
 
 @dataclass(slots=True)
 class DataSegment:
-    """Bytes `data[start:end]` of the module; `memory` and `offset_expr` are set for an active segment, None for a passive one."""
+    """Bytes `data[start:end]` of the module; `memory` and `offset_expr` are set for an active segment, None for a
+    passive one."""
 
     start: int
     end: int

@@ -1,12 +1,15 @@
-"""THE instruction table: one row an instruction, read by decoder, validator, text parser, printer, disassembler and compiler.
+"""THE instruction table: one row an instruction, read by decoder, validator, text parser, printer, disassembler and
+compiler.
 
-A row says how an instruction is written (prefix, code, text name), what follows it (`Imm`), what it does to the operand stack
-(`sig`), how many bytes of memory it touches (`access`), and which feature it belongs to. Nobody keeps a second list.
+A row says how an instruction is written (prefix, code, text name), what follows it (`Imm`), what it does to the operand
+stack (`sig`), how many bytes of memory it touches (`access`), and which feature it belongs to. Nobody keeps a second
+list.
 
 A signature is `params:results`, the last operand on top, one letter a type:
-`i` i32, `I` i64, `f` f32, `F` f64, `v` v128; `a` the address type of the memory named by the immediate, `t` that of the table,
-`r` the element type of the table. A signature of None means that the validator and the compiler have a rule of their own for
-the instruction (control, parametric and variable instructions, and those that relate two memories or tables).
+`i` i32, `I` i64, `f` f32, `F` f64, `v` v128; `a` the address type of the memory named by the immediate, `t` that of the
+table, `r` the element type of the table. A signature of None means that the validator and the compiler have a rule of
+their own for the instruction (control, parametric and variable instructions, and those that relate two memories or
+tables).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The types of WebAssembly (core §2.3) as immutable values.
 
-Number, vector and reference types are interned: two equal value types are the same object, so the hot loops of the validator
-compare them with `is`. A concrete heap type is a *module-local* type index here; what makes types of different modules equal
-is decided by `validate.canon` (core §3.3.14, iso-recursive equality).
+Number, vector and reference types are interned: two equal value types are the same object, so the hot loops of the
+validator compare them with `is`. A concrete heap type is a *module-local* type index here; what makes types of
+different modules equal is decided by `validate.canon` (core §3.3.14, iso-recursive equality).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where everything lies in native memory: the one description that emitted code and Python code both read.
 
-All offsets are in bytes. Nothing here allocates; `runtime.instance_memory` and the public classes fill these shapes, the
-emitters in `compile` address them.
+All offsets are in bytes. Nothing here allocates; `runtime.instance_memory` and the public classes fill these shapes,
+the emitters in `compile` address them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from wasmark.core.model import ModuleModel
 
-# --- StoreBlock: one a store, reached from every vmctx and host context ---------------------------------------------------
+# --- StoreBlock: one a store, reached from every vmctx and host context ---------------------------
 STORE_STACK_LIMIT: Final = 0  # lowest frame address that wasm code may have
 STORE_ACTIVATION: Final = 8  # the innermost activation inside this store, or 0
 STORE_MEMORY_GROW: Final = 16  # a callee pair {code, context}: (memory definition, pages) -> old pages or -1
@@ -19,28 +19,28 @@ STORE_TABLE_GROW: Final = 32  # a callee pair: (table definition, elements, init
 STORE_IS_SUBTYPE: Final = 48  # a callee pair: (type id, type id) -> 1 or 0
 STORE_BLOCK_SIZE: Final = 64
 
-# --- MemoryDef: one a linear memory ---------------------------------------------------------------------------------------
+# --- MemoryDef: one a linear memory ---------------------------------------------------------------
 MEMORY_BASE: Final = 0  # never changes: the whole range is reserved
 MEMORY_LENGTH: Final = 8  # accessible bytes
 MEMORY_DEF_SIZE: Final = 16
 
-# --- TableDef: one a table; elements are 8-byte references ----------------------------------------------------------------
+# --- TableDef: one a table; elements are 8-byte references ----------------------------------------
 TABLE_BASE: Final = 0
 TABLE_LENGTH: Final = 8  # elements
 TABLE_DEF_SIZE: Final = 16
 
-# --- FuncRef: what a funcref points to ------------------------------------------------------------------------------------
+# --- FuncRef: what a funcref points to ------------------------------------------------------------
 FUNCREF_CODE: Final = 0
 FUNCREF_CONTEXT: Final = 8  # the callee's vmctx or host context, its first argument
 FUNCREF_TYPE_ID: Final = 16  # canonical type id of the engine
 FUNCREF_SIZE: Final = 32
 
-# --- HostContext: the first argument of a host function's stub --------------------------------------------------------------
+# --- HostContext: the first argument of a host function's stub ------------------------------------
 HOST_STORE: Final = 0  # its StoreBlock
 HOST_CALLABLE: Final = 8  # PyObject *, called with the address of the argument buffer
 HOST_CONTEXT_SIZE: Final = 16
 
-# --- Activation: one for each entry from Python into wasm, on the heap, linked ---------------------------------------------
+# --- Activation: one for each entry from Python into wasm, on the heap, linked --------------------
 ACT_JMPBUF: Final = 0  # 5 words, as llvm.eh.sjlj.setjmp wants them
 ACT_PREVIOUS: Final = 40  # the activation of this thread that was innermost before
 ACT_STORE: Final = 48  # its StoreBlock
@@ -67,15 +67,16 @@ SLOT_SIZE: Final = 8
 """One argument or result in the buffers of trampolines and host calls."""
 
 OFFSET_GUARD: Final = 64 << 20
-"""Bytes kept inaccessible behind the 4 GiB that a 32-bit address reaches. An access whose constant offset plus size stays
-within them needs no check; others compare with the memory's length."""
+"""Bytes kept inaccessible behind the 4 GiB that a 32-bit address reaches. An access whose constant offset plus size
+stays within them needs no check; others compare with the memory's length."""
 
 
 class VMLayout:
     """Offsets inside the vmctx of one module's instances.
 
-    The head holds the base of memory 0 and the store block; then follow arrays in a fixed order. `escaping` lists the functions
-    that can become references (exported, in an element segment or global, or named by `ref.func`): only they have a FuncRef.
+    The head holds the base of memory 0 and the store block; then follow arrays in a fixed order. `escaping` lists the
+    functions that can become references (exported, in an element segment or global, or named by `ref.func`): only they
+    have a FuncRef.
     """
 
     MEMORY0_BASE = 0

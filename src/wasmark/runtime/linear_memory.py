@@ -1,8 +1,8 @@
 """Linear memories in native memory: a reserved range whose accessible part grows in place.
 
-The base never moves. A 32-bit memory reserves the 4 GiB that an address can reach and OFFSET_GUARD bytes behind them, all
-inaccessible at first, so an access out of bounds faults. The signal handler tells such faults from others by a table with a
-byte for each granule of the address space; reservations are aligned to granules.
+The base never moves. A 32-bit memory reserves the 4 GiB that an address can reach and OFFSET_GUARD bytes behind them,
+all inaccessible at first, so an access out of bounds faults. The signal handler tells such faults from others by a
+table with a byte for each granule of the address space; reservations are aligned to granules.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def granules_address() -> int:
 class LinearMemory:
     """One reservation and its MemoryDef. `maximum` bytes is the most it may ever be asked to grow to.
 
-    The range is given back when the last reference to the object goes, not by a finalizer: one that runs while the garbage
-    collector takes a cycle apart would come before other finalizers that may still call into wasm.
-    Raises Error where the address space or the memory for the initial size cannot be had.
+    The range is given back when the last reference to the object goes, not by a finalizer: one that runs while the
+    garbage collector takes a cycle apart would come before other finalizers that may still call into wasm. Raises Error
+    where the address space or the memory for the initial size cannot be had.
     """
 
     __slots__ = ("_definition", "_range", "base", "definition", "reserved")
@@ -66,8 +66,8 @@ class LinearMemory:
     def grow_to(self, length: int) -> bool:
         """Make `length` bytes accessible; False, and nothing changed, where the system refuses.
 
-        Only whole host pages can be made accessible. Where the length is not a multiple of them, the rest of the last page
-        does not fault, which is why memories with smaller pages are accessed with explicit checks.
+        Only whole host pages can be made accessible. Where the length is not a multiple of them, the rest of the last
+        page does not fault, which is why memories with smaller pages are accessed with explicit checks.
         """
         start = (self.length + _HOST_PAGE - 1) & -_HOST_PAGE
         end = (length + _HOST_PAGE - 1) & -_HOST_PAGE
@@ -82,8 +82,8 @@ class LinearMemory:
 def _reserve(size: int) -> tuple[mmap.mmap, int]:
     """An inaccessible mapping with a granule-aligned range in it, marked in the table; and where that range begins.
 
-    Marks stay when the mapping goes: wasm code reaches no address outside of the memories that live, so a stale mark, which
-    says that a fault there is an access out of bounds, has nobody to mislead.
+    Marks stay when the mapping goes: wasm code reaches no address outside of the memories that live, so a stale mark,
+    which says that a fault there is an access out of bounds, has nobody to mislead.
     """
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
     try:

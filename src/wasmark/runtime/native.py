@@ -1,7 +1,7 @@
 """Installs the runtime image in this process: signal handlers, alternate stacks, and the way into wasm.
 
-`install` is called once with the linked image. The image itself is made elsewhere (`compile.runtime_image`, or a cache), so
-this room needs no compiler.
+`install` is called once with the linked image. The image itself is made elsewhere (`compile.runtime_image`, or a
+cache), so this room needs no compiler.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def image_symbol(name: str) -> int | None:
 
 
 class _AlternateStacks:
-    """Stacks for signal handlers. One goes back for reuse when its thread ends, and is never unmapped: the dying thread may
-    still be on it."""
+    """Stacks for signal handlers. One goes back for reuse when its thread ends, and is never unmapped: the dying thread
+    may still be on it."""
 
     def __init__(self) -> None:
         self._free: list[mmap.mmap] = []

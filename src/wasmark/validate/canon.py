@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wasmark.core.types import (
     ArrayType,
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 _Renaming = Callable[[int], int]
 
 
+class _Entry(NamedTuple):
+    """A canonical type, its line of declared supertypes (the topmost first, itself last), and FUNC, STRUCT or ARRAY."""
+
+    type: SubType
+    chain: tuple[int, ...]
+    kind: HeapType
+
+
 class TypeRegistry:
     """The canonical types of an engine. Ids count from 1; 0 is free for "no type".
 
@@ -40,15 +48,13 @@ class TypeRegistry:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._groups: dict[tuple[SubType, ...], int] = {}  # closed form -> id of the first member
-        self._types: list[SubType] = [SubType(FuncType((), ()))]  # by id; the first is never asked for
-        self._chains: list[tuple[int, ...]] = [()]  # by id: the topmost supertype ... the type itself
-        self._kinds: list[HeapType] = [HeapType.FUNC]
+        self._lock = threading.Lock() self._groups: dict[tuple[SubType, ...], int] = {}  # closed form -> id of the
+        first member self._entries: list[_Entry] = [_Entry(SubType(FuncType((), ())), (), HeapType.FUNC)]  # by id; 0
+        is never asked for
 
     def __len__(self) -> int:
         """How many types there are."""
-        return len(self._types) - 1
+        return len(self._entries) - 1
 
     def register(self, model: ModuleModel) -> tuple[int, ...]:
         """The canonical id of every type index of a validated module."""
@@ -68,18 +74,15 @@ class TypeRegistry:
         with self._lock:
             first = self._groups.get(closed)
             if first is None:
-                first = len(self._types)
+                first = len(self._entries)
                 for type_ in closed:
                     self._append(_rename(type_, lambda i: i if i >= 0 else first - i - 1))
                 self._groups[closed] = first
         return range(first, first + len(closed))
 
     def _append(self, type_: SubType) -> None:
-        id_ = len(self._types)
-        above = self._chains[type_.supertypes[0]] if type_.supertypes else ()
-        self._chains.append((*above, id_))
-        self._kinds.append(kind_of(type_.composite))
-        self._types.append(type_)
+        above = self._entries[type_.supertypes[0]].chain if type_.supertypes else ()
+        self._entries.append(_Entry(type_, (*above, len(self._entries)), kind_of(type_.composite)))
 
     def canonical(self, type_: ValType, ids: Sequence[int]) -> ValType:
         """A module's value type with its type index replaced by the id from `ids` (what `register` returned)."""
@@ -89,30 +92,30 @@ class TypeRegistry:
 
     def sub_type(self, id_: int) -> SubType:
         """The whole type; all type indices in it are canonical ids."""
-        return self._types[id_]
+        return self._entries[id_].type
 
     def func_type(self, id_: int) -> FuncType:
         """A function type in canonical space. TypeError if the id is that of another kind of type."""
-        composite = self._types[id_].composite
+        composite = self._entries[id_].type.composite
         if not isinstance(composite, FuncType):
             raise TypeError(f"type {id_} is not a function type")
         return composite
 
     def supertypes(self, id_: int) -> tuple[int, ...]:
         """The declared supertypes from the topmost down to the type itself, which is the last."""
-        return self._chains[id_]
+        return self._entries[id_].chain
 
     def kind(self, id_: int) -> HeapType:
         """FUNC, STRUCT or ARRAY."""
-        return self._kinds[id_]
+        return self._entries[id_].kind
 
     def is_subtype_id(self, sub: int, sup: int) -> bool:
         """Whether one canonical type is the other or declares it, directly or not, as its supertype. Constant time."""
         if sub == sup:
             return True
-        # Each type's place in the chains below it is its own depth.
-        depth = len(self._chains[sup]) - 1
-        chain = self._chains[sub]
+        # A type stands at the same place, its own depth, in the chains of all that is below it.
+        depth = len(self._entries[sup].chain) - 1
+        chain = self._entries[sub].chain
         return depth < len(chain) and chain[depth] == sup
 
     def is_subtype(self, sub: ValType, sup: ValType) -> bool:

@@ -1,6 +1,6 @@
 """The validity of a module (core §3.5): every section but the code, whose bodies are checked one by one when asked for.
 
-The order is that of the specification's own definition (core §3.5.14); so, where a module breaks several rules, the
+The order is that of the specification's own definition (core §3.5.13); so, where a module breaks several rules, the
 first broken one in this order is reported. The wording of errors starts as in the official tests.
 """
 
