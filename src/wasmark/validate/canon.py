@@ -48,9 +48,10 @@ class TypeRegistry:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock() self._groups: dict[tuple[SubType, ...], int] = {}  # closed form -> id of the
-        first member self._entries: list[_Entry] = [_Entry(SubType(FuncType((), ())), (), HeapType.FUNC)]  # by id; 0
-        is never asked for
+        self._lock = threading.Lock()
+        self._groups: dict[tuple[SubType, ...], int] = {}  # closed form -> id of the first member
+        nothing = _Entry(SubType(FuncType((), ())), (), HeapType.FUNC)
+        self._entries = [nothing]  # by id
 
     def __len__(self) -> int:
         """How many types there are."""
