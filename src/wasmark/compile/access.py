@@ -5,7 +5,8 @@ base of the memory in question. Indices and lengths are i64 here; the translator
 
 A load or store of linear memory is volatile, so that none is dropped or moved across another and traps stay exact. The
 value of a load gets a second, empty use: LLVM may then not fold the load into the instruction that consumes it, which
-would take the fault away from the offset of the load.
+would take the fault away from the offset of the load. That of an extending load goes through an empty piece of assembly
+instead: a second use does not keep a later extension or mask from being merged with the first, and its location with it.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def _load(memory: str, extension: str, result: str) -> str:
         return f"{{r}} = load volatile {result}, ptr %p{{n}}, align 1@M\ncall void (...) @llvm.fake.use({result} {{r}})"
     return (
         f"%l{{n}} = load volatile {memory}, ptr %p{{n}}, align 1@M\n"
-        f"{{r}} = {extension} {memory} %l{{n}} to {result}@M\n"
-        f"call void (...) @llvm.fake.use({result} {{r}})"
+        f"%x{{n}} = {extension} {memory} %l{{n}} to {result}@M\n"
+        f'{{r}} = call {result} asm "", "=r,0"({result} %x{{n}})@'
     )
 
 

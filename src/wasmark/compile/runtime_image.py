@@ -1,7 +1,7 @@
 """The native code that every process needs once, as LLVM IR: entering wasm, leaving it, and the signal handler.
 
-`wasmark_enter`      Python -> wasm: links an activation, releases the GIL, calls a trampoline; a trap or an exception of
-                     a host function comes back here by a jump.
+`wasmark_enter`      Python -> wasm: links an activation, releases the GIL, calls a trampoline; a trap or an exception
+                     of a host function comes back here by a jump.
 `wasmark_host_call`  wasm -> Python: takes the GIL, calls the host context's callable with the address of the slots.
 `wasmark_signal`     the handler of SIGSEGV, SIGBUS and SIGILL. It takes no lock, allocates nothing and touches no
                      Python object: it asks the process table whether the pc is ours, finds out which trap it is,
@@ -374,7 +374,7 @@ trap:
   %fp = load ptr, ptr %c.fp
   call void @walk(ptr %act, i64 %pc, ptr %fp)
   store i64 ptrtoint (ptr @wasmark_unwind to i64), ptr %c.pc
-  ; `unwind` needs a little stack, and the faulting frame may have none left: it gets what lies below the entry function.
+  ; `unwind` needs a little stack, and the faulting frame may have none left: it gets that below the entry function.
   %a.sp = getelementptr i8, ptr %act, i64 16
   %sp = load i64, ptr %a.sp
   %lower = sub i64 %sp, 512
