@@ -1,0 +1,33 @@
+"""The scripts of the official testsuite, which lies beside the repository, and which of them are about what."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+TESTSUITE: Final = Path(__file__).resolve().parents[3] / "shared" / "testsuite"
+
+SCRIPTS: Final = sorted(path.name for path in TESTSUITE.glob("*.wast"))
+
+needs_testsuite: Final = pytest.mark.skipif(not SCRIPTS, reason="the official testsuite is not at ../shared/testsuite")
+
+_SIMD: Final = re.compile(r"simd_|relaxed_|i8x16_|i16x8_|i32x4_")
+
+_VERSION_3: Final = re.compile(
+    "|".join(
+        (
+            r"array|struct|i31|extern\.|ref_(cast|eq|test)|br_on_cast|type-|binary-gc",  # garbage collection
+            r"call_ref|ref_as_|br_on_n|local_init|table-sub",  # typed function references
+            r"return_call",  # tail calls
+            r"tag\.|throw|try_table|instance\.",  # exception handling
+            r"(?![fi]64\.).*64[.-]",  # 64-bit addresses
+            r".*[a-z_]\d\.|.*-multi|memory_size_import",  # several memories
+        )
+    )
+)
+
+CORE: Final = [name for name in SCRIPTS if not _SIMD.match(name) and not _VERSION_3.match(name)]
+"""The scripts that are neither about SIMD nor about a part of 3.0 by their name."""
