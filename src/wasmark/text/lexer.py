@@ -1,8 +1,8 @@
 """Characters to tokens (core §6.3): what may stand where in the text, before any of it has a meaning.
 
-A token is simply its spelling; the list of them ends with an empty string. One regular expression finds them all,
-so that a megabyte takes some ten milliseconds. White space, comments and annotations leave no token, and positions are
-only computed when somebody asks (for an error, or for the lines of a script's commands).
+A token is simply its spelling; empty ones at the end of the list allow to look ahead. One regular expression finds them
+all, so that a megabyte takes some ten milliseconds. White space, comments and annotations leave no token, and positions
+are only computed when somebody asks (for an error, or for the lines of a script's commands).
 
 Strings are the one kind of token whose shape is settled here; whether any other run of identifier characters is a
 keyword, a number, an identifier or merely reserved (§6.3.1) is decided by the parser that wants one of these.
@@ -51,7 +51,7 @@ class Tokens:
         self._text = source
         if "(;" in source or "(@" in source:
             self._text = self._blank_nested(source)
-        self.list: list[str] = _find_tokens(self._text)
+        self.list: list[str] = [*_find_tokens(self._text), "", ""]
         wrong = {token for token in set(self.list) if not _is_token(token)}
         if wrong:
             self._explain(next(i for i, token in enumerate(self.list) if token in wrong))
