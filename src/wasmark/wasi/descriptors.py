@@ -172,9 +172,9 @@ class Descriptor:
         """What to poll on the host before reading or writing would not block; None if it never does."""
         raise WasiError(Errno.BADF)
 
-    def available(self, *, write: bool) -> int:
-        """A lower bound of the bytes that can be read now, or written."""
-        return 1
+    def available(self, host_fd: int) -> int:
+        """How many bytes wait to be read from `host_fd`, the number behind `waitable`, when that is ready."""
+        return queued_bytes(host_fd)
 
 
 class File(Descriptor):
@@ -270,13 +270,10 @@ class File(Descriptor):
             raise WasiError(Errno.BADF)
         return self._host
 
-    def available(self, *, write: bool) -> int:
-        if write:
-            return 1
-        with self._host as fd:
-            if self.filetype == FileType.REGULAR_FILE:
-                return max(0, os.fstat(fd).st_size - os.lseek(fd, 0, os.SEEK_CUR))
-            return queued_bytes(fd)
+    def available(self, host_fd: int) -> int:
+        if self.filetype == FileType.REGULAR_FILE:
+            return max(0, os.fstat(host_fd).st_size - os.lseek(host_fd, 0, os.SEEK_CUR))
+        return queued_bytes(host_fd)
 
     def _reading(self) -> HostFd:
         if not self.readable:

@@ -117,7 +117,7 @@ class _Poll:
         except WasiError as error:
             self._event(userdata, tag, error.code)
             return
-        self._event(userdata, tag, nbytes=descriptor.available(write=write))
+        self._event(userdata, tag, nbytes=1)
 
     def _wait_for_descriptors(self, wait: int | None) -> bool:
         """Wait until one is ready or the time is over. Whether it was the time."""
@@ -145,7 +145,7 @@ class _Poll:
                 self._event(watch.userdata, watch.event_type, Errno.BADF)
             elif state & (wanted | select.POLLHUP | select.POLLERR):
                 hangup = EVENT_HANGUP if state & select.POLLHUP else 0
-                nbytes = watch.descriptor.available(write=watch.event_type == EventType.FD_WRITE)
+                nbytes = 1 if wanted == select.POLLOUT else watch.descriptor.available(watch.host_fd)
                 self._event(watch.userdata, watch.event_type, nbytes=nbytes, flags=hangup)
         return False
 

@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from wasmark.wasi.abi import Errno, FileType, Rights, WasiError
-from wasmark.wasi.descriptors import Descriptor, HostFd, queued_bytes
+from wasmark.wasi.descriptors import Descriptor, HostFd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,10 +135,6 @@ class InheritedInput(InputStream):
         if write:
             raise WasiError(Errno.BADF)
         return self._host
-
-    def available(self, *, write: bool) -> int:
-        with self._host as fd:
-            return queued_bytes(fd)
 
 
 class InheritedOutput(OutputStream):
