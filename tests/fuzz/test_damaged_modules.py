@@ -43,9 +43,10 @@ class Supervisor:
             ) as process:
                 stuck_at = self.watch(process)
                 out, err = process.communicate()
-            seed, _ = STATE.unpack(self.state.read_bytes())
+            seed, _ = STATE.unpack_from(self.state.read_bytes())
             if stuck_at is not None:
                 self.endless.append(stuck_at)
+                self.count()
                 first = stuck_at + 1
                 continue
             if process.returncode < 0:
@@ -53,16 +54,19 @@ class Supervisor:
                 pytest.fail(f"seed {seed}: the process died of {name}\n{err.decode()[-4000:]}")
             if process.returncode:
                 pytest.fail(f"seed {seed}:\n{err.decode()[-4000:]}")
-            report = json.loads(out)
-            self.counts.update(report["counts"])
-            self.grown = max(self.grown, report["grown"])
+            self.count()
+            self.grown = max(self.grown, int(out))
             return
+
+    def count(self) -> None:
+        """Add what a worker that is no more has counted."""
+        self.counts.update(json.loads(self.state.read_bytes()[STATE.size :]))
 
     def watch(self, process: subprocess.Popen[bytes]) -> int | None:
         """Wait for the end of the process; the seed that was executing for too long, if one was."""
         last, since = None, time.monotonic()
         while process.poll() is None:
-            state = STATE.unpack(self.state.read_bytes())
+            state = STATE.unpack_from(self.state.read_bytes())
             now = time.monotonic()
             if state != last:
                 last, since = state, now

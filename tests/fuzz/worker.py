@@ -1,8 +1,7 @@
 """The process that the damaged modules are let loose in: `python -m tests.fuzz.worker FIRST COUNT STATE [--execute]`.
 
-It may die, and it may hang; who started it sees how far it came from STATE, a file of 16 bytes: the seed and the phase,
-both little-endian. When it gets through, it writes a JSON object: what happened how often, and by how much its memory
-grew.
+It may die, and it may hang. STATE is a file from which who started it sees how far it came: the seed and the phase (16
+bytes, little-endian), then, as JSON, what happened how often. When it gets through, it prints how much its memory grew.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import json
 import os
 import random
 import struct
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +56,7 @@ class Worker:
         self.counts: Counter[str] = Counter()
 
     def run(self, seed: int, data: bytes) -> None:
-        os.pwrite(self.state, STATE.pack(seed, COMPILE), 0)
+        self.report(seed, COMPILE)
         try:
             module = wasmark.Module(data, self.engine)
         except wasmark.Error as error:
@@ -66,8 +64,11 @@ class Worker:
             return
         self.counts["compiled"] += 1
         if self.execute:
-            os.pwrite(self.state, STATE.pack(seed, EXECUTE), 0)
+            self.report(seed, EXECUTE)
             self.counts[self.outcome(lambda: self.start(module))] += 1
+
+    def report(self, seed: int, phase: int) -> None:
+        os.pwrite(self.state, STATE.pack(seed, phase) + json.dumps(self.counts).encode(), 0)
 
     def start(self, module: wasmark.Module) -> None:
         """Instantiate, then call every exported function with zeros."""
@@ -133,8 +134,8 @@ def main() -> None:
             before = resident_bytes()
         worker.run(args.first + number, damaged(args.first + number, sound)[1])
     gc.collect()
-    grown = resident_bytes() - before if before else 0
-    json.dump({"counts": worker.counts, "grown": grown}, sys.stdout)
+    worker.report(args.first + args.count, COMPILE)
+    print(resident_bytes() - before if before else 0)
 
 
 if __name__ == "__main__":
