@@ -181,6 +181,7 @@ USES = {
         "(i32.trunc_sat_f64_s (f64.convert_i32_s %))",
         "(i32.trunc_sat_f32_s (f32.reinterpret_i32 %))",
         "(i32.add (i32.load (i32.const 0)) %)",
+        "(i32.load (i32.add (i32.shl (i32.and % (i32.const 3)) (i32.const 2)) (i32.const 100)))",
         "(i32.extend16_s %)",
         "(i32.and % (i32.const 255))",
         "(i32.and % (i32.const 65535))",
@@ -261,6 +262,60 @@ def test_an_access_traps_at_its_own_offset_whatever_it_is_folded_into() -> None:
         assert trap.frames[0].module_offset == wanted[0], body
         assert store.registry.lookup_trap_code(trap.pc) is wasmark.TrapCode.MEMORY_OUT_OF_BOUNDS, body
         assert registry.is_wasm_trap_pc(trap.pc), body
+
+
+ARMS = 24
+
+
+def _arms(arm: str) -> str:
+    """A function that chooses one of many equal arms by its second parameter."""
+    blocks = "(block " * (ARMS + 1)
+    labels = " ".join(map(str, range(ARMS)))
+    arms = " ".join(f") {arm} (br {ARMS - 1 - number})" for number in range(ARMS))
+    return f"{blocks} (br_table {labels} (local.get 1)) {arms})"
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        "(i32.store offset=8 (local.get 0) (i32.const 5))",
+        "(i32.store (i32.const 16) (i32.load offset=4 (local.get 0)))",
+        "(call $store (local.get 0))",
+        "(call_indirect (param i32) (local.get 0) (i32.const 0))",
+        "(i32.store (i32.const 16) (i32.div_u (i32.const 1) (i32.add (local.get 0) (i32.const 8))))",
+        "(if (i32.eq (local.get 0) (i32.const -8)) (then (unreachable)))",
+    ],
+)
+def test_equal_code_at_many_places_is_not_taken_for_one(arm: str) -> None:
+    # Merging equal ends of blocks would leave one piece of code for many places in the module.
+    module = wasmark.Module(
+        f"""(module (memory 1) (table funcref (elem $store))
+            (func $store (param i32) (i32.store8 (local.get 0) (i32.const 1)))
+            (func (export "f") (param i32 i32) {_arms(arm)}))"""
+    )
+    function = module.model.functions[1]
+    wanted = [
+        offset
+        for row, _, offset in decode_body(module.model, function.start, function.end)
+        if row.name in ("call", "call_indirect", "i32.div_u", "unreachable")
+        or (row.name == "i32.store" and "offset=8" in arm)
+        or row.name == "i32.load"
+    ]
+    assert len(wanted) == ARMS
+    store = wasmark.Store()
+    instance = wasmark.Instance(module, store=store)
+    found, pcs = [], set()
+    for number in range(ARMS):
+        instance.exports.f(16, number)
+        with pytest.raises(wasmark.Trap) as caught:
+            instance.exports.f(-8, number)
+        frame = caught.value.frames[-1]
+        assert frame.func_name == "f"
+        found.append(frame.module_offset)
+        pcs.add(frame.pc)
+        assert store.registry.lookup_trap_code(caught.value.pc) is caught.value.code
+    assert found == wanted
+    assert len(pcs) == ARMS
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ base of the memory in question. Indices and lengths are i64 here; the translator
 
 A load or store of linear memory is volatile, so that none is dropped or moved across another and traps stay exact. The
 value of a load gets a second, empty use: LLVM may then not fold the load into the instruction that consumes it, which
-would take the fault away from the offset of the load. That of an extending load goes through an empty piece of assembly
-instead: a second use does not keep a later extension or mask from being merged with the first, and its location with it.
+would take the fault away from the offset of the load. That of an extending load goes through an empty piece of
+assembly instead: a second use does not keep a later extension or mask from being merged with the first, and its
+location with it.
 """
 
 from __future__ import annotations
@@ -62,10 +63,11 @@ def _store(operand: str, memory: str) -> str:
     return f"%l{{n}} = trunc {operand} {{b}} to {memory}@\nstore volatile {memory} %l{{n}}, ptr %p{{n}}, align 1@M"
 
 
-ADDRESS_32: Final = prepare("%e{n} = zext i32 {a} to i64@\n%p{n} = getelementptr i8, ptr {base}, i64 %e{n}@\n")
+# The address is located as the access is: LLVM may merge the two locations, and what they differ in is lost then.
+ADDRESS_32: Final = prepare("%e{n} = zext i32 {a} to i64@M\n%p{n} = getelementptr i8, ptr {base}, i64 %e{n}@M\n")
 ADDRESS_32_OFFSET: Final = prepare(
-    "%e{n} = zext i32 {a} to i64@\n%f{n} = getelementptr i8, ptr {base}, i64 %e{n}@\n"
-    "%p{n} = getelementptr i8, ptr %f{n}, i64 {o}@\n"
+    "%e{n} = zext i32 {a} to i64@M\n%f{n} = getelementptr i8, ptr {base}, i64 %e{n}@M\n"
+    "%p{n} = getelementptr i8, ptr %f{n}, i64 {o}@M\n"
 )
 ADDRESS_CHECKED: Final = prepare(
     "%i{n} = icmp ult i64 {length}, {extent}@\n%j{n} = sub i64 {length}, {extent}@\n%k{n} = icmp ugt i64 {a}, %j{n}@\n"

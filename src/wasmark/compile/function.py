@@ -377,10 +377,11 @@ class FunctionTranslator:
         arguments = "".join(f", {type_} {value}" for type_, value in self._take(len(params)))
         self.n += 1
         n = self.n
+        # Each call is a frame of its own in tracebacks: LLVM may not make one of two equal ones.
         if not results:
-            self.out.append(f"call void {callee}(ptr {vmctx}{arguments}){self.d})")
+            self.out.append(f"call void {callee}(ptr {vmctx}{arguments}) nomerge{self.d})")
             return
-        self.out.append(f"%v{n} = call {returns} {callee}(ptr {vmctx}{arguments}){self.d})")
+        self.out.append(f"%v{n} = call {returns} {callee}(ptr {vmctx}{arguments}) nomerge{self.d})")
         if len(results) == 1:
             self.stack.append((returns, f"%v{n}"))
             return

@@ -45,7 +45,8 @@ class LineTable:
         self.base = base
         self._starts = array("I", [row[0] - base for row in rows])
         self._lines = array("I", [row[1] for row in rows])
-        self._columns = array("B", [row[2] for row in rows])
+        # LLVM lets the column of the row before stand where the line is not known: there it means nothing.
+        self._columns = array("B", [row[2] if row[1] else 0 for row in rows])
         last = self._starts[-1] if rows else 0
         self._blocks = array("I", [bisect_right(self._starts, start) for start in range(0, last, 1 << _BLOCK_SHIFT)])
         self._blocks.append(len(rows))
