@@ -36,7 +36,10 @@ _SECTIONS: Final = {
 }
 """Section ids (core §5.5.2)."""
 
-_LINE: Final = "{address:>14}  {machine:<48}  {offset:>8}  {wasm}"
+_TRAP: Final = bytes((0x67, 0x0F, 0xB9, 0x40))
+"""`ud1l code(%eax), %eax` without its last byte, the code; disassemblers differ in what they make of it."""
+
+_LINE: Final = "{address:>14}  {machine:<40}  {offset:>8}  {wasm}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,15 +158,28 @@ def _disassemble(module: Module, capstone: Any, index: int, start: int, end: int
     yield ""
     yield f"function {index} {function_name(model, index) or ''} {model.func_type(index)}"
     shown = None
-    for address, _, mnemonic, operands in capstone.disasm_lite(ctypes.string_at(start, end - start), start):
+    for address, machine in _machine_instructions(ctypes.string_at(start, end - start), start, capstone):
         offset, _ = code.find_line(address)
         beside = offset if offset != shown and offset in wasm else None
         shown = offset
         trap = code.trap_code(address)
-        machine = f"{mnemonic} {operands}".rstrip()
         yield _LINE.format(
             address=f"{address:#x}",
             machine=machine,
             offset="" if beside is None else f"{beside:#x}",
             wasm=("" if beside is None else wasm[beside]) + (f"  ; may trap: {trap.message}" if trap else ""),
         ).rstrip()
+
+
+def _machine_instructions(text: bytes, start: int, capstone: Any) -> Iterator[tuple[int, str]]:
+    """(address, instruction) of everything in `text`, which lies at `start`."""
+    position = 0
+    while position < len(text):
+        for address, size, mnemonic, operands in capstone.disasm_lite(text[position:], start + position):
+            position = address - start
+            if text.startswith(_TRAP, position):
+                position += len(_TRAP) + 1
+                yield address, f"ud1 {text[position - 1]}"
+                break
+            position += size
+            yield address, f"{mnemonic} {operands}".rstrip()
