@@ -15,7 +15,8 @@ from wasmark.core.model import Export, Function, Import, ModuleModel
 from wasmark.core.types import FuncType, SubType
 from wasmark.errors import TrapCode
 from wasmark.registry import CodeModule, CodeObject
-from wasmark.runtime.elf import LinkedImage, link
+from wasmark.runtime.elf import link
+from wasmark.runtime.image import LoadedImage
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
@@ -152,7 +153,7 @@ def make_model(kinds: tuple[str, ...], imports: int = 0) -> ModuleModel:
     return model
 
 
-def build_image(modules: list[tuple[str, ...]]) -> LinkedImage:
+def build_image(modules: list[tuple[str, ...]]) -> LoadedImage:
     """The code of several modules, compiled as one object and linked. Function j of module i is named `mi_fj`."""
     writer = IrWriter()
     for module, kinds in enumerate(modules):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.code_memory import CodeMemory
-    from wasmark.runtime.elf import LineSource
+    from wasmark.runtime.image import LineSource
 
 
 class RegisteredModule(Protocol):
@@ -95,7 +95,7 @@ class CodeObject:
     """Loaded code: [text_start, text_end) inside `code_memory`, which belongs to this object from now on.
 
     modules: what belongs to whom. trampolines: signature string -> address of the code that calls such functions from
-    outside. line_sources: line programs by address range, as `runtime.elf` makes them; decoded at the first look.
+    outside. line_sources: line programs by address range, as `runtime.image` makes them; decoded at the first look.
     Raises AssertionError where functions overlap or leave the text, or where the text overlaps that of another code
     object.
     """
@@ -180,7 +180,7 @@ class CodeObject:
         table = self._line_tables[position]
         if table is None:
             source = self._line_sources[position]
-            table = decode_line_programs(source.program, source.start, source.end)
+            table = decode_line_programs(source.program, source.start, source.end, source.bias)
             self._line_tables[position] = table
         return table.find(pc)
 

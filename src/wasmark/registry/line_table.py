@@ -76,23 +76,26 @@ class LineTable:
         ]
 
 
-def decode_line_programs(section: bytes, base: int, limit: int) -> LineTable:
-    """The table of one object's `.debug_line`, in which addresses are absolute and lie in [base, limit].
+def decode_line_programs(section: bytes | bytearray | memoryview, base: int, limit: int, bias: int = 0) -> LineTable:
+    """The table of one object's `.debug_line`. Its addresses, plus `bias`, lie in [base, limit].
 
     Raises Error for programs that are damaged or of a kind that LLVM does not write for this machine.
     """
     rows: list[tuple[int, int, int]] = []
     ends: list[tuple[int, int, int]] = []
     position = 0
+    program = bytes(section)
     try:
-        while position < len(section):
-            position = _decode_unit(section, position, rows, ends)
+        while position < len(program):
+            position = _decode_unit(program, position, rows, ends)
         # Where one sequence ends and the next one starts, the start counts: sorting is stable, and it comes behind.
         rows = ends + rows
         rows.sort(key=itemgetter(0))
-        if rows and (rows[0][0] < base or rows[-1][0] > limit):
+        if rows and (rows[0][0] + bias < base or rows[-1][0] + bias > limit):
             raise Error("damaged line table: it names addresses outside of its code")
-        return LineTable(base, rows)
+        table = LineTable(base - bias, rows)
+        table.base = base
+        return table
     except (IndexError, struct.error):
         raise Error("damaged line table: it ends too early") from None
     except OverflowError:

@@ -179,6 +179,7 @@ class CodeMemory:
         "text_size",
         "text_start",
         "writable",
+        "writable_from",
     )
 
     @staticmethod
@@ -191,6 +192,45 @@ class CodeMemory:
         """
         if text_size < 0 or rodata_size < 0:
             raise ValueError("sizes of code memory are not negative")
+        memory = CodeMemory._reserve(text_size, rodata_size)
+        if _protect(memory.base, memory.size, _PROT_READ | _PROT_WRITE):
+            error = ctypes.get_errno()
+            memory.free()
+            raise OutOfCodeMemoryError(f"cannot make {memory.size} bytes writable: {os.strerror(error)}")
+        memory.writable = True
+        return memory
+
+    @staticmethod
+    def map_file(descriptor: int, offset: int, text_size: int, rodata_size: int) -> CodeMemory | None:
+        """The same, filled from a file: `text_size` bytes of code from `offset` on, and `rodata_size` bytes from the
+        next page on. Code is executable from the start and its pages are shared with all who map that file; only the
+        read-only data is writable until `publish`.
+
+        None where the system does not map this file as code. Raises OutOfCodeMemoryError as `allocate` does,
+        ValueError where `offset` is not that of a page.
+        """
+        if text_size < 0 or rodata_size < 0 or offset % PAGE_SIZE:
+            raise ValueError("code is mapped from whole pages of a file")
+        memory = CodeMemory._reserve(text_size, rodata_size)
+        text = memory.rodata_start - memory.base
+        rodata = memory.size - text
+        fixed = _mmap.MAP_PRIVATE | _MAP_FIXED
+        if (
+            text_size and _map(memory.base, text, _PROT_READ | _PROT_EXEC, fixed, descriptor, offset) != memory.base
+        ) or (
+            rodata_size
+            and _map(memory.rodata_start, rodata, _PROT_READ | _PROT_WRITE, fixed, descriptor, offset + text)
+            != memory.rodata_start
+        ):
+            memory.free()
+            return None
+        memory.writable = True
+        memory.writable_from = memory.rodata_start
+        return memory
+
+    @staticmethod
+    def _reserve(text_size: int, rodata_size: int) -> CodeMemory:
+        """An inaccessible range with room for that much."""
         text_pages = _pages(text_size)
         count = max(1, text_pages + _pages(rodata_size))
         with _retirement.lock:
@@ -198,11 +238,6 @@ class CodeMemory:
         _retirement.drain()
         if memory is None:
             raise OutOfCodeMemoryError(f"no room for {count << PAGE_SHIFT} bytes of code in {len(_arenas)} arenas")
-        if _protect(memory.base, memory.size, _PROT_READ | _PROT_WRITE):
-            error = ctypes.get_errno()
-            memory.free()
-            raise OutOfCodeMemoryError(f"cannot make {memory.size} bytes writable: {os.strerror(error)}")
-        memory.writable = True
         return memory
 
     def __init__(self, arena: Arena, first: int, count: int, text_size: int, text_pages: int, rodata_size: int) -> None:
@@ -214,6 +249,7 @@ class CodeMemory:
         self.rodata_start = self.base + (text_pages << PAGE_SHIFT)
         self.rodata_size = rodata_size
         self.writable = False
+        self.writable_from = self.base
         self._finalizer = weakref.finalize(self, _retirement.retire, _release, arena, first, count)
         # Other threads may still run wasm code while the interpreter ends.
         self._finalizer.atexit = False
@@ -228,7 +264,7 @@ class CodeMemory:
         length = len(data)
         if not self.writable:
             raise ValueError("code memory is written before it is published, not after")
-        if address < self.base or address + length > self.base + self.size:
+        if address < self.writable_from or address + length > self.base + self.size:
             raise ValueError(f"write of {length} bytes at {address:#x} leaves the code memory")
         source = (ctypes.c_char * length).from_buffer(data) if isinstance(data, bytearray) else bytes(data)
         ctypes.memmove(address, source, length)
@@ -241,7 +277,7 @@ class CodeMemory:
             return
         text = self.rodata_start - self.base
         rodata = self.size - text
-        failed = (text and _protect(self.base, text, _PROT_READ | _PROT_EXEC)) or (
+        failed = (text and self.writable_from == self.base and _protect(self.base, text, _PROT_READ | _PROT_EXEC)) or (
             rodata and _protect(self.rodata_start, rodata, _PROT_READ)
         )
         if failed:

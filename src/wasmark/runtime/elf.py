@@ -1,22 +1,23 @@
-"""Loads relocatable ELF objects (System V ABI, chapters 4 and 5; x86-64 psABI §4.4) into code memory.
+"""Links relocatable ELF objects (System V ABI, chapters 4 and 5; x86-64 psABI §4.4) into one image.
 
-The objects are what LLVM emits for x86-64 Linux with the small code model, `pic` or `static`. Several of them become
-one image: all code, then veneers for functions of the process (libc is out of the reach of a rel32), and on pages of
-their own all read-only data and the global offset table. Anything writable is refused: what changes belongs to an
-instance, not to its code.
+The objects are what LLVM emits for x86-64 Linux with the small code model, `pic` or `static`. The image has all their
+code, then veneers for functions of the process (libc is out of the reach of a rel32), and on pages of their own all
+read-only data and the global offset table. Anything writable is refused: what changes belongs to an instance, not to
+its code.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from wasmark.errors import Error
-from wasmark.runtime.code_memory import CodeMemory
+from wasmark.runtime.image import ABSOLUTE, EXTERNAL, IMAGE, WEAK, Fixup, Image, LoadedImage, load, pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from wasmark.runtime.image import Resolve
 
 _HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION: Final = struct.Struct("<IIQQQQIIQQ")
@@ -75,41 +76,14 @@ _FILL: Final = b"\xcc"  # int3: what lies between functions is not for running
 _LARGEST_ALIGNMENT: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class LineSource:
-    """The line table of one object: `program` is its `.debug_line`, addresses absolute; its code is [start, end)."""
-
-    start: int
-    end: int
-    program: bytes
-
-
-@dataclass(slots=True)
-class LinkedImage:
-    """What `link` made.
-
-    `code_memory` is published: executable, and constant. `text_start` and `text_end` (exclusive) bound all code,
-    veneers included. `symbols` has (address, size) of every function by name; `veneers` likewise of the jumps to
-    external ones.
-    """
-
-    code_memory: CodeMemory
-    text_start: int
-    text_end: int
-    symbols: dict[str, tuple[int, int]] = field(default_factory=dict)
-    veneers: dict[str, tuple[int, int]] = field(default_factory=dict)
-    line_sources: list[LineSource] = field(default_factory=list)
-
-
 class _Section:
-    __slots__ = ("address", "alignment", "flags", "info", "kind", "link", "name", "offset", "place", "size")
+    __slots__ = ("alignment", "flags", "info", "kind", "link", "name", "offset", "place", "size")
 
     def __init__(self, fields: tuple[int, ...], names: bytes) -> None:
         name, self.kind, self.flags, _, self.offset, self.size, self.link, self.info, alignment, _ = fields
         self.alignment = max(1, alignment)
         self.name = _string(names, name)
-        self.place: int = -1  # offset in the text or the read-only data of the image; -1: not loaded
-        self.address = 0
+        self.place: int = -1  # in the image; -1: not loaded
 
 
 class _Object:
@@ -134,7 +108,7 @@ class _Object:
             self.strings = bytes(self.contents(self.sections[tables[0].link]))
         self.loaded = [section for section in self.sections if self._is_loaded(section)]
         self.debug_line = next((s for s in self.sections if s.name == ".debug_line"), None)
-        self.values: list[int] = []  # absolute address by symbol number; -1 where it is undefined or not loaded
+        self.values: list[tuple[int, int]] = []  # by symbol number: (what it counts from, value)
 
     def _read_sections(self) -> list[_Section]:
         data = self.data
@@ -208,61 +182,68 @@ def _align(value: int, alignment: int) -> int:
     return (value + alignment - 1) & -alignment
 
 
-def link(objects: Sequence[bytes], resolve_external: Callable[[str], int | None]) -> LinkedImage:
-    """Lay out, relocate and publish `objects` as one image.
+def link(objects: Sequence[bytes], resolve: Resolve) -> LoadedImage:
+    """`make_image`, and `load` it.
 
-    `resolve_external(name)` answers the address of a function or variable of the process, or None. Raises Error for
-    objects that are damaged, have writable data, or name symbols that nobody has; OutOfCodeMemoryError where there is
-    no room.
+    Raises what they raise.
     """
-    return _Linker(objects, resolve_external).run()
+    return load(make_image(objects), resolve)
+
+
+def make_image(objects: Sequence[bytes]) -> Image:
+    """Lay out and relocate `objects` as one image.
+
+    Raises Error for objects that are damaged, have writable data, or define a symbol twice.
+    """
+    return _Linker(objects).run()
 
 
 class _Linker:
-    def __init__(self, objects: Sequence[bytes], resolve_external: Callable[[str], int | None]) -> None:
+    def __init__(self, objects: Sequence[bytes]) -> None:
         try:
             self.objects = [_Object(number, data) for number, data in enumerate(objects)]
         except struct.error as error:
             raise Error(f"damaged ELF object: {error}") from None
-        self.resolve_external = resolve_external
         self.defined: dict[str, tuple[_Object, int]] = {}  # global symbols: where each is defined
-        self.external: dict[str, int] = {}  # undefined symbols of the whole image -> absolute address
+        self.external: dict[str, int] = {}  # undefined symbols of the whole image -> EXTERNAL or WEAK
         self.veneer_slots: dict[str, int] = {}  # external function -> number of its veneer
         self.got_slots: dict[object, int] = {}  # symbol -> number of its slot
         self.text_size = self.rodata_size = 0
-        self.veneers_at = self.got_at = 0  # offsets in text and read-only data
+        self.veneers_at = self.got_at = 0  # places in the image
+        self.content = bytearray()
+        self.fixups: list[Fixup] = []
 
-    def run(self) -> LinkedImage:
-        """The whole of it, in the order in which sizes and then addresses become known."""
-        self._place_sections()
+    def run(self) -> Image:
+        """The whole of it, in the order in which sizes and then places become known."""
         self._find_definitions()
         self._collect_slots()
-        self.veneers_at = _align(self.text_size, 16)
-        if self.veneer_slots:
-            self.text_size = self.veneers_at + len(self.veneer_slots) * _VENEER.size
-        self.got_at = _align(self.rodata_size, 8)
-        if self.got_slots:
-            self.rodata_size = self.got_at + len(self.got_slots) * 8
-        memory = CodeMemory.allocate(self.text_size, self.rodata_size)
-        try:
-            image = self._fill(memory)
-            memory.publish()
-        except BaseException:
-            memory.free()
-            raise
-        return image
+        self._place_sections()
+        return self._fill()
 
     def _place_sections(self) -> None:
-        text = rodata = 0
-        for object_ in self.objects:
-            for section in object_.loaded:
-                if section.flags & _SHF_EXECINSTR:
-                    section.place = _align(text, section.alignment)
-                    text = section.place + section.size
-                else:
-                    section.place = _align(rodata, section.alignment)
-                    rodata = section.place + section.size
-        self.text_size, self.rodata_size = text, rodata
+        text = 0
+        for section in self._sections(executable=True):
+            section.place = _align(text, section.alignment)
+            text = section.place + section.size
+        if self.veneer_slots:
+            self.veneers_at = _align(text, 16)
+            text = self.veneers_at + len(self.veneer_slots) * _VENEER.size
+        start = rodata = pages(text)
+        for section in self._sections(executable=False):
+            section.place = _align(rodata, section.alignment)
+            rodata = section.place + section.size
+        if self.got_slots:
+            self.got_at = _align(rodata, 8)
+            rodata = self.got_at + len(self.got_slots) * 8
+        self.text_size, self.rodata_size = text, rodata - start
+
+    def _sections(self, *, executable: bool) -> list[_Section]:
+        return [
+            section
+            for object_ in self.objects
+            for section in object_.loaded
+            if bool(section.flags & _SHF_EXECINSTR) == executable
+        ]
 
     def _find_definitions(self) -> None:
         defined = self.defined
@@ -282,12 +263,7 @@ class _Linker:
                     if first.symbols[first_number][1] >> 4 != _STB_WEAK:
                         raise Error(f"symbol {name!r} is defined twice, in objects {first.number} and {object_.number}")
                     defined[name] = (object_, number)
-        for name, weak in undefined.items():
-            if name not in defined:
-                address = self.resolve_external(name)
-                if address is None and not weak:
-                    raise Error(f"symbol {name!r} is not defined")
-                self.external[name] = address or 0
+        self.external = {name: WEAK if weak else EXTERNAL for name, weak in undefined.items() if name not in defined}
 
     def _key(self, object_: _Object, number: int) -> object:
         """What tells a symbol apart in the whole image: the name of a global one, the place of a local one."""
@@ -324,102 +300,97 @@ class _Linker:
                     veneers.setdefault(name, len(veneers))
                     got.setdefault(name, len(got))
 
-    def _fill(self, memory: CodeMemory) -> LinkedImage:
-        text_start, rodata_start = memory.text_start, memory.rodata_start
-        text = bytearray(_FILL) * (rodata_start - text_start)  # the rest of the last page included
-        rodata = bytearray(self.rodata_size)
+    def _fill(self) -> Image:
+        rodata_at = pages(self.text_size)
+        content = self.content = bytearray(_FILL) * rodata_at  # the rest of the last page included
+        content.extend(bytes(self.rodata_size))
         for object_ in self.objects:
             for section in object_.loaded:
-                into, start = (text, text_start) if section.flags & _SHF_EXECINSTR else (rodata, rodata_start)
-                section.address = start + section.place
-                into[section.place : section.place + section.size] = object_.contents(section)
+                content[section.place : section.place + section.size] = object_.contents(section)
         for object_ in self.objects:
-            object_.values = self._symbol_addresses(object_)
-        image = LinkedImage(memory, text_start, text_start + self.text_size)
-        got_start = rodata_start + self.got_at
+            object_.values = self._symbol_values(object_)
+        image = Image(content, self.text_size, self.rodata_size, self.fixups)
         for name, slot in self.veneer_slots.items():
             place = self.veneers_at + slot * _VENEER.size
-            address = text_start + place
-            distance = got_start + self.got_slots[name] * 8 - (address + _JMP_SIZE)
-            _VENEER.pack_into(text, place, _VENEER_JMP, distance, _VENEER_STOP)
-            image.veneers[name] = (address, _VENEER.size)
+            distance = self.got_at + self.got_slots[name] * 8 - (place + _JMP_SIZE)
+            _VENEER.pack_into(content, place, _VENEER_JMP, distance, _VENEER_STOP)
+            image.veneers[name] = (place, _VENEER.size)
+        line_tables = []
         for object_ in self.objects:
             lines = bytearray()
             for rela, target in object_.relocations():
                 if target is object_.debug_line:
                     lines = bytearray(object_.contents(target))
-                    self._relocate(object_, rela, target, lines, 0, got_start, image)
+                    self._relocate(object_, rela, target, lines, 0)
                 else:
-                    into = text if target.flags & _SHF_EXECINSTR else rodata
-                    self._relocate(object_, rela, target, into, target.place, got_start, image)
+                    self._relocate(object_, rela, target, content, target.place)
             code = [section for section in object_.loaded if section.flags & _SHF_EXECINSTR]
             if code and lines:
-                end = max(section.address + section.size for section in code)
-                image.line_sources.append(LineSource(min(s.address for s in code), end, bytes(lines)))
+                end = max(section.place + section.size for section in code)
+                line_tables.append((min(section.place for section in code), end, lines))
             self._name_functions(object_, image)
+        image.lines = line_tables
         for key, slot in self.got_slots.items():
-            struct.pack_into("<Q", rodata, self.got_at + slot * 8, self._slot_value(key))
-        memory.write(text_start, text)
-        memory.write(rodata_start, rodata)
+            place = self.got_at + slot * 8
+            origin, value, name = self._slot_value(key)
+            if origin == ABSOLUTE:
+                struct.pack_into("<Q", content, place, value)
+            else:
+                self.fixups.append(Fixup(place, "<Q", False, origin, name, value))
         return image
 
-    def _symbol_addresses(self, object_: _Object) -> list[int]:
-        """The absolute address of every symbol; those of sections that are not loaded count from their section's
-        start."""
-        bases = [section.address for section in object_.sections]
+    def _symbol_values(self, object_: _Object) -> list[tuple[int, int]]:
+        """What every symbol stands for; those of sections that are not loaded count from their section's start."""
+        bases = [(IMAGE, s.place) if s.place >= 0 else (ABSOLUTE, 0) for s in object_.sections]
         count = len(bases)
-        values: list[int] = []
+        values: list[tuple[int, int]] = []
         add = values.append
         for number, (_, info, _, section, value, _) in enumerate(object_.symbols):
             if not section:
-                add(self._undefined_address(object_.symbol_name(number)) if number and info >> 4 else 0)
+                add(self._undefined_value(object_.symbol_name(number)) if number and info >> 4 else (ABSOLUTE, 0))
             elif section < count:
-                add(bases[section] + value)
+                origin, base = bases[section]
+                add((origin, base + value))
             elif section == _SHN_ABS:
-                add(value)
+                add((ABSOLUTE, value))
             else:
                 kind = "reserved" if section >= _SHN_LORESERVE else "missing"
                 raise Error(f"object {object_.number}: symbol {number} lies in the {kind} section {section:#x}")
         return values
 
-    def _undefined_address(self, name: str) -> int:
+    def _undefined_value(self, name: str) -> tuple[int, int]:
         found = self.defined.get(name)
         if found is None:
-            return self.external[name]
+            return self.external[name], 0
         object_, number = found
         _, _, _, section, value, _ = object_.symbols[number]
         if section >= len(object_.sections):
-            return value
-        return object_.sections[section].address + value
+            return ABSOLUTE, value
+        place = object_.sections[section].place
+        return (IMAGE, place + value) if place >= 0 else (ABSOLUTE, value)
 
-    def _slot_value(self, key: object) -> int:
+    def _slot_value(self, key: object) -> tuple[int, int, str]:
         if isinstance(key, str):
-            return self._undefined_address(key)
+            return (*self._undefined_value(key), key)
         assert isinstance(key, tuple)
-        value: int = self.objects[key[0]].values[key[1]]
-        return value
+        object_ = self.objects[key[0]]
+        return (*object_.values[key[1]], object_.symbol_name(key[1]))
 
-    def _relocate(
-        self,
-        object_: _Object,
-        rela: _Section,
-        target: _Section,
-        into: bytearray,
-        place: int,
-        got_start: int,
-        image: LinkedImage,
-    ) -> None:
-        """Apply one relocation section: `place` is where its target lies in `into`."""
+    def _relocate(self, object_: _Object, rela: _Section, target: _Section, into: bytearray, start: int) -> None:
+        """Apply one relocation section: its target starts at `start` in `into`, the image or a line program.
+
+        What cannot be known yet becomes a fixup.
+        """
         values = object_.values
         limit = target.size
-        delta = target.address - place  # address of a byte = its index in `into` + delta
         fields = {kind: (form.pack_into, form.size, relative) for kind, (form, relative) in _FIELDS.items()}
         got, plt = _GOT_TYPES, R_X86_64_PLT32
         veneers = {
-            number: image.veneers[object_.symbol_name(number)][0]
+            number: (IMAGE, self.veneers_at + self.veneer_slots[object_.symbol_name(number)] * _VENEER.size)
             for number, symbol in enumerate(object_.symbols)
             if number and not symbol[3] and object_.symbol_name(number) in self.veneer_slots
         }
+        in_image = into is self.content
         offset = info = 0
         try:
             for offset, info, addend in _RELA.iter_unpack(object_.contents(rela)):
@@ -429,16 +400,18 @@ class _Linker:
                 if offset + size > limit:
                     raise Error(f"object {object_.number}: a relocation lies outside of section {target.name!r}")
                 if kind in got:
-                    value = got_start + self.got_slots[self._key(object_, number)] * 8
+                    origin, value = IMAGE, self.got_at + self.got_slots[self._key(object_, number)] * 8
                 elif kind == plt and number in veneers:
-                    value = veneers[number]
+                    origin, value = veneers[number]
                 else:
-                    value = values[number]
-                offset += place
-                if relative:
-                    pack(into, offset, value + addend - offset - delta)
+                    origin, value = values[number]
+                offset += start
+                # Inside of the image a distance is known, an address is not; an absolute value is the other way round.
+                if not in_image or origin == (IMAGE if relative else ABSOLUTE):
+                    pack(into, offset, value + addend - (offset if relative else 0))
                 else:
-                    pack(into, offset, value + addend)
+                    name = object_.symbol_name(number)
+                    self.fixups.append(Fixup(offset, _FIELDS[kind][0].format, relative, origin, name, value + addend))
         except KeyError:
             raise Error(f"object {object_.number}: unknown relocation type {info & 0xFFFFFFFF}") from None
         except IndexError:
@@ -449,7 +422,7 @@ class _Linker:
                 f"object {object_.number}: relocation {info & 0xFFFFFFFF} in {target.name!r} does not reach {name!r}"
             ) from None
 
-    def _name_functions(self, object_: _Object, image: LinkedImage) -> None:
+    def _name_functions(self, object_: _Object, image: Image) -> None:
         symbols = image.symbols
         sections = object_.sections
         defined = self.defined
@@ -458,4 +431,4 @@ class _Linker:
                 name = object_.symbol_name(number)
                 # A weak definition that gave way has no name, and a local symbol does not hide a global one.
                 if defined.get(name, (object_, number)) == (object_, number):
-                    symbols[name] = (object_.values[number], size)
+                    symbols[name] = (object_.values[number][1], size)

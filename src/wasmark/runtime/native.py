@@ -21,7 +21,7 @@ from wasmark.runtime.symbols import process_symbol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wasmark.runtime.elf import LinkedImage
+    from wasmark.runtime.image import LoadedImage
 
 _SIGNALS: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
 _SA_SIGINFO: Final = 4
@@ -53,7 +53,7 @@ class Runtime:
 
     __slots__ = ("_handler", "_image", "enter")
 
-    def __init__(self, image: LinkedImage) -> None:
+    def __init__(self, image: LoadedImage) -> None:
         self._image = image
         key = ctypes.c_uint()
         if _libc.pthread_key_create(ctypes.byref(key), None) != 0:
