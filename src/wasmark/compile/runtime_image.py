@@ -389,7 +389,9 @@ chain:
 }
 
 ; To the handler before us. One that comes back again and again for the same fault has nothing more to say (faulthandler
-; reports once and expects the default action to follow), and neither has none at all.
+; reports once and expects the default action to follow), and neither has none at all. One that sends the thread
+; elsewhere has dealt with it, as another runtime does with its traps: that may happen at the same place any number of
+; times.
 define internal void @pass_on(i32 %signal, ptr %info, ptr %context, i64 %pc, i64 %address) {
   %p.pc = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_PC
   %last.pc = load i64, ptr %p.pc
@@ -416,6 +418,14 @@ define internal void @pass_on(i32 %signal, ptr %info, ptr %context, i64 %pc, i64
   br i1 %go, label %call, label %default
 call:
   call void %action(i32 %signal, ptr %info, ptr %context)
+  %c.pc = getelementptr i8, ptr %context, i64 $CONTEXT_RIP
+  %pc.after = load i64, ptr %c.pc
+  %unmoved = icmp eq i64 %pc.after, %pc
+  br i1 %unmoved, label %done, label %forget
+forget:
+  store i64 0, ptr %p.pc
+  br label %done
+done:
   ret void
 default:
   %old = call ptr @signal(i32 %signal, ptr null)
