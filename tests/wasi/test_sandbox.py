@@ -418,9 +418,10 @@ def test_a_readonly_preopen_can_be_read(readonly: Guest) -> None:
 
 def test_a_file_of_a_readonly_preopen_cannot_be_written(readonly: Guest, root: Path) -> None:
     fd = readonly.open("file")
-    for call in (lambda: readonly.write(fd, b"x"), lambda: readonly.pwrite(fd, b"x", 0)):
-        with pytest.raises(Failed, match="BADF"):
-            call()
+    with pytest.raises(Failed, match="BADF"):
+        readonly.write(fd, b"x")
+    with pytest.raises(Failed, match="BADF"):
+        readonly.pwrite(fd, b"x", 0)
     with pytest.raises(Failed, match="BADF"):
         readonly.do("fd_allocate", fd, 0, 100)
     assert (root / "file").read_text() == "hello"

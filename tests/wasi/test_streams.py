@@ -307,7 +307,9 @@ def test_a_stream_is_no_file(guest: Guest, fd: int) -> None:
 def run(code: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run Python code in a process of its own, where the streams of the process can be played with."""
     prelude = "import sys; sys.path[:0] = " + repr(sys.path) + "\nfrom tests.wasi.guest import *\n"
-    return subprocess.run([sys.executable, "-c", prelude + textwrap.dedent(code)], check=True, timeout=60, **options)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", prelude + textwrap.dedent(code)]
+    return subprocess.run(command, check=True, timeout=60, env=environment, **options)
 
 
 def test_streams_of_the_process() -> None:
@@ -369,6 +371,29 @@ def test_a_terminal_is_a_character_device() -> None:
             """,
             stdin=slave,
             stderr=slave,
+        )
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_opening_a_terminal_does_not_make_it_that_of_the_process() -> None:
+    master, slave = pty.openpty()
+    try:
+        run(
+            f"""
+            import os
+            directory, name = os.path.split({os.ttyname(slave)!r})
+            guest = Guest(quiet(preopens={{"/": directory}}))
+            assert guest.fdstat(guest.open(name, 0, READ_WRITE)).filetype == 2
+            try:
+                os.open("/dev/tty", os.O_RDWR)
+            except OSError:
+                pass  # there is none
+            else:
+                raise AssertionError
+            """,
+            start_new_session=True,
         )
     finally:
         os.close(master)

@@ -3,7 +3,7 @@
     from wasmark.wasi import Capture, Preopen, Wasi
 
     out = Capture()
-    with Wasi(args=["as", "x.s"], stdout=out, preopens=[Preopen("/tmp/build", "/")]) as wasi:
+    with Wasi(args=["as", "x.s"], stdout=out, preopens=[Preopen("build", "/")]) as wasi:
         functions = wasi.host_functions(get_memory)
 
 This package knows nothing of engines and instances: it turns integers and a view of memory into what the host does.
