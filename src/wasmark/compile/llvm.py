@@ -18,6 +18,10 @@ from wasmark.errors import UnsupportedError
 
 TRIPLE: Final = "x86_64-unknown-linux-gnu"
 
+_AVOIDED: Final = "-avx512dq"
+"""LLVM 22 computes the minimum or maximum of a signalling NaN and a value that it knows to be no NaN with VFPCLASS, which
+it asks about quiet NaNs only; the NaN gets lost. Scalar code needs nothing of this extension."""
+
 _lock = threading.Lock()
 
 
@@ -40,7 +44,7 @@ def _target_machine() -> Any:
     _initialize()
     return llvm.Target.from_triple(TRIPLE).create_target_machine(
         cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
+        features=f"{llvm.get_host_cpu_features().flatten()},{_AVOIDED}",
         opt=1,
         reloc="pic",
         codemodel="small",
