@@ -68,13 +68,16 @@ def compile_ir(text: str, *, verify: bool = False) -> bytes:
     """
     with _lock:
         _initialize()
-        module = llvm.parse_assembly(f'target triple = "{TRIPLE}"\n{text}')
-        if verify:
-            module.verify()
-        manager, builder = _pipeline()
-        manager.run(module, builder)
-        code: bytes = _target_machine().emit_object(module)
-        module.close()
+        # A context keeps every constant and debug location it has seen for as long as it lives.
+        with (
+            llvm.create_context() as context,
+            llvm.parse_assembly(f'target triple = "{TRIPLE}"\n{text}', context) as module,
+        ):
+            if verify:
+                module.verify()
+            manager, builder = _pipeline()
+            manager.run(module, builder)
+            code: bytes = _target_machine().emit_object(module)
         return code
 
 
