@@ -10,6 +10,8 @@ import wasmark
 from tests.programs import ours, peer
 from tests.programs.conftest import program
 
+pytestmark = pytest.mark.xdist_group("avr")
+
 MAIN = """
 ; Blinks, and keeps a counter in RAM: text, data and bss, a symbol of another file, macros, expressions, local labels.
 .equ PORTB, 0x05

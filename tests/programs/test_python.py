@@ -10,7 +10,7 @@ import wasmark
 from tests.programs import ours, peer
 from tests.programs.conftest import program
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("python")]
 
 SOURCES = {
     "floats": "import math; print([math.sin(i) * 10.0 ** i for i in range(40)], 0.1 + 0.2, 1e308 * 10)",
