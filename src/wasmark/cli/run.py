@@ -6,12 +6,13 @@ to the program. `--` ends our options by force.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
+import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from wasmark.cli import EXIT_INTERRUPTED
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.core.types import F32, F64, I32, I64, NumType
@@ -19,7 +20,7 @@ from wasmark.wasi import Preopen
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from wasmark.core.types import FuncType, ValType
 
@@ -95,40 +96,49 @@ def execute(args: argparse.Namespace) -> int:
         env=dict(map(_environment, args.env)),
         preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
     )
-    with naming(args.file), _interruptible():
-        instance = linker.instantiate(module, store)
-    exports = instance.exports
+    with naming(args.file):
+        exports = _interruptible(lambda: linker.instantiate(module, store)).exports
     if args.invoke is None:
         if "_start" not in exports:
             raise InputError(f"{args.file}: no _start to run; {_callable_exports(exports)}")
-        with _interruptible():
-            exports["_start"]()
+        _interruptible(exports["_start"])
         return 0
     if args.invoke not in exports or not callable(exports[args.invoke]):
         raise InputError(f"{args.file}: no exported function {args.invoke!r}; {_callable_exports(exports)}")
     func = exports[args.invoke]
     values = parse_arguments(func.type, args.program_args)
-    with _interruptible():
-        if "_initialize" in exports:
-            exports["_initialize"]()
-        result = func(*values)
+    if "_initialize" in exports:
+        _interruptible(exports["_initialize"])
+    result = _interruptible(lambda: func(*values))
     for type_, value in zip(func.type.results, _as_tuple(result), strict=True):
         print(format_value(type_, value))
     return 0
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Python sees signals only between two of its own instructions: while wasm runs, Ctrl-C has to end the process."""
+def _interruptible(action: Callable[[], Any]) -> Any:
+    """Run `action` in a thread of its own, so that the main thread, which is the one that hears of Ctrl-C, is free to.
+
+    Wasm code that is running cannot be stopped yet: the process ends under it.
+    """
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(action())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="wasm", daemon=True)
+    thread.start()
     try:
-        previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    except ValueError:  # not the main thread: signals are not ours to set
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
+        thread.join()
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        os._exit(EXIT_INTERRUPTED)
+    if failure:
+        raise failure[0]
+    return outcome[0]
 
 
 def _callable_exports(exports: Any) -> str:
