@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wasmark.core.features import Feature
+
+if TYPE_CHECKING:
+    import os
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,10 @@ class Config:
     max_memory_bytes: upper bound of any one linear memory; `memory.grow` beyond it answers -1.
     max_table_elements: upper bound of any one table, likewise.
     features: the proposals whose instructions and types a module may use.
+    cache: whether compiled code is kept on disk for the next process, or the directory for it; True means
+    `$XDG_CACHE_HOME/wasmark` or `~/.cache/wasmark`.
+    cache_limit: bytes that the directory may hold; beyond it, what was not used for the longest time is removed.
+    compile_processes: how many processes compile a large module; None means one for each processor, at most 8.
     """
 
     strategy: str = "eager"
@@ -23,9 +31,16 @@ class Config:
     max_memory_bytes: int = 1 << 32
     max_table_elements: int = 10_000_000
     features: frozenset[Feature] = frozenset(Feature)
+    cache: bool | str | os.PathLike[str] = True
+    cache_limit: int = 2 << 30
+    compile_processes: int | None = None
 
     def __post_init__(self) -> None:
         if self.strategy != "eager":
             raise ValueError(f"unknown strategy {self.strategy!r}; known: 'eager'")
         if self.max_wasm_stack < 16 << 10:
             raise ValueError("max_wasm_stack must be at least 16 KiB")
+        if self.cache_limit < 0:
+            raise ValueError("cache_limit is not negative")
+        if self.compile_processes is not None and self.compile_processes < 1:
+            raise ValueError("compile_processes must be at least 1")

@@ -4,26 +4,35 @@ together."""
 from __future__ import annotations
 
 import threading
+from typing import Any
+from weakref import WeakValueDictionary
 
 from wasmark.config import Config
-from wasmark.validate import TypeRegistry
+from wasmark.jit.cache import open_cache
+from wasmark.validate.canon import TypeRegistry
 
 
 class Engine:
     """Compiles modules as its `config` says. Immutable and safe to share between threads; there is a default one."""
 
-    __slots__ = ("__weakref__", "config", "types")
+    __slots__ = ("__weakref__", "cache", "config", "types")
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config if config is not None else Config()
         self.types = TypeRegistry()
+        self.cache = open_cache(self.config)
 
     def __repr__(self) -> str:
         return f"<wasmark.Engine {self.config}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An unpickled engine is one with an equal configuration; the same one for all that are unpickled."""
+        return engine_for, (self.config,)
+
 
 _lock = threading.Lock()
 _default: Engine | None = None
+_by_config: WeakValueDictionary[Config, Engine] = WeakValueDictionary()
 
 
 def default_engine() -> Engine:
@@ -33,3 +42,15 @@ def default_engine() -> Engine:
         if _default is None:
             _default = Engine()
         return _default
+
+
+def engine_for(config: Config) -> Engine:
+    """The default engine if it has this configuration, else one that all who ask for an equal one share."""
+    default = default_engine()
+    if default.config == config:
+        return default
+    with _lock:
+        engine = _by_config.get(config)
+        if engine is None:
+            engine = _by_config[config] = Engine(config)
+        return engine

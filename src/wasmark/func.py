@@ -6,9 +6,9 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
-from wasmark.compile import stub_cache
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType, SubType
+from wasmark.jit.stubs import stubs
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.values import Codec
 
@@ -57,7 +57,7 @@ class Func:
         self._results = Codec(self.type.results)
         self._buffer = ctypes.c_uint64 * max(len(self.type.params), len(self.type.results), 1)
         trampoline = store.registry.lookup_trampoline(self)
-        self._trampoline = trampoline if trampoline is not None else stub_cache.stubs(self.signature).trampoline
+        self._trampoline = trampoline or stubs(self.signature, store.engine.cache).trampoline
 
     @staticmethod
     def from_callable(store: Store, type_: FuncType, callable_: Callable[..., Any], *, name: str | None = None) -> Func:
@@ -129,7 +129,7 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
 
     address = store.allocate(L.FUNCREF_SIZE)
     words = (ctypes.c_uint64 * (L.FUNCREF_SIZE // 8)).from_address(address)
-    words[L.FUNCREF_CODE // 8] = stub_cache.stubs(text).host
+    words[L.FUNCREF_CODE // 8] = stubs(text, store.engine.cache).host
     words[L.FUNCREF_CONTEXT // 8] = store.host_context(dispatch)
     words[L.FUNCREF_TYPE_ID // 8] = type_id
     func = Func(store, address, label)

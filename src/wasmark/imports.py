@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.compile import stub_cache
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, TableType
 from wasmark.errors import LinkError
 from wasmark.func import Func, host_func
 from wasmark.globals import Global
+from wasmark.jit.stubs import prepare_stubs
 from wasmark.memory import Memory
 from wasmark.table import Table
 
@@ -40,7 +40,7 @@ def resolve_imports(module: Module, imports: Mapping[str, Mapping[str, Any]], st
         for import_, value in zip(module.model.imports, found, strict=True)
         if isinstance(import_.desc, int) and not isinstance(value, Func)
     ]
-    stub_cache.prepare_stubs(_signature(module, type_index) for type_index in callables)
+    prepare_stubs([_signature(module, type_index) for type_index in callables], store.engine.cache)
     return [
         host_func(store, module.type_ids[import_.desc], value, f"{import_.module}.{import_.name}")
         if isinstance(import_.desc, int) and not isinstance(value, Func)

@@ -10,6 +10,7 @@ from wasmark.errors import Trap, TrapCode, UnsupportedError
 from wasmark.func import Func
 from wasmark.globals import Global
 from wasmark.imports import Extern, resolve_imports
+from wasmark.jit.stubs import stubs
 from wasmark.memory import Memory
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.const_eval import evaluate
@@ -196,10 +197,8 @@ class Instance:
         if func_index < len(self._functions):
             self._functions[func_index]()
             return
-        from wasmark.compile import stub_cache
-
         address = self.module.function_address(func_index)
-        self.store.enter(stub_cache.stubs(":").trampoline, address, self.vmctx, 0)
+        self.store.enter(stubs(":", self.store.engine.cache).trampoline, address, self.vmctx, 0)
 
     # --- what is in it ----------------------------------------------------------------------------
 

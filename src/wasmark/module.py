@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wasmark.binary import decode_body, decode_module, encode_module
-from wasmark.compile.abi import signature
-from wasmark.compile.module import compile_modules
-from wasmark.core.types import FuncType
+from wasmark.binary.decoder import decode_module
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error
+from wasmark.jit import modules as jit
 from wasmark.runtime.layout import VMLayout
-from wasmark.text import parse_module
-from wasmark.validate import validate_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,9 +24,21 @@ class Module:
     source: the binary (bytes-like), or WAT text (str). name: what it is called in tracebacks, where its name section
     says nothing. progress: called with (bytes of code compiled, bytes in all) while compiling. Raises MalformedError,
     InvalidError or UnsupportedError.
+
+    A module can be pickled; unpickling decodes it again, and compiles it where it is not in the cache.
     """
 
-    __slots__ = ("__weakref__", "_code", "_name", "_own_part", "engine", "layout", "model", "type_ids")
+    __slots__ = (
+        "__weakref__",
+        "_code",
+        "_compiled",
+        "_name",
+        "_own_part",
+        "engine",
+        "layout",
+        "model",
+        "type_ids",
+    )
 
     def __init__(
         self,
@@ -40,29 +48,21 @@ class Module:
         name: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        self._set_up(read_module(source), engine if engine is not None else default_engine(), name)
-        self._adopt(compile_modules([(self.model, self.layout)], progress), 0)
+        engine = engine if engine is not None else default_engine()
+        model = read_module(source)
+        self._set_up(model, engine, name, jit.obtain([model], engine.config, engine.cache, progress), 0)
 
-    def _set_up(self, model: ModuleModel, engine: Engine, name: str | None) -> None:
+    def _set_up(self, model: ModuleModel, engine: Engine, name: str | None, compiled: jit.Compiled, part: int) -> None:
         self.engine = engine
         self._name = name
         self.model = model
-        validator = validate_module(model, engine.config.features)
-        for index, function in enumerate(model.functions):
-            validator.validate_body(index, decode_body(model, function.start, function.end))
         self.type_ids = engine.types.register(model)
-        imported = model.imported["func"]
-        self.layout = VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
-        for type_index in model.func_types:  # before anything is compiled: signatures that cannot be lowered
-            type_ = model.types[type_index].composite
-            assert isinstance(type_, FuncType)
-            signature(type_)
-
-    def _adopt(self, code: CodeObject | None, part: int) -> None:
-        self._code = code
+        self.layout = VMLayout(model, compiled.escaping[part])
+        self._compiled = compiled
         self._own_part = part
-        if code is not None:
-            code.modules[part].attach(self)
+        self._code = compiled.code if model.functions else None
+        if self._code is not None:
+            self._code.modules[part].attach(self)
 
     @classmethod
     def from_file(
@@ -81,8 +81,39 @@ class Module:
     @staticmethod
     def validate(source: bytes | bytearray | memoryview | str, engine: Engine | None = None) -> None:
         """Check a module without compiling it. Raises as the constructor does."""
-        module = Module.__new__(Module)
-        module._set_up(read_module(source), engine if engine is not None else default_engine(), None)
+        from wasmark.compile.module import validated_layout
+
+        config = (engine if engine is not None else default_engine()).config
+        validated_layout(read_module(source), config)
+
+    def serialize(self) -> bytes:
+        """The module with its code, as `wasmark compile` writes it: to be loaded where the same versions of Wasmark
+        and Python run on the same kind of processor.
+
+        Raises Error for the module of a component: its code is not its own.
+        """
+        if len(self._compiled.escaping) != 1:
+            raise Error("this module shares its code with others; serialize them together")
+        return jit.serialize(self._compiled, self.model.data, self._name, self.engine.cache)
+
+    @classmethod
+    def deserialize(
+        cls, data: bytes | bytearray | memoryview, engine: Engine | None = None, *, name: str | None = None
+    ) -> Module:
+        """The module that `serialize` made bytes of, in an engine with the same features.
+
+        Damage is noticed. Malice is not: the data holds machine code that will run with all rights of this process,
+        so it has to come from where you would take a shared library from. Raises Error where the data is damaged, or
+        was made by other versions or for another processor.
+        """
+        engine = engine if engine is not None else default_engine()
+        model, given, compiled = jit.deserialize(data, engine.config)
+        module = cls.__new__(cls)
+        module._set_up(model, engine, name if name is not None else given, compiled, 0)
+        return module
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (self.model.data, self.engine, self._name)
 
     @property
     def name(self) -> str | None:
@@ -109,6 +140,10 @@ class Module:
         return f"<wasmark.Module {self.name or '(unnamed)'}: {counts}>"
 
 
+def _unpickle(data: bytes, engine: Engine, name: str | None) -> Module:
+    return Module(data, engine, name=name)
+
+
 def source_of(data: bytes) -> bytes | str:
     """What a file holds: a binary as it is, anything else as text.
 
@@ -125,6 +160,9 @@ def source_of(data: bytes) -> bytes | str:
 def read_module(source: bytes | bytearray | memoryview | str) -> ModuleModel:
     """The model of a binary or of WAT text; offsets are always those in a binary."""
     if isinstance(source, str):
+        from wasmark.binary.encoder import encode_module
+        from wasmark.text import parse_module
+
         return decode_module(encode_module(parse_module(source)))
     return decode_module(bytes(source))
 
@@ -132,12 +170,11 @@ def read_module(source: bytes | bytearray | memoryview | str) -> ModuleModel:
 def compile_together(sources: Sequence[bytes | str], engine: Engine | None = None) -> list[Module]:
     """Several modules compiled into one code object, as the modules of a component are."""
     engine = engine if engine is not None else default_engine()
+    models = [read_module(source) for source in sources]
+    compiled = jit.obtain(models, engine.config, engine.cache)
     modules = []
-    for source in sources:
+    for part, model in enumerate(models):
         module = Module.__new__(Module)
-        module._set_up(read_module(source), engine, None)
+        module._set_up(model, engine, None, compiled, part)
         modules.append(module)
-    code = compile_modules([(module.model, module.layout) for module in modules])
-    for part, module in enumerate(modules):
-        module._adopt(code if module.model.functions else None, part)
     return modules

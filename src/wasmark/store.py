@@ -11,11 +11,11 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.compile import stub_cache
 from wasmark.core.types import HeapType, RefType
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Trap, TrapCode, UnsupportedError
 from wasmark.externs import ExternTable
+from wasmark.jit import stubs
 from wasmark.registry import FrameInfo, ModuleRegistry, lookup_frame_info
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.native import thread_state
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from wasmark.memory import Memory
     from wasmark.table import Table
 
-_BUILTIN_SIGNATURES: Final = {
-    L.STORE_MEMORY_GROW: "rI:I",
-    L.STORE_TABLE_GROW: "rIr:I",
-    L.STORE_IS_SUBTYPE: "II:i",
-}
 _EXTERN_HEAP: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
 
 
@@ -43,7 +38,7 @@ class Store:
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine if engine is not None else default_engine()
         self.registry = ModuleRegistry()
-        self._runtime = stub_cache.runtime()
+        self._runtime = stubs.runtime(self.engine.cache)
         self._runtime.claim_signals()
         self._lock = threading.RLock()
         self._block = (ctypes.c_uint64 * (L.STORE_BLOCK_SIZE // 8))()
@@ -85,7 +80,7 @@ class Store:
         return address
 
     def _add_builtins(self) -> None:
-        stub_cache.prepare_stubs(_BUILTIN_SIGNATURES.values())
+        stubs.prepare_stubs(stubs.BASIC_SIGNATURES, self.engine.cache)
         store = weakref.ref(self)
 
         def memory_grow(address: int) -> None:
@@ -112,7 +107,7 @@ class Store:
             L.STORE_IS_SUBTYPE: is_subtype,
         }
         for offset, builtin in builtins.items():
-            self._block[offset // 8] = stub_cache.stubs(_BUILTIN_SIGNATURES[offset]).host
+            self._block[offset // 8] = stubs.stubs(L.BUILTIN_SIGNATURES[offset], self.engine.cache).host
             self._block[offset // 8 + 1] = self.host_context(builtin)
 
     # --- into wasm --------------------------------------------------------------------------------

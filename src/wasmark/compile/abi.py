@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from wasmark.core.types import FuncType, ValType
 
 LETTER_TO_LLVM: Final = {"i": "i32", "I": "i64", "f": "float", "F": "double", "r": "ptr"}
+TRAMPOLINE_PREFIX: Final = "trampoline "
+HOST_STUB_PREFIX: Final = "host "
 _LETTERS: Final[dict[object, str]] = {I32: "i", I64: "I", F32: "f", F64: "F"}
 
 
@@ -42,6 +44,16 @@ def llvm_type(type_: ValType) -> str:
 def signature(type_: FuncType) -> str:
     """The ABI string of a function type."""
     return f"{''.join(map(letter, type_.params))}:{''.join(map(letter, type_.results))}"
+
+
+def trampoline_symbol(signature: str) -> str:
+    """Name of the trampoline for a signature, as an image has it."""
+    return f"{TRAMPOLINE_PREFIX}{signature}"
+
+
+def host_stub_symbol(signature: str) -> str:
+    """Name of the host stub for a signature, as an image has it."""
+    return f"{HOST_STUB_PREFIX}{signature}"
 
 
 def result_type(results: Sequence[str]) -> str:

@@ -1,5 +1,4 @@
-"""Validated modules -> one code object: translation in batches, object code, linking, and what the registry needs of
-it.
+"""Decoded modules -> one artefact: validation, translation in batches, object code, linking.
 
 A batch is a group of functions small enough for LLVM to digest at once; calls between batches are resolved by our
 loader. Several modules can share a code object (the case of a component); their symbols differ by a prefix.
@@ -7,23 +6,28 @@ loader. Several modules can share a code object (the case of a component); their
 
 from __future__ import annotations
 
+from array import array
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_body
-from wasmark.compile.abi import signature
+from wasmark.compile.abi import signature, trampoline_symbol
 from wasmark.compile.function import FunctionTranslator, ModuleContext
-from wasmark.compile.llvm import compile_ir
-from wasmark.compile.stubs import ATTRIBUTES, trampoline, trampoline_symbol
+from wasmark.compile.images import stubs_image
+from wasmark.compile.parallel import Task, compile_all
+from wasmark.compile.stubs import ATTRIBUTES, trampoline
 from wasmark.core.types import FuncType
-from wasmark.registry.code_object import CodeModule, CodeObject
-from wasmark.runtime.elf import link
-from wasmark.runtime.symbols import process_symbol
+from wasmark.jit.artefact import Artefact
+from wasmark.runtime.elf import make_image
+from wasmark.runtime.layout import VMLayout
+from wasmark.validate import validate_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from wasmark.config import Config
     from wasmark.core.model import ModuleModel
-    from wasmark.runtime.layout import VMLayout
+    from wasmark.runtime.image import Buffer, Image
 
     Progress = Callable[[int, int], None]
 
@@ -115,50 +119,78 @@ def batch_ir(context: ModuleContext, batch: Sequence[int], signatures: Sequence[
 
 
 def compile_modules(
-    modules: Sequence[tuple[ModuleModel, VMLayout]], progress: Progress | None = None
-) -> CodeObject | None:
-    """Compile validated modules into one code object; None where they have no functions at all.
+    key: bytes, models: Sequence[ModuleModel], config: Config, progress: Progress | None = None
+) -> Artefact:
+    """Validate and compile modules into one artefact, as `jit.modules` describes it.
 
-    Its `modules` are in the given order, and its trampolines cover the functions that can become references.
-    `progress` is called with (bytes of wasm done, bytes in all).
+    Its trampolines cover the functions that can become references. `progress` is called with (bytes of wasm done,
+    bytes in all). Raises InvalidError or UnsupportedError.
     """
-    total = sum(f.end - f.entry for model, _ in modules for f in model.functions)
-    if not any(model.functions for model, _ in modules):
-        return None
-    done = 0
-    objects: list[bytes] = []
-    signatures: dict[str, None] = {}
-    for model, layout in modules:
-        for func_index in layout.escaping:
-            type_ = model.types[model.func_types[func_index]].composite
-            assert isinstance(type_, FuncType)
-            signatures[signature(type_)] = None
-    wanted = list(signatures)
-    for number, (model, layout) in enumerate(modules):
-        context = ModuleContext(model, layout, f"m{number}.")
-        for batch in _batches(model):
-            objects.append(compile_ir(batch_ir(context, batch, wanted)))
-            wanted = []
-            done += sum(model.functions[i].end - model.functions[i].entry for i in batch)
-            if progress is not None:
-                progress(done, total)
-    image = link(objects, process_symbol)
-    return CodeObject(
-        image.code_memory,
-        image.text_start,
-        image.text_end,
-        [
-            CodeModule(_functions(image.symbols, model.imported["func"], len(model.functions), f"m{number}."))
-            for number, (model, _) in enumerate(modules)
-        ],
-        {text: image.symbols[trampoline_symbol(text)][0] for text in signatures},
-        image.line_sources,
-    )
+    layouts = [validated_layout(model, config) for model in models]
+    contexts = [
+        ModuleContext(model, layout, f"m{number}.")
+        for number, (model, layout) in enumerate(zip(models, layouts, strict=True))
+    ]
+    wanted = list(dict.fromkeys(s for context in contexts for s in _escaping_signatures(context)))
+    batches = [(context, batch) for context in contexts for batch in _batches(context.model)]
+    tasks = [
+        Task(partial(batch_ir, context, batch, wanted if not number else ()), _size(context.model, batch))
+        for number, (context, batch) in enumerate(batches)
+    ]
+    images: dict[str, Image] = {}
+    blobs: dict[str, Buffer] = {}
+    symbols: dict[str, tuple[int, int]] = {}
+    if tasks:
+        image = images["code"] = make_image(compile_all(tasks, config.compile_processes, progress))
+        symbols = image.symbols
+        names = map(trampoline_symbol, wanted)
+        image.symbols = {name: symbols[name] for name in names}
+    imported = list(dict.fromkeys(s for context in contexts for s in _imported_signatures(context.model)))
+    if imported:
+        images["stubs"] = stubs_image(imported)
+    for number, context in enumerate(contexts):
+        functions = range(context.imported_functions, len(context.model.func_types))
+        ranges = [symbols[context.symbol(index)] for index in functions]
+        places = [start for start, _ in ranges] + [start + size for start, size in ranges]
+        blobs[f"functions {number}"] = array("I", places).tobytes()
+        blobs[f"escaping {number}"] = array("I", context.layout.escaping).tobytes()
+    info = {
+        "kind": "module",
+        "name": models[0].names.module,
+        "modules": len(models),
+        "first functions": [context.imported_functions for context in contexts],
+    }
+    return Artefact(key, info, images, blobs)
 
 
-def _functions(
-    symbols: dict[str, tuple[int, int]], first: int, count: int, prefix: str
-) -> Iterator[tuple[int, int, int]]:
-    for func_index in range(first, first + count):
-        start, size = symbols[f"{prefix}f{func_index}"]
-        yield func_index, start, start + size
+def validated_layout(model: ModuleModel, config: Config) -> VMLayout:
+    """Check everything about a module; its layout follows from what is learned.
+
+    Raises InvalidError, or UnsupportedError where it cannot be compiled.
+    """
+    validator = validate_module(model, config.features)
+    for index, function in enumerate(model.functions):
+        validator.validate_body(index, decode_body(model, function.start, function.end))
+    for type_index in model.func_types:  # before anything is compiled: signatures that cannot be lowered
+        _signature(model, type_index)
+    imported = model.imported["func"]
+    return VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
+
+
+def _signature(model: ModuleModel, type_index: int) -> str:
+    type_ = model.types[type_index].composite
+    assert isinstance(type_, FuncType)
+    return signature(type_)
+
+
+def _escaping_signatures(context: ModuleContext) -> Iterator[str]:
+    model = context.model
+    return (_signature(model, model.func_types[func_index]) for func_index in context.layout.escaping)
+
+
+def _imported_signatures(model: ModuleModel) -> Iterator[str]:
+    return (_signature(model, import_.desc) for import_ in model.imports if isinstance(import_.desc, int))
+
+
+def _size(model: ModuleModel, batch: Sequence[int]) -> int:
+    return sum(model.functions[index].end - model.functions[index].entry for index in batch)

@@ -9,27 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wasmark.compile.abi import result_type, split_signature
+from wasmark.compile.abi import host_stub_symbol, result_type, split_signature, trampoline_symbol
 from wasmark.runtime.layout import SLOT_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ATTRIBUTES: Final = 'attributes #2 = { nounwind "frame-pointer"="all" }\n'
-
-
-def _symbol(kind: str, signature: str) -> str:
-    return f'"{kind} {signature}"'
-
-
-def trampoline_symbol(signature: str) -> str:
-    """Name of the trampoline for a signature, as the linked image has it."""
-    return _symbol("trampoline", signature).strip('"')
-
-
-def host_stub_symbol(signature: str) -> str:
-    """Name of the host stub for a signature, as the linked image has it."""
-    return _symbol("host", signature).strip('"')
 
 
 def _slot(name: str, buffer: str, index: int) -> str:
@@ -54,8 +40,8 @@ def trampoline(signature: str) -> str:
     returns = result_type(results)
     call = f"call {returns} %code(ptr %context{arguments})\n"
     body += f"%value = {call}" + _unpack("%value", results, returns, "%slots") if results else call
-    symbol = _symbol("trampoline", signature)
-    return f"define void @{symbol}(ptr %context, ptr %code, ptr %slots) #2 {{\n{body}ret void\n}}\n"
+    symbol = trampoline_symbol(signature)
+    return f'define void @"{symbol}"(ptr %context, ptr %code, ptr %slots) #2 {{\n{body}ret void\n}}\n'
 
 
 def host_stub(signature: str) -> str:
@@ -77,7 +63,7 @@ def host_stub(signature: str) -> str:
             body += f"%y{i} = insertvalue {returns} {value}, {type_} %x{i}, {i}\n"
             value = f"%y{i}"
         body += f"ret {returns} {value}\n"
-    return f"define {returns} @{_symbol('host', signature)}(ptr %context{declared}) #2 {{\n{body}}}\n"
+    return f'define {returns} @"{host_stub_symbol(signature)}"(ptr %context{declared}) #2 {{\n{body}}}\n'
 
 
 def stubs_ir(signatures: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ mapped from a file as it is and be shared between processes.
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -104,16 +105,30 @@ class LoadedImage:
     external ones.
     """
 
-    __slots__ = ("code_memory", "line_sources", "symbols", "text_end", "text_start", "veneers")
+    __slots__ = ("_image", "code_memory", "line_sources", "symbols", "text_end", "text_start", "veneers")
 
     def __init__(self, image: Image, code_memory: CodeMemory) -> None:
         base = code_memory.base
+        self._image = Image(
+            b"", image.text_size, image.rodata_size, image.fixups, image.symbols, image.veneers, image.lines
+        )
         self.code_memory = code_memory
         self.text_start = base
         self.text_end = base + image.text_size
         self.symbols = {name: (base + place, size) for name, (place, size) in image.symbols.items()}
         self.veneers = {name: (base + place, size) for name, (place, size) in image.veneers.items()}
         self.line_sources = [LineSource(base + start, base + end, program, base) for start, end, program in image.lines]
+
+    def recover(self) -> Image:
+        """The image that was loaded, read back from code memory."""
+        image, memory = self._image, self.code_memory
+        content = bytearray(ctypes.string_at(memory.base, image.rodata_place + image.rodata_size))
+        for fixup in image.fixups:
+            size = struct.calcsize(fixup.format)
+            content[fixup.place : fixup.place + size] = bytes(size)
+        return Image(
+            content, image.text_size, image.rodata_size, image.fixups, image.symbols, image.veneers, image.lines
+        )
 
 
 def load(image: Image, resolve: Resolve, file: tuple[int, int] | None = None) -> LoadedImage:

@@ -18,6 +18,7 @@ STORE_MEMORY_GROW: Final = 16  # a callee pair {code, context}: (memory definiti
 STORE_TABLE_GROW: Final = 32  # a callee pair: (table definition, elements, initial value) -> old size or -1
 STORE_IS_SUBTYPE: Final = 48  # a callee pair: (type id, type id) -> 1 or 0
 STORE_BLOCK_SIZE: Final = 64
+BUILTIN_SIGNATURES: Final = {STORE_MEMORY_GROW: "rI:I", STORE_TABLE_GROW: "rIr:I", STORE_IS_SUBTYPE: "II:i"}
 
 # --- MemoryDef: one a linear memory ---------------------------------------------------------------
 MEMORY_BASE: Final = 0  # never changes: the whole range is reserved

@@ -1,0 +1,100 @@
+"""What compiled code depends on besides the module: everything here is part of the key of what is cached.
+
+None of it may need the compiler: a start from the cache knows the versions without importing `llvmlite`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from wasmark.jit.digest import blake2b
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_ROOMS: Final = ("binary", "compile", "core", "jit", "runtime", "validate")
+"""The parts of the package that decide what code looks like, and what is valid."""
+
+_CPU_FIELDS: Final = (b"vendor_id", b"cpu family", b"model", b"model name", b"stepping", b"flags")
+_FIRST_RECORD: Final = 1 << 13
+
+
+@functools.cache
+def environment() -> dict[str, str]:
+    """What has to be equal for code to be used, by what it is called in messages."""
+    return {
+        "the version of Wasmark": _sources(),
+        "the version of Python": sys.implementation.cache_tag + getattr(sys, "abiflags", ""),
+        "the processor": _processor(),
+        "the version of LLVM": _llvm(),
+    }
+
+
+def make_key(kind: str, parts: Iterable[bytes | str]) -> bytes:
+    """The 32 bytes under which something is found again, here and now."""
+    state = blake2b(digest_size=32)
+    for part in (kind, *environment().values(), *parts):
+        data = part.encode() if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.digest()
+
+
+def _sources() -> str:
+    """A digest of the sources that decide about code."""
+    state = blake2b(digest_size=16)
+    root = os.path.dirname(os.path.dirname(__file__))
+    for path in _source_files(root):
+        try:
+            with open(path, "rb", buffering=0) as file:
+                state.update(file.read())
+        except OSError:
+            continue
+    return state.hexdigest()
+
+
+def _source_files(root: str) -> Iterator[str]:
+    for room in _ROOMS:
+        directory = os.path.join(root, room)
+        try:
+            names = sorted(os.listdir(directory))
+        except OSError:
+            # Not on disk (a zip file): the file that is imported from there says which version it is.
+            yield root
+            return
+        yield from (os.path.join(directory, name) for name in names if name.endswith(".py"))
+
+
+def _processor() -> str:
+    """A digest of the model and features of the processor, as the kernel tells them of the first one."""
+    state = blake2b(digest_size=16)
+    try:
+        descriptor = os.open("/proc/cpuinfo", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            record = os.read(descriptor, _FIRST_RECORD)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return "unknown"
+    for line in record.split(b"\n\n", 1)[0].split(b"\n"):
+        if line.split(b"\t", 1)[0].strip() in _CPU_FIELDS:
+            state.update(line)
+    return state.hexdigest()
+
+
+def _llvm() -> str:
+    """The version of llvmlite, and so of the LLVM in it; "none" where there is none."""
+    spec = importlib.util.find_spec("llvmlite")
+    if spec is None or spec.origin is None:
+        return "none"
+    try:
+        with open(os.path.join(os.path.dirname(spec.origin), "_version.py"), "rb") as file:
+            return blake2b(file.read(), digest_size=16).hexdigest()
+    except OSError:
+        from importlib.metadata import version
+
+        return version("llvmlite")

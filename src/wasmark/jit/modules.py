@@ -1,0 +1,185 @@
+"""From decoded modules to loaded code: out of the cache or an artefact, or compiled and put there.
+
+An artefact of kind "module" holds one or several modules that share their code (the case of a component):
+
+    image "code"            the functions of all of them, and trampolines; not there where they have none
+    image "stubs"           the stubs for what they import
+    blob "functions <n>"    first places, then ends, of the defined functions of module n, 32 bits each
+    blob "escaping <n>"     the functions of module n that can become references, 32 bits each
+
+What was stored has been validated, under the same features: they are part of the key.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wasmark.binary.decoder import decode_module
+from wasmark.compile.abi import TRAMPOLINE_PREFIX
+from wasmark.errors import Error
+from wasmark.jit.artefact import Artefact, decode, encode
+from wasmark.jit.digest import blake2b
+from wasmark.jit.identity import environment, make_key
+from wasmark.jit.stubs import RUNTIME, basic_images, offer
+from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.runtime.image import LoadedImage, load
+from wasmark.runtime.symbols import process_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wasmark.config import Config
+    from wasmark.core.model import ModuleModel
+    from wasmark.jit.cache import CodeCache
+    from wasmark.runtime.image import Buffer
+
+    Progress = Callable[[int, int], None]
+
+CODE: Final = "code"
+_WASM: Final = "wasm"
+_WORTH_LOCKING: Final = 64 << 10
+"""Bytes of wasm code from which on a second process rather waits than compiles the same at the same time."""
+
+
+class Compiled(NamedTuple):
+    """Loaded code, the functions that can become references of each module, and what it was loaded from."""
+
+    code: CodeObject | None
+    escaping: list[list[int]]
+    loaded: LoadedImage | None
+    artefact: Artefact
+
+
+def module_key(models: Sequence[ModuleModel], config: Config) -> bytes:
+    """Under which the code of modules is found."""
+    contents = [blake2b(model.data, digest_size=32).digest() for model in models]
+    return make_key("module", [*_options(config), *contents])
+
+
+def _options(config: Config) -> list[str]:
+    """What an engine is told that changes code, or what is valid."""
+    return [config.strategy, *sorted(feature.value for feature in config.features)]
+
+
+def obtain(
+    models: Sequence[ModuleModel], config: Config, cache: CodeCache | None, progress: Progress | None = None
+) -> Compiled:
+    """The code of decoded modules.
+
+    Raises InvalidError or UnsupportedError where they cannot be compiled, OutOfCodeMemoryError.
+    """
+    key = module_key(models, config)
+    if cache is None:
+        return _load(_compile(key, models, config, progress))
+    found = _from_cache(key, cache)
+    if found is None and sum(f.end - f.entry for model in models for f in model.functions) >= _WORTH_LOCKING:
+        with cache.lock(key):
+            found = _from_cache(key, cache)
+            if found is None:
+                artefact = _compile(key, models, config, progress)
+                cache.put(artefact)
+                found = _load(artefact)
+    if found is None:
+        artefact = _compile(key, models, config, progress)
+        cache.put(artefact)
+        found = _load(artefact)
+    return found
+
+
+def _compile(key: bytes, models: Sequence[ModuleModel], config: Config, progress: Progress | None) -> Artefact:
+    from wasmark.compile.module import compile_modules
+
+    artefact = compile_modules(key, models, config, progress)
+    artefact.info["options"] = _options(config)
+    return artefact
+
+
+def _from_cache(key: bytes, cache: CodeCache) -> Compiled | None:
+    stored = cache.get(key)
+    if stored is None:
+        return None
+    try:
+        return _load(stored.artefact, stored.descriptor)
+    finally:
+        stored.close()
+
+
+def _load(artefact: Artefact, descriptor: int | None = None) -> Compiled:
+    images, blobs = artefact.images, artefact.blobs
+    offer(images)
+    count = artefact.info["modules"]
+    escaping = [list(_numbers(blobs[f"escaping {number}"])) for number in range(count)]
+    image = images.get(CODE)
+    if image is None:
+        return Compiled(None, escaping, None, _without_contents(artefact))
+    file = None if descriptor is None else (descriptor, artefact.offsets[CODE])
+    loaded = load(image, process_symbol, file)
+    code = CodeObject(
+        loaded.code_memory,
+        loaded.text_start,
+        loaded.text_end,
+        [
+            CodeModule(_functions(_numbers(blobs[f"functions {number}"]), first, loaded.text_start))
+            for number, first in enumerate(artefact.info["first functions"])
+        ],
+        {
+            name.removeprefix(TRAMPOLINE_PREFIX): address
+            for name, (address, _) in loaded.symbols.items()
+            if name.startswith(TRAMPOLINE_PREFIX)
+        },
+        loaded.line_sources,
+    )
+    return Compiled(code, escaping, loaded, _without_contents(artefact))
+
+
+def _numbers(blob: Buffer) -> array[int]:
+    numbers = array("I")
+    numbers.frombytes(blob)
+    return numbers
+
+
+def _functions(places: array[int], first: int, base: int) -> list[tuple[int, int, int]]:
+    """(function index, start, end) of the functions from `first` on."""
+    count = len(places) // 2
+    return [
+        (index, base + start, base + end)
+        for index, start, end in zip(range(first, first + count), places[:count], places[count:], strict=True)
+    ]
+
+
+def _without_contents(artefact: Artefact) -> Artefact:
+    """All but the code itself, which is in code memory by now: enough to make the artefact again."""
+    images = {name: image for name, image in artefact.images.items() if name != CODE}
+    return Artefact(artefact.key, artefact.info, images, artefact.blobs)
+
+
+def serialize(compiled: Compiled, wasm: bytes, name: str | None, cache: CodeCache | None) -> bytes:
+    """A complete artefact of a module: with the module itself, the runtime, and all stubs."""
+    artefact = compiled.artefact
+    images = dict(artefact.images)
+    if compiled.loaded is not None:
+        images[CODE] = compiled.loaded.recover()
+    for image_name, image in basic_images(cache).items():
+        images[image_name if image_name == RUNTIME else f"{image_name} {RUNTIME}"] = image
+    info = {**artefact.info, "given name": name, "environment": environment()}
+    return encode(Artefact(artefact.key, info, images, {**artefact.blobs, _WASM: wasm}))
+
+
+def deserialize(data: Buffer, config: Config) -> tuple[ModuleModel, str | None, Compiled]:
+    """(model, the name it was given, code) of what `serialize` made.
+
+    Raises Error where it is damaged, or is not for here and now.
+    """
+    artefact = decode(memoryview(bytes(data)))
+    there = artefact.info.get("environment")
+    if there is None or _WASM not in artefact.blobs:
+        raise Error("this artefact is a part of the cache, and not a module")
+    here = environment()
+    different = [what for what in here if here[what] != there.get(what) and what != "the version of LLVM"]
+    if different:
+        raise Error(f"the module was compiled for another environment: {' and '.join(different)} must be the same")
+    model = decode_module(bytes(artefact.blobs[_WASM]))
+    if artefact.info["options"] != _options(config):
+        raise Error("the module was compiled for an engine with other features or another strategy")
+    return model, artefact.info["given name"], _load(artefact)

@@ -1,0 +1,142 @@
+"""The runtime image of the process, and the stubs between Python and wasm by signature (see `compile.stubs`).
+
+Each is loaded once a process: from what an artefact brought along (`offer`), else from the cache, else compiled.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wasmark.compile.abi import HOST_STUB_PREFIX, host_stub_symbol, trampoline_symbol
+from wasmark.jit.artefact import Artefact
+from wasmark.jit.identity import make_key
+from wasmark.registry.code_object import CodeObject
+from wasmark.registry.process_table import register_code
+from wasmark.runtime.image import Image, load
+from wasmark.runtime.layout import BUILTIN_SIGNATURES
+from wasmark.runtime.native import Runtime, image_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from wasmark.jit.cache import CodeCache
+
+BASIC_SIGNATURES: Final = tuple(dict.fromkeys([*BUILTIN_SIGNATURES.values(), ":"]))
+"""What every store needs, and a start function."""
+
+RUNTIME: Final = "runtime"
+STUBS: Final = "stubs"
+
+
+class Stubs(NamedTuple):
+    """Addresses of the two stubs of a signature."""
+
+    trampoline: int
+    host: int
+
+
+_lock = threading.RLock()
+_runtime: Runtime | None = None
+_stubs: dict[str, Stubs] = {}
+_code: list[CodeObject] = []
+_offered_runtime: list[Image] = []
+_offered_stubs: dict[str, Image] = {}
+
+
+def runtime(cache: CodeCache | None) -> Runtime:
+    """The installed runtime image."""
+    global _runtime
+    if _runtime is None:
+        with _lock:
+            if _runtime is None:
+                if not _offered_runtime:
+                    offer(basic_images(cache))
+                _runtime = Runtime(load(_offered_runtime.pop(), image_symbol))
+    return _runtime
+
+
+def stubs(signature: str, cache: CodeCache | None) -> Stubs:
+    """The stubs of a signature."""
+    found = _stubs.get(signature)
+    if found is None:
+        prepare_stubs([signature], cache)
+        found = _stubs[signature]
+    return found
+
+
+def prepare_stubs(signatures: Iterable[str], cache: CodeCache | None) -> None:
+    """Load the stubs of all these signatures that are not there yet; compile in one go what nobody has."""
+    missing = [signature for signature in dict.fromkeys(signatures) if signature not in _stubs]
+    if not missing:
+        return
+    runtime(cache)
+    with _lock:
+        for signature in missing:
+            if signature not in _stubs and signature in _offered_stubs:
+                _adopt(_offered_stubs[signature])
+        unknown = [signature for signature in missing if signature not in _stubs]
+        if unknown:
+            _adopt(stubs_images(unknown, cache)[STUBS])
+
+
+def _adopt(image: Image) -> None:
+    assert _runtime is not None
+    loaded = load(image, _runtime.symbol)
+    signatures = _signatures(image)
+    addresses = {name: address for name, (address, _) in loaded.symbols.items()}
+    trampolines = {signature: addresses[trampoline_symbol(signature)] for signature in signatures}
+    code = CodeObject(loaded.code_memory, loaded.text_start, loaded.text_end, [], trampolines, loaded.line_sources)
+    register_code(code)
+    _code.append(code)
+    for signature in signatures:
+        _offered_stubs.pop(signature, None)
+        _stubs.setdefault(signature, Stubs(trampolines[signature], addresses[host_stub_symbol(signature)]))
+
+
+def _signatures(image: Image) -> list[str]:
+    return [name.removeprefix(HOST_STUB_PREFIX) for name in image.symbols if name.startswith(HOST_STUB_PREFIX)]
+
+
+def offer(images: dict[str, Image]) -> None:
+    """Let an artefact's images of the runtime and of stubs be used where they are needed; they are copied."""
+    with _lock:
+        if RUNTIME in images and _runtime is None and not _offered_runtime:
+            _offered_runtime.append(_copy(images[RUNTIME]))
+        for name, image in images.items():
+            if name.startswith(STUBS):
+                new = [s for s in _signatures(image) if s not in _stubs and s not in _offered_stubs]
+                if new:
+                    _offered_stubs.update(dict.fromkeys(new, _copy(image)))
+
+
+def _copy(image: Image) -> Image:
+    """The same without the file behind it: it may be used much later."""
+    return Image(bytes(image.content), image.text_size, image.rodata_size, image.fixups, image.symbols)
+
+
+def basic_images(cache: CodeCache | None) -> dict[str, Image]:
+    """The runtime, and the stubs of the basic signatures."""
+    return _cached(make_key("runtime", ()), (), cache)
+
+
+def stubs_images(signatures: Sequence[str], cache: CodeCache | None) -> dict[str, Image]:
+    """The stubs of the given signatures."""
+    return _cached(make_key("stubs", signatures), signatures, cache)
+
+
+def _cached(key: bytes, signatures: Sequence[str], cache: CodeCache | None) -> dict[str, Image]:
+    """Images of stubs, or where no signatures are given the basic ones."""
+    if cache is not None:
+        stored = cache.get(key)
+        if stored is not None:
+            stored.close()
+            return {name: _copy(image) for name, image in stored.artefact.images.items()}
+    from wasmark.compile.images import runtime_image, stubs_image
+
+    images = {STUBS: stubs_image(signatures or BASIC_SIGNATURES)}
+    if not signatures:
+        images[RUNTIME] = runtime_image()
+    if cache is not None:
+        cache.put(Artefact(key, {"kind": "stubs" if signatures else "runtime"}, images, {}))
+    return images
