@@ -92,10 +92,16 @@ class Worker:
 
 
 def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[str, Any]]:
-    """Something for every import but those that no null can stand for; these end in a LinkError."""
+    """Something for every import but those that no null can stand for, and those that want two things under one name.
+
+    Without them it is a LinkError.
+    """
     model, types = module.model, store.engine.types
+    names = Counter((import_.module, import_.name) for import_ in model.imports)
     given: dict[str, dict[str, Any]] = {}
     for import_ in model.imports:
+        if names[import_.module, import_.name] > 1:
+            continue
         desc = import_.desc
         value: Any = None
         if isinstance(desc, int):
