@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 COMMANDS: Final[dict[str, str]] = {
     "run": "run a WASI program, or call one exported function",
+    "compile": "write a module and its machine code into one file, which `run` starts at once",
     "validate": "check modules, binary or text",
     "wat2wasm": "translate the text format to the binary format",
     "objdump": "show sections, functions, and the machine code beside its wasm instructions",
     "wast": "run scripts in the format of the official test suite",
+    "cache": "show or clear the cache of compiled code",
 }
 """Command -> what it does; the file of the same name has the rest."""
 

@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wasmark.binary import encode_module
 from wasmark.errors import Error, Exit, MalformedError, Trap
-from wasmark.text import parse_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +24,9 @@ def read_binary(file: str) -> bytes:
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     if not data.lstrip(b" \t\r\n").startswith(_TEXT_STARTS):
         return data
+    from wasmark.binary.encoder import encode_module
+    from wasmark.text import parse_module
+
     with naming(file):
         return encode_module(parse_module(decode_text(data)))
 

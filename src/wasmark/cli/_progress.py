@@ -1,16 +1,30 @@
-"""Compiling with something to look at: big modules take long, and a silent terminal looks like a hang."""
+"""Modules for the commands, compiled with something to look at: big ones take long, and a silent terminal looks like a
+hang."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
 from wasmark import Module
+from wasmark.cli._input import InputError
+from wasmark.jit.artefact import is_artefact
+
+_MODULE_SUFFIXES: Final = (".wasm", ".wat", ".wast")
 
 
 def compile_module(data: bytes, file: str) -> Module:
-    """`Module(data)`, with a bar on stderr while it lasts if that is a terminal. Raises what `Module` raises."""
+    """`Module(data)`, with a bar on stderr while it lasts if that is a terminal. Raises what `Module` raises.
+
+    What `wasmark compile` wrote is loaded instead: unless its name says that it is a module. Who runs something named
+    like a module, or pipes something in, expects a sandbox, and machine code has none.
+    """
     name = None if file == "-" else Path(file).stem
+    if is_artefact(data):
+        if file == "-" or Path(file).suffix in _MODULE_SUFFIXES:
+            raise InputError(f"{file}: this is machine code, and no module; if you trust it, name it .wasmark")
+        return Module.deserialize(data, name=name)
     if not sys.stderr.isatty():
         return Module(data, name=name)
     from rich.console import Console

@@ -1,0 +1,37 @@
+"""`wasmark compile FILE -o OUT`: a module with its machine code in one file, which `wasmark run OUT` starts at once.
+
+The file is for the same versions of Wasmark and Python on the same kind of processor. It holds machine code, so it is
+to be trusted like a program.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wasmark.cli._input import naming, read_binary
+from wasmark.cli._progress import compile_module
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="where to write; FILE with .wasmark at its end if not given"
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    file: str = args.file
+    data = read_binary(file)
+    with naming(file):
+        artefact = compile_module(data, file).serialize()
+    output = args.output or ("-" if file == "-" else str(Path(file).with_suffix(".wasmark")))
+    if output == "-":
+        sys.stdout.buffer.write(artefact)
+    else:
+        Path(output).write_bytes(artefact)
+    return 0
