@@ -71,17 +71,33 @@ def kernel(name: str) -> bytes:
         return output.read_bytes()
 
 
-# Compiling. A new engine each time: neither side may remember the module.
+# Compiling: without the code cache, and in a new engine each time, so that neither side remembers the module. Both use
+# all processors.
 
 
 def our_compile(data: Callable[[], bytes]) -> Callable[[], object]:
     binary = data()
-    return lambda: wasmark.Module(binary, wasmark.Engine())
+    return lambda: wasmark.Module(binary, wasmark.Engine(wasmark.Config(cache=False)))
 
 
 def their_compile(data: Callable[[], bytes]) -> Callable[[], object]:
     binary = data()
     return lambda: wasmtime.Module(wasmtime.Engine(), binary)
+
+
+# Loading what was compiled before: for us the code cache, for the peer what it has instead.
+
+
+def our_load(data: Callable[[], bytes]) -> Callable[[], object]:
+    binary = data()
+    wasmark.Module(binary)
+    return lambda: wasmark.Module(binary)
+
+
+def their_load(data: Callable[[], bytes]) -> Callable[[], object]:
+    engine = wasmtime.Engine()
+    artefact = wasmtime.Module(engine, data()).serialize()
+    return lambda: wasmtime.Module.deserialize(engine, artefact)
 
 
 # Instantiating, into a new store each time.
@@ -205,6 +221,8 @@ CASES = (
     _compile("three functions", small, 7),
     _compile("avr-as (0.7 MB)", avr_as, 1),
     _compile("graphviz (0.9 MB)", graphviz, 1),
+    Case("load", "avr-as (0.7 MB)", partial(our_load, avr_as), partial(their_load, avr_as)),
+    Case("load", "graphviz (0.9 MB)", partial(our_load, graphviz), partial(their_load, graphviz)),
     _instantiate("three functions", small, wasi=False),
     _instantiate("graphviz, WASI", graphviz, wasi=True),
     _call("add(i32, i32)", "add", (1, 2)),
