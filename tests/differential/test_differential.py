@@ -1,0 +1,72 @@
+"""Generated modules do the same under Wasmark and under wasmtime-py: results, traps, memories, tables, globals, and
+the calls that the host sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.differential.generator import generate
+from wasmark import Module
+from wasmark.core.opcodes import OPCODES
+from wasmark.errors import TrapCode
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHUNK = 60
+CHUNKS = 5
+
+# Kinds that come about too seldom, or not at all: there is fuel for few calls only.
+_RARE = {TrapCode.STACK_OVERFLOW, TrapCode.UNDEFINED_ELEMENT, TrapCode.NULL_FUNCTION_REFERENCE}
+
+
+def compare(first: int, end: int) -> tuple[list[str], dict[str, int], set[str]]:
+    """(differences, how often each kind of outcome came about, rows that occurred) for a range of seeds."""
+    run = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-m", "tests.differential.worker", str(first), str(end)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        timeout=240,
+    )
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert run.returncode == 0, f"ended with {run.returncode} at {lines[-1] if lines else 'the start'}: {run.stderr}"
+    return [line["difference"] for line in lines if "difference" in line], lines[-1]["outcomes"], set(lines[-1]["rows"])
+
+
+@pytest.fixture(scope="module")
+def seen() -> tuple[dict[str, int], set[str]]:
+    """Outcomes and rows of all chunks."""
+    return {}, set()
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_no_module_tells_the_engines_apart(chunk: int, seen: tuple[dict[str, int], set[str]]) -> None:
+    pytest.importorskip("wasmtime", reason="wasmtime is not installed: there is nothing to compare with")
+    differences, outcomes, rows = compare(chunk * CHUNK, (chunk + 1) * CHUNK)
+    assert differences == []
+    assert outcomes["returned"] > sum(outcomes.values()) / 2, "most calls should run to their end"
+    for kind, count in outcomes.items():
+        seen[0][kind] = seen[0].get(kind, 0) + count
+    seen[1].update(rows)
+
+
+def test_the_modules_reach_every_row_and_every_kind_of_trap(seen: tuple[dict[str, int], set[str]]) -> None:
+    outcomes, rows = seen
+    if not outcomes:
+        pytest.skip("nothing was compared")
+    assert {op.name for op in OPCODES} <= rows
+    assert {code.name for code in TrapCode} - {code.name for code in _RARE} <= set(outcomes)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_generated_modules_are_valid_and_the_same_again(seed: int) -> None:
+    module = generate(seed)
+    Module.validate(module.binary)
+    assert generate(seed).binary == module.binary
+    assert generate(seed + 1).binary != module.binary

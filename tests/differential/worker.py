@@ -1,0 +1,30 @@
+"""Compares the engines over a range of seeds, in a process of its own: a difference may be that one of them dies.
+
+Arguments: the first seed and the one behind the last. Prints a JSON object a line: {"seed": n} before a module is made,
+{"difference": text} where the engines differ, and {"outcomes": {kind: count}, "rows": [names]} at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tests.differential.compare import difference
+from tests.differential.generator import generate
+
+
+def main(first: int, end: int) -> None:
+    outcomes: dict[str, int] = {}
+    rows: set[str] = set()
+    for seed in range(first, end):
+        print(json.dumps({"seed": seed}), flush=True)
+        module = generate(seed)
+        found = difference(module, outcomes)
+        if found is not None:
+            print(json.dumps({"difference": found}), flush=True)
+        rows |= {op.name for op in module.used}
+    print(json.dumps({"outcomes": outcomes, "rows": sorted(rows)}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
