@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -84,7 +83,9 @@ class _Version(argparse.Action):
     """Looks the version up only when it is asked for: that reads the installed package's metadata."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        print(f"wasmark {importlib.metadata.version('wasmark')}")
+        from importlib.metadata import version
+
+        print(f"wasmark {version('wasmark')}")
         parser.exit()
 
 
