@@ -4,12 +4,15 @@ passed on."""
 from __future__ import annotations
 
 import ctypes
+import inspect
 from typing import TYPE_CHECKING, Any
 
-from wasmark.compile.abi import signature
+from wasmark.compile.abi import is_plain, signature
 from wasmark.core.types import FuncType, SubType
 from wasmark.jit.stubs import stubs
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.callable_type import NativeFields, callable_type, set_fields
+from wasmark.runtime.native import set_python_hooks
 from wasmark.values import Codec
 
 if TYPE_CHECKING:
@@ -18,12 +21,22 @@ if TYPE_CHECKING:
     from wasmark.store import Store
 
 
-class Func:
+class _Doc:
+    """`__doc__` of an instance says what the function is; that of the class stays what it is."""
+
+    def __init__(self, of_class: str) -> None:
+        self._of_class = of_class
+
+    def __get__(self, instance: Any, owner: type) -> str:
+        return self._of_class if instance is None else f"{instance.__name__}: {instance.type}"
+
+
+class _FuncMethods(NativeFields):  # type: ignore[misc]
     """A callable wasm function.
 
-    `func(*args)` takes one value a parameter and returns None, a value, or a tuple of values; see `values.Codec` for
-    how they correspond. Raises TypeError or OverflowError for arguments that do not fit, Trap, and whatever a host
-    function raises.
+    `func(*args)` takes one value a parameter and returns None, a value, or a tuple of values; see `values.Codec` for how
+    they correspond. Raises TypeError or OverflowError for arguments that do not fit, Trap, and whatever a host function
+    raises. The call itself is native code (`compile.stubs`); the methods here are for what is out of the ordinary.
     """
 
     __slots__ = (
@@ -42,6 +55,8 @@ class Func:
         "type_id",
     )
 
+    __doc__ = _Doc(__doc__)  # type: ignore[assignment]
+
     def __init__(self, store: Store, address: int, name: str | None = None) -> None:
         """For the store: the function of an existing FuncRef."""
         self.store = store
@@ -56,8 +71,12 @@ class Func:
         self._params = Codec(self.type.params)
         self._results = Codec(self.type.results)
         self._buffer = ctypes.c_uint64 * max(len(self.type.params), len(self.type.results), 1)
+        own_stubs = stubs(self.signature, store.engine.cache)
         trampoline = store.registry.lookup_trampoline(self)
-        self._trampoline = trampoline or stubs(self.signature, store.engine.cache).trampoline
+        self._trampoline = trampoline or own_stubs.trampoline
+        set_fields(
+            self, vectorcall=own_stubs.call, code=self.code_address, context=self.context, store=store.block_address
+        )
 
     @staticmethod
     def from_callable(store: Store, type_: FuncType, callable_: Callable[..., Any], *, name: str | None = None) -> Func:
@@ -73,7 +92,18 @@ class Func:
     def __name__(self) -> str:
         return self._name if self._name is not None else "func"
 
-    def __call__(self, *args: Any) -> Any:
+    @property
+    def __signature__(self) -> inspect.Signature:
+        kind = inspect.Parameter.POSITIONAL_ONLY
+        parameters = [
+            inspect.Parameter(f"p{i}", kind, annotation=str(type_)) for i, type_ in enumerate(self.type.params)
+        ]
+        results = [str(type_) for type_ in self.type.results]
+        returns: Any = None if not results else results[0] if len(results) == 1 else tuple(results)
+        return inspect.Signature(parameters, return_annotation=returns)
+
+    def call(self, *args: Any) -> Any:
+        """The call in Python's own words: where a call stub ends up when anything is out of the ordinary."""
         params = self._params
         if len(args) != len(params.types):
             raise self._wrong_count(len(args))
@@ -86,6 +116,10 @@ class Func:
         if len(results) == 1:
             return results[0]
         return results or None
+
+    def raise_trap(self) -> None:
+        """Raise the trap that ended the last call of this thread."""
+        raise self.store.trap()
 
     def call_bits(self, args: list[int]) -> list[int]:
         """Call with raw bits: one unsigned integer an argument and a result (references by address, NaN payloads
@@ -104,6 +138,19 @@ class Func:
         return f"<wasmark.Func {self.__name__} {self.type}>"
 
 
+if TYPE_CHECKING:
+
+    class Func(_FuncMethods):
+        """See `_FuncMethods`."""
+
+        def __call__(self, *args: Any) -> Any: ...
+
+else:
+    Func = callable_type("wasmark.Func", _FuncMethods)
+
+set_python_hooks(_FuncMethods.call, _FuncMethods.raise_trap)
+
+
 def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: str | None) -> Func:
     """A host function of a canonical type."""
     type_ = store.engine.types.func_type(type_id)
@@ -113,10 +160,8 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
     count = len(type_.results)
     label = name or getattr(callable_, "__name__", "host function")
 
-    def dispatch(address: int) -> None:
-        slots = slots_type.from_address(address)
-        # The store lives: it is in the middle of a call.
-        values = callable_(*params.unpack(slots, store))
+    def convert(values: Any, address: int) -> None:
+        """Write what the callable returned into the slots at `address`."""
         if count == 0:
             if values is not None and values != ():
                 raise TypeError(f"{label} returned {type(values).__name__}, but its wasm type has no results")
@@ -125,12 +170,18 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
             values = (values,)
         elif not isinstance(values, tuple | list) or len(values) != count:
             raise TypeError(f"{label} must return {count} values, as a tuple or list")
-        results.pack(slots, values, store)
+        results.pack(slots_type.from_address(address), values, store)
+
+    def dispatch(address: int) -> None:
+        """A whole call, for signatures that the host stub does not convert itself."""
+        convert(callable_(*params.unpack(slots_type.from_address(address), store)), address)
 
     address = store.allocate(L.FUNCREF_SIZE)
     words = (ctypes.c_uint64 * (L.FUNCREF_SIZE // 8)).from_address(address)
     words[L.FUNCREF_CODE // 8] = stubs(text, store.engine.cache).host
-    words[L.FUNCREF_CONTEXT // 8] = store.host_context(dispatch)
+    words[L.FUNCREF_CONTEXT // 8] = (
+        store.host_context(callable_, convert) if is_plain(text) else store.host_context(dispatch)
+    )
     words[L.FUNCREF_TYPE_ID // 8] = type_id
     func = Func(store, address, label)
     store.add_host_func(func)

@@ -6,8 +6,8 @@ native code of the store points to is kept alive by it, as is every module that 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +18,10 @@ from wasmark.externs import ExternTable
 from wasmark.jit import stubs
 from wasmark.registry import FrameInfo, ModuleRegistry, lookup_frame_info
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
-from wasmark.runtime.native import thread_state
+from wasmark.runtime.native import futex_wait, thread_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from wasmark.func import Func
     from wasmark.instance import Instance
@@ -39,14 +39,10 @@ class Store:
         self.engine = engine if engine is not None else default_engine()
         self.registry = ModuleRegistry()
         self._runtime = stubs.runtime(self.engine.cache)
-        self._runtime.claim_signals()
-        self._lock = threading.RLock()
+        self._runtime.claim()
         self._block = (ctypes.c_uint64 * (L.STORE_BLOCK_SIZE // 8))()
         self.block_address = ctypes.addressof(self._block)
-        self._report = (ctypes.c_uint64 * (L.ACT_SIZE // 8))()
-        self._report_address = ctypes.addressof(self._report)
-        self._budget = self.engine.config.max_wasm_stack
-        self._depth = 0
+        self._block[L.STORE_BUDGET // 8] = self.engine.config.max_wasm_stack
         self._kept: list[object] = []  # native memory and callables that native code points to
         self._instances: dict[int, Instance] = {}  # by vmctx
         self._host_funcs: dict[int, Func] = {}  # by FuncRef
@@ -71,12 +67,18 @@ class Store:
         self.keep(block)
         return (ctypes.addressof(block) + 15) & -16
 
-    def host_context(self, callable_: Callable[[int], None]) -> int:
-        """The address of a host context whose stub calls `callable_` with the address of its slots."""
+    def host_context(self, callable_: Callable[..., Any], convert: Callable[[Any, int], None] | None = None) -> int:
+        """The address of a host context.
+
+        Its stub calls `callable_`: with the values, and then `convert(result, address of slots)` for a result that it
+        cannot take apart itself; or, for signatures with references, with the address of the slots.
+        """
         address = self.allocate(L.HOST_CONTEXT_SIZE)
-        self.keep(callable_)
-        ctypes.c_uint64.from_address(address + L.HOST_STORE).value = self.block_address
-        ctypes.c_uint64.from_address(address + L.HOST_CALLABLE).value = id(callable_)
+        self.keep((callable_, convert))
+        words = (ctypes.c_uint64 * (L.HOST_CONTEXT_SIZE // 8)).from_address(address)
+        words[L.HOST_STORE // 8] = self.block_address
+        words[L.HOST_CALLABLE // 8] = id(callable_)
+        words[L.HOST_CONVERT // 8] = id(convert)
         return address
 
     def _add_builtins(self) -> None:
@@ -97,9 +99,8 @@ class Store:
 
         types = self.engine.types
 
-        def is_subtype(address: int) -> None:
-            slots = (ctypes.c_int64 * 2).from_address(address)
-            slots[0] = int(types.is_subtype_id(slots[0], slots[1]))
+        def is_subtype(sub: int, super_: int) -> int:
+            return int(types.is_subtype_id(sub, super_))
 
         builtins = {
             L.STORE_MEMORY_GROW: memory_grow,
@@ -117,32 +118,47 @@ class Store:
 
         Raises Trap, or whatever a host function raised.
         """
-        thread = thread_state()
-        with self._lock:
-            self._depth += 1
-            try:
-                status = self._runtime.enter(
-                    self.block_address,
-                    trampoline,
-                    code,
-                    context,
-                    slots,
-                    self._report_address,
-                    thread.low,
-                    thread.lowest,
-                    self._budget,
-                )
-                trap = self._trap() if status == L.STATUS_TRAPPED else None
-            finally:
-                self._depth -= 1
-        if trap is not None:
-            raise trap
+        enter = self._runtime.enter
+        while True:
+            status = enter(self.block_address, trampoline, code, context, slots)
+            if status == L.STATUS_RETURNED:
+                return
+            if status == L.STATUS_TRAPPED:
+                raise self.trap()
+            if status == L.STATUS_NEW_THREAD:
+                thread_state()
+            else:
+                self._wait_for_owner()
+
+    def _wait_for_owner(self) -> None:
+        """Wait until the thread that runs in the store has left it, or for a moment: signals want to be handled."""
+        waiters = ctypes.c_uint64.from_address(self.block_address + L.STORE_WAITERS)
+        releases = self.block_address + L.STORE_RELEASES
+        seen = ctypes.c_uint32.from_address(releases).value
+        waiters.value += 1
+        try:
+            if self._block[L.STORE_OWNER // 8]:
+                futex_wait(releases, seen)
+        finally:
+            waiters.value -= 1
+
+    @contextlib.contextmanager
+    def owned(self) -> Iterator[bool]:
+        """Keep other threads from running in the store. Yields whether no wasm code of the store is active at all."""
+        thread_state()
+        while (owner := self._runtime.own(self.block_address)) < 0:
+            self._wait_for_owner()
+        try:
+            yield not self._block[L.STORE_ACTIVATION // 8]
+        finally:
+            if owner:
+                self._runtime.disown(self.block_address)
 
     def after_call(self) -> None:
         """To be called when the results of an outermost call are Python values: the time to let go of externrefs."""
         if self.externs.wants_sweep:
-            with self._lock:
-                if not self._depth:
+            with self.owned() as idle:
+                if idle:
                     self.externs.sweep(self._held_externs())
 
     def _held_externs(self) -> list[int]:
@@ -154,9 +170,9 @@ class Store:
             held.extend(instance.extern_globals())
         return held
 
-    def _trap(self) -> Trap:
-        """The trap that the report tells of."""
-        report = self._report
+    def trap(self) -> Trap:
+        """The trap that the thread's report tells of."""
+        report = thread_state().report
         count = report[L.ACT_FRAME_COUNT // 8]
         first = L.ACT_FRAMES // 8
         kept = L.FRAMES_KEPT

@@ -32,12 +32,15 @@ class Table:
         self._definition = (ctypes.c_uint64 * (L.TABLE_DEF_SIZE // 8))()
         self.definition = ctypes.addressof(self._definition)
         self._elements = (ctypes.c_uint64 * 0)()
+        self._outgrown: list[object] = []
         self._resize(type_.limits.minimum, initial)
         store.tables[self.definition] = self
 
     def _resize(self, length: int, fill: int) -> None:
         old = len(self)
         if length > len(self._elements):
+            # Wasm code in another thread may be using the old elements at this moment: they stay.
+            self._outgrown.append(self._elements)
             grown = (ctypes.c_uint64 * max(length, min(2 * old, self._most)))()
             ctypes.memmove(grown, self._elements, 8 * old)
             self._elements = grown

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LETTER_TO_LLVM: Final = {"i": "i32", "I": "i64", "f": "float", "F": "double", "r": "ptr"}
 TRAMPOLINE_PREFIX: Final = "trampoline "
 HOST_STUB_PREFIX: Final = "host "
+CALL_STUB_PREFIX: Final = "call "
 _LETTERS: Final[dict[object, str]] = {I32: "i", I64: "I", F32: "f", F64: "F"}
 
 
@@ -54,6 +55,16 @@ def trampoline_symbol(signature: str) -> str:
 def host_stub_symbol(signature: str) -> str:
     """Name of the host stub for a signature, as an image has it."""
     return f"{HOST_STUB_PREFIX}{signature}"
+
+
+def call_stub_symbol(signature: str) -> str:
+    """Name of the call stub for a signature, as an image has it."""
+    return f"{CALL_STUB_PREFIX}{signature}"
+
+
+def is_plain(signature: str) -> bool:
+    """Whether stubs can convert all values of a signature themselves: numbers only."""
+    return "r" not in signature
 
 
 def result_type(results: Sequence[str]) -> str:

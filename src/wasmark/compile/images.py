@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wasmark.compile.image import runtime_image_ir
 from wasmark.compile.llvm import compile_ir
-from wasmark.compile.runtime_image import runtime_image_ir
 from wasmark.compile.stubs import stubs_ir
 from wasmark.runtime.elf import make_image
 
@@ -21,5 +21,5 @@ def runtime_image() -> Image:
 
 
 def stubs_image(signatures: Iterable[str]) -> Image:
-    """Both stubs of each signature."""
+    """All stubs of each signature."""
     return make_image([compile_ir(stubs_ir(signatures))])

@@ -145,9 +145,9 @@ def compile_modules(
         symbols = image.symbols
         names = map(trampoline_symbol, wanted)
         image.symbols = {name: symbols[name] for name in names}
-    imported = list(dict.fromkeys(s for context in contexts for s in _imported_signatures(context.model)))
-    if imported:
-        images["stubs"] = stubs_image(imported)
+    border = list(dict.fromkeys(s for context in contexts for s in _border_signatures(context.model)))
+    if border:
+        images["stubs"] = stubs_image(border)
     for number, context in enumerate(contexts):
         functions = range(context.imported_functions, len(context.model.func_types))
         ranges = [symbols[context.symbol(index)] for index in functions]
@@ -188,8 +188,10 @@ def _escaping_signatures(context: ModuleContext) -> Iterator[str]:
     return (_signature(model, model.func_types[func_index]) for func_index in context.layout.escaping)
 
 
-def _imported_signatures(model: ModuleModel) -> Iterator[str]:
-    return (_signature(model, import_.desc) for import_ in model.imports if isinstance(import_.desc, int))
+def _border_signatures(model: ModuleModel) -> Iterator[str]:
+    """Of the functions that are imported or exported."""
+    yield from (_signature(model, import_.desc) for import_ in model.imports if isinstance(import_.desc, int))
+    yield from (_signature(model, model.func_types[e.index]) for e in model.exports if e.kind == "func")
 
 
 def _size(model: ModuleModel, batch: Sequence[int]) -> int:

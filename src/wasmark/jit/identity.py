@@ -59,14 +59,15 @@ def _sources() -> str:
 
 def _source_files(root: str) -> Iterator[str]:
     for room in _ROOMS:
-        directory = os.path.join(root, room)
-        try:
-            names = sorted(os.listdir(directory))
-        except OSError:
+        found = False
+        for directory, folders, names in os.walk(os.path.join(root, room)):
+            folders.sort()
+            found = True
+            yield from (os.path.join(directory, name) for name in sorted(names) if name.endswith((".py", ".ll")))
+        if not found:
             # Not on disk (a zip file): the file that is imported from there says which version it is.
             yield root
             return
-        yield from (os.path.join(directory, name) for name in names if name.endswith(".py"))
 
 
 def _processor() -> str:

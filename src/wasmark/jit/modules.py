@@ -3,7 +3,7 @@
 An artefact of kind "module" holds one or several modules that share their code (the case of a component):
 
     image "code"            the functions of all of them, and trampolines; not there where they have none
-    image "stubs"           the stubs for what they import
+    image "stubs"           the stubs for what they import and export
     blob "functions <n>"    first places, then ends, of the defined functions of module n, 32 bits each
     blob "escaping <n>"     the functions of module n that can become references, 32 bits each
 

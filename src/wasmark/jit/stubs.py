@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmark.compile.abi import HOST_STUB_PREFIX, host_stub_symbol, trampoline_symbol
+from wasmark.compile.abi import HOST_STUB_PREFIX, call_stub_symbol, host_stub_symbol, is_plain, trampoline_symbol
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
 from wasmark.registry.code_object import CodeObject
@@ -30,10 +30,11 @@ STUBS: Final = "stubs"
 
 
 class Stubs(NamedTuple):
-    """Addresses of the two stubs of a signature."""
+    """Addresses of the stubs of a signature (see `compile.stubs`)."""
 
     trampoline: int
     host: int
+    call: int
 
 
 _lock = threading.RLock()
@@ -89,9 +90,12 @@ def _adopt(image: Image) -> None:
     code = CodeObject(loaded.code_memory, loaded.text_start, loaded.text_end, [], trampolines, loaded.line_sources)
     register_code(code)
     _code.append(code)
+    slow = _runtime.symbol("wasmark_call_slow")
+    assert slow is not None
     for signature in signatures:
         _offered_stubs.pop(signature, None)
-        _stubs.setdefault(signature, Stubs(trampolines[signature], addresses[host_stub_symbol(signature)]))
+        call = addresses[call_stub_symbol(signature)] if is_plain(signature) else slow
+        _stubs.setdefault(signature, Stubs(trampolines[signature], addresses[host_stub_symbol(signature)], call))
 
 
 def _signatures(image: Image) -> list[str]:

@@ -1,7 +1,7 @@
 """Where everything lies in native memory: the one description that emitted code and Python code both read.
 
-All offsets are in bytes. Nothing here allocates; `runtime.instance_memory` and the public classes fill these shapes,
-the emitters in `compile` address them.
+All offsets are in bytes. Nothing here allocates; `runtime` and the public classes fill these shapes, the
+emitters in `compile` address them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,30 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from wasmark.core.model import ModuleModel
 
+# --- ThreadBlock: one a thread that has ever entered wasm; never freed, reused when its thread has ended -
+THREAD_ACTIVATION: Final = 0  # the innermost activation of the thread, or 0
+THREAD_LOW: Final = 8  # end of the thread's stack, for telling its guard page from other faults
+THREAD_LOWEST: Final = 16  # lowest frame address that wasm code may have on it
+THREAD_RELEASED: Final = 24  # PyThreadState * while the monitor has released the GIL, or 0
+THREAD_IN_WASM: Final = 32  # 1 while wasm code runs, 0 in host functions and outside
+THREAD_SEQUENCE: Final = 40  # counts entries into wasm and returns to it: tells a long stay from many short ones
+THREAD_ID: Final = 48  # the kernel's thread id, or 0 while the block has no thread
+THREAD_SEEN: Final = 56  # the monitor's: THREAD_SEQUENCE at its last round
+THREAD_TICKED: Final = 64  # 1 from the monitor's signal until its handler has run
+THREAD_NEXT: Final = 72  # the next block of the monitor's list
+THREAD_REPORT: Final = 80  # copy of the activation that trapped last
+
 # --- StoreBlock: one a store, reached from every vmctx and host context ---------------------------
 STORE_STACK_LIMIT: Final = 0  # lowest frame address that wasm code may have
 STORE_ACTIVATION: Final = 8  # the innermost activation inside this store, or 0
 STORE_MEMORY_GROW: Final = 16  # a callee pair {code, context}: (memory definition, pages) -> old pages or -1
 STORE_TABLE_GROW: Final = 32  # a callee pair: (table definition, elements, initial value) -> old size or -1
 STORE_IS_SUBTYPE: Final = 48  # a callee pair: (type id, type id) -> 1 or 0
-STORE_BLOCK_SIZE: Final = 64
+STORE_OWNER: Final = 64  # the ThreadBlock of the thread that runs in the store, or 0
+STORE_WAITERS: Final = 72  # threads that wait for it
+STORE_RELEASES: Final = 80  # 32 bits, a futex: counts how often the store was left
+STORE_BUDGET: Final = 88  # bytes of native stack for one outermost call
+STORE_BLOCK_SIZE: Final = 96
 BUILTIN_SIGNATURES: Final = {STORE_MEMORY_GROW: "rI:I", STORE_TABLE_GROW: "rIr:I", STORE_IS_SUBTYPE: "II:i"}
 
 # --- MemoryDef: one a linear memory ---------------------------------------------------------------
@@ -38,31 +55,42 @@ FUNCREF_SIZE: Final = 32
 
 # --- HostContext: the first argument of a host function's stub ------------------------------------
 HOST_STORE: Final = 0  # its StoreBlock
-HOST_CALLABLE: Final = 8  # PyObject *, called with the address of the argument buffer
-HOST_CONTEXT_SIZE: Final = 16
+HOST_CALLABLE: Final = 8  # PyObject *, what the stub calls
+HOST_CONVERT: Final = 16  # PyObject *, called with (result, address of slots) for results the stub cannot convert
+HOST_CONTEXT_SIZE: Final = 32
 
-# --- Activation: one for each entry from Python into wasm, on the heap, linked --------------------
+# --- FuncObject: native fields of a `wasmark.Func`, behind its object header ----------------------
+FUNC_VECTORCALL: Final = object.__basicsize__
+FUNC_CODE: Final = FUNC_VECTORCALL + 8
+FUNC_CONTEXT: Final = FUNC_VECTORCALL + 16
+FUNC_STORE: Final = FUNC_VECTORCALL + 24  # its StoreBlock
+FUNC_FIELDS_END: Final = FUNC_VECTORCALL + 32
+
+# --- Activation: one for each entry from Python into wasm, on the native stack, linked ------------
 ACT_JMPBUF: Final = 0  # 5 words, as llvm.eh.sjlj.setjmp wants them
 ACT_PREVIOUS: Final = 40  # the activation of this thread that was innermost before
 ACT_STORE: Final = 48  # its StoreBlock
 ACT_ENTRY_FP: Final = 56  # frame address of the entry function: where a walk over frames ends
 ACT_EXIT_FP: Final = 64  # frame address of the host call in progress: where a walk goes on in an outer activation
-ACT_THREAD_STATE: Final = 72  # PyThreadState * while the GIL is released
+ACT_THREAD: Final = 72  # its ThreadBlock
 ACT_STATUS: Final = 80  # STATUS_*
 ACT_TRAP_CODE: Final = 88
 ACT_TRAP_PC: Final = 96
 ACT_STACK_LIMIT: Final = 104
-ACT_STACK_LOW: Final = 112  # end of the thread's stack, for telling its guard page from other faults
+ACT_OUTERMOST: Final = 112  # 1 where this entry made its thread the owner of the store
 ACT_SAVED_LIMIT: Final = 120  # of the store, for the way back
 ACT_SAVED_ACTIVATION: Final = 128  # of the store, for the way back
 ACT_FRAME_COUNT: Final = 136  # frames seen by the walk
 ACT_FRAMES: Final = 144  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
 FRAMES_KEPT: Final = 32
 ACT_SIZE: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8
+THREAD_BLOCK_SIZE: Final = THREAD_REPORT + ACT_SIZE
 
 STATUS_RETURNED: Final = 0
 STATUS_TRAPPED: Final = 1
 STATUS_RAISED: Final = 2  # a host function raised; the exception is set in the thread state
+STATUS_NEW_THREAD: Final = 3  # nothing happened: the thread has no ThreadBlock yet
+STATUS_BUSY: Final = 4  # nothing happened: another thread runs in the store
 
 SLOT_SIZE: Final = 8
 """One argument or result in the buffers of trampolines and host calls."""

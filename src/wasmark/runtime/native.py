@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
 from wasmark.errors import Error
 from wasmark.registry.process_table import process_table_address
+from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.linear_memory import granules_address
-from wasmark.runtime.signal_state import STATE_ACTIONS, STATE_KEY, set_word, signal_state_address
+from wasmark.runtime.monitor import (
+    MONITOR_SIGNAL,
+    ensure_monitor,
+    give_back_thread_block,
+    monitor_address,
+    reset_after_fork,
+    take_thread_block,
+)
+from wasmark.runtime.signal_state import STATE_ACTIONS, STATE_KEY, set_word, signal_state_address, word
 from wasmark.runtime.symbols import process_symbol
 
 if TYPE_CHECKING:
@@ -23,9 +33,10 @@ if TYPE_CHECKING:
 
     from wasmark.runtime.image import LoadedImage
 
-_SIGNALS: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
+_TRAP_SIGNALS: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
 _SA_SIGINFO: Final = 4
 _SA_ONSTACK: Final = 0x08000000
+_SA_RESTART: Final = 0x10000000
 _SS_DISABLE: Final = 2
 _ALTERNATE_STACK: Final = 128 << 10
 _LEAST_ALTERNATE_STACK: Final = 32 << 10
@@ -33,6 +44,23 @@ _HEADROOM: Final = 256 << 10
 """Stack kept free below wasm's lowest frame: for host functions called at the limit, and for frames without a check."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.pthread_setspecific.argtypes = [ctypes.c_uint, ctypes.c_void_p]
+
+# What native code calls of Python: {slow call, raise trap}, PyObject * each.
+_hooks = (ctypes.c_uint64 * 2)()
+_kept_hooks: list[object] = []
+
+
+def python_hooks_address() -> int:
+    """Where native code finds its Python callables."""
+    return ctypes.addressof(_hooks)
+
+
+def set_python_hooks(call_slow: Callable[..., object], raise_trap: Callable[..., object]) -> None:
+    """`call_slow(func, *args)` is how a call stub calls when anything is out of the ordinary; `raise_trap(func)` raises what
+    the calling thread's report tells of."""
+    _kept_hooks[:] = [call_slow, raise_trap]
+    _hooks[0], _hooks[1] = id(call_slow), id(raise_trap)
 
 
 class _SigAction(ctypes.Structure):
@@ -49,9 +77,12 @@ class _StackT(ctypes.Structure):
 
 
 class Runtime:
-    """The installed image. `enter` and `host_call` are its entry points; there is one a process."""
+    """The installed image; there is one a process.
 
-    __slots__ = ("_handler", "_image", "enter")
+    `enter(store, trampoline, code, context, slots)` answers a STATUS_*; `own(store)` 1, 0 or -1; `disown(store)`.
+    """
+
+    __slots__ = ("_handlers", "_image", "_monitor", "disown", "enter", "own")
 
     def __init__(self, image: LoadedImage) -> None:
         self._image = image
@@ -59,27 +90,36 @@ class Runtime:
         if _libc.pthread_key_create(ctypes.byref(key), None) != 0:
             raise Error("the process has no thread-specific keys left")
         set_word(STATE_KEY, key.value)
-        self._handler = image.symbols["wasmark_signal"][0]
-        prototype = ctypes.PYFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 6, *[ctypes.c_uint64] * 3)
-        self.enter: Callable[..., int] = prototype(image.symbols["wasmark_enter"][0])
-        self.claim_signals()
+        trap, tick = image.symbols["wasmark_signal"][0], image.symbols["wasmark_tick"][0]
+        self._handlers = {**dict.fromkeys(_TRAP_SIGNALS, trap), signal.Signals(MONITOR_SIGNAL): tick}
+        self._monitor = image.symbols["wasmark_monitor_thread"][0]
+        # PYFUNCTYPE: the GIL is held.
+        self.enter: Callable[..., int] = self._function("wasmark_enter", 5)
+        self.own: Callable[..., int] = self._function("wasmark_own", 1)
+        self.disown: Callable[..., int] = self._function("wasmark_disown", 1)
+        self.claim()
+
+    def _function(self, name: str, arguments: int) -> Callable[..., int]:
+        return ctypes.PYFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * arguments)(self._image.symbols[name][0])
 
     def symbol(self, name: str) -> int | None:
         """Address of a function of the image or of the process, for linking stubs against."""
         found = self._image.symbols.get(name)
         return found[0] if found is not None else process_symbol(name)
 
-    def claim_signals(self) -> None:
-        """Make our handler the first in line, with whoever is there now behind it. Cheap when it is already first."""
-        for number in _SIGNALS:
+    def claim(self) -> None:
+        """Make our handlers the first in line, with whoever is there now behind them, and see that the monitor runs. Cheap
+        when that is so already."""
+        for number, handler in self._handlers.items():
             current = _SigAction()
             _libc.sigaction(int(number), None, ctypes.byref(current))
-            if current.handler == self._handler:
+            if current.handler == handler:
                 continue
             set_word(STATE_ACTIONS + 8 * int(number), current.handler or 0)
-            action = _SigAction(handler=self._handler, flags=_SA_SIGINFO | _SA_ONSTACK)
+            action = _SigAction(handler=handler, flags=_SA_SIGINFO | _SA_ONSTACK | _SA_RESTART)
             if _libc.sigaction(int(number), ctypes.byref(action), None) != 0:
                 raise Error(f"cannot handle {number.name}")
+        ensure_monitor(self._monitor)
 
 
 def image_symbol(name: str) -> int | None:
@@ -91,6 +131,10 @@ def image_symbol(name: str) -> int | None:
             return process_table_address()
         case "wasmark_memory_granules":
             return granules_address()
+        case "wasmark_monitor":
+            return monitor_address()
+        case "wasmark_python":
+            return python_hooks_address()
         case _:
             return process_symbol(name)
 
@@ -118,18 +162,20 @@ _alternate_stacks = _AlternateStacks()
 
 
 class ThreadState:
-    """What a thread needs before it enters wasm: an alternate signal stack, and to know where its own stack ends.
+    """What a thread needs before it enters wasm: its ThreadBlock, and an alternate stack for signals.
 
-    `low` is the lowest address of the stack; `lowest` the lowest frame address that wasm code may have on it.
+    `report` is the activation that trapped last in this thread, as 8-byte words.
     """
 
-    __slots__ = ("_alternate", "low", "lowest")
+    __slots__ = ("_alternate", "block", "report")
 
     def __init__(self) -> None:
         self._alternate: mmap.mmap | None = None
         low, size = _stack_of_this_thread()
-        self.low = low
-        self.lowest = low + min(_HEADROOM, size // 2)
+        self.block = take_thread_block()
+        self.block[L.THREAD_LOW // 8] = low
+        self.block[L.THREAD_LOWEST // 8] = low + min(_HEADROOM, size // 2)
+        self.report = (ctypes.c_uint64 * (L.ACT_SIZE // 8)).from_buffer(self.block, L.THREAD_REPORT)
         current = _StackT()
         _libc.sigaltstack(None, ctypes.byref(current))
         if current.flags & _SS_DISABLE or current.size < _LEAST_ALTERNATE_STACK:
@@ -138,8 +184,12 @@ class ThreadState:
             wanted = _StackT(sp=base, flags=0, size=_ALTERNATE_STACK)
             if _libc.sigaltstack(ctypes.byref(wanted), None) != 0:
                 raise Error("cannot set an alternate signal stack")
+        _libc.pthread_setspecific(word(STATE_KEY), ctypes.addressof(self.block))
 
     def __del__(self) -> None:
+        if self.block[L.THREAD_ID // 8] == threading.get_native_id():
+            _libc.pthread_setspecific(word(STATE_KEY), None)
+        give_back_thread_block(self.block)
         if self._alternate is not None:
             _alternate_stacks.give_back(self._alternate)
 
@@ -160,6 +210,14 @@ def thread_state() -> ThreadState:
     return _thread_states.state
 
 
+def _after_fork_in_child() -> None:
+    here = _thread_states.__dict__.get("state") if _thread_states is not None else None
+    reset_after_fork(here.block if here is not None else None)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def _stack_of_this_thread() -> tuple[int, int]:
     """(lowest address, size) of the calling thread's stack, its guard not included."""
     attributes = (ctypes.c_uint8 * 64)()  # pthread_attr_t has 56 bytes on x86-64 (glibc)
@@ -177,3 +235,23 @@ _libc.pthread_self.restype = ctypes.c_void_p
 def _libc_self() -> int:
     value: int = _libc.pthread_self()
     return value
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+_SYS_FUTEX: Final = 202
+_FUTEX_WAIT_PRIVATE: Final = 128
+_moment: Final = _Timespec(0, 50_000_000)
+
+
+def futex_wait(address: int, seen: int) -> None:
+    """Wait, without the GIL, until the 32-bit word at `address` is no longer `seen` and somebody says so, for at most 50 ms."""
+    _libc.syscall(
+        ctypes.c_long(_SYS_FUTEX),
+        ctypes.c_void_p(address),
+        ctypes.c_int(_FUTEX_WAIT_PRIVATE),
+        ctypes.c_uint32(seen),
+        ctypes.byref(_moment),
+    )

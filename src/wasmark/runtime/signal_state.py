@@ -29,3 +29,8 @@ def signal_state_address() -> int:
 def set_word(offset: int, value: int) -> None:
     """Store one 8-byte word of the block."""
     ctypes.c_uint64.from_address(ctypes.addressof(_state) + offset).value = value
+
+
+def word(offset: int) -> int:
+    """One 8-byte word of the block."""
+    return ctypes.c_uint64.from_address(ctypes.addressof(_state) + offset).value

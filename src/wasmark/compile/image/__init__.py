@@ -1,0 +1,52 @@
+"""The native code that every process needs once: the way into wasm and out, the signal handlers, the monitor.
+
+It is written in LLVM IR, in the `.ll` files of this folder; `$NAME` stands for a number of the tables below.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import Final
+
+from wasmark.errors import TrapCode
+from wasmark.runtime import layout, monitor, signal_state
+from wasmark.runtime.linear_memory import GRANULE_COUNT, GRANULE_SHIFT
+
+_PARTS: Final = ("prelude.ll", "entry.ll", "signals.ll", "monitor.ll")
+_NAME: Final = re.compile(r"\$([A-Z_0-9]+)")
+
+_LINUX_X86_64: Final = {
+    "CONTEXT_RBP": 120,  # in ucontext_t
+    "CONTEXT_RSP": 160,
+    "CONTEXT_RIP": 168,
+    "SIGINFO_ADDRESS": 16,
+    "SIGILL": 4,
+    "SYS_FUTEX": 202,
+    "SYS_TGKILL": 234,
+    "FUTEX_WAIT": 128,  # private
+    "FUTEX_WAKE": 129,
+    "TRAP_BYTES": int.from_bytes(bytes.fromhex("670fb940"), "little"),  # ud1l code(%eax), %eax; the code follows
+}
+
+_NUMBERS: Final[dict[str, int]] = {
+    **{
+        name: value
+        for module in (layout, signal_state, monitor)
+        for name, value in vars(module).items()
+        if isinstance(value, int)
+    },
+    **_LINUX_X86_64,
+    "BELOW_STACK": 1 << 20,  # how far below a stack's end a probe may touch
+    "GRANULE_SHIFT": GRANULE_SHIFT,
+    "GRANULE_COUNT": GRANULE_COUNT,
+    "MEMORY_TRAP": TrapCode.MEMORY_OUT_OF_BOUNDS,
+    "STACK_TRAP": TrapCode.STACK_OVERFLOW,
+}
+
+
+def runtime_image_ir() -> str:
+    """The IR module with all numbers filled in."""
+    folder = files(__name__)
+    text = "\n".join((folder / part).read_text() for part in _PARTS)
+    return _NAME.sub(lambda match: str(int(_NUMBERS[match.group(1)])), text)

@@ -1,0 +1,34 @@
+; What the parts of the runtime image have in common.
+
+declare ptr @pthread_getspecific(i32)
+declare ptr @signal(i32, ptr)
+declare i64 @syscall(i64, ...)
+declare i32 @usleep(i32)
+declare i32 @getpid()
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+declare ptr @PyLong_FromVoidPtr(ptr)
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare i64 @PyTuple_Size(ptr)
+declare void @Py_DecRef(ptr)
+declare i32 @llvm.eh.sjlj.setjmp(ptr)
+declare void @llvm.eh.sjlj.longjmp(ptr)
+declare ptr @llvm.frameaddress.p0(i32 immarg)
+declare ptr @llvm.stacksave.p0()
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1 immarg)
+@wasmark_signal_state = external global i8
+@wasmark_process_table = external global i8
+@wasmark_memory_granules = external global i8
+@wasmark_monitor = external global i8
+@wasmark_python = external global i8
+
+attributes #0 = { nounwind "frame-pointer"="all" }
+!1 = !{!"branch_weights", i32 1, i32 2000}
+!2 = !{!"branch_weights", i32 2000, i32 1}
+
+; The pthread key of the thread's ThreadBlock.
+define internal i32 @key() alwaysinline {
+  %p = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_KEY
+  %key = load i32, ptr %p
+  ret i32 %key
+}

@@ -1,0 +1,105 @@
+"""The monitor's state in native memory, and the list of threads that it looks at.
+
+The monitor itself is native code (`compile/image/monitor.ll`). It keeps wasm calls from starving other Python threads:
+a call holds the GIL as any C function does; where it stays in wasm for longer than a period or two, the monitor's signal
+releases the GIL for it. Short calls pay nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Final
+
+from wasmark.errors import Error
+from wasmark.runtime.layout import THREAD_BLOCK_SIZE, THREAD_ID, THREAD_IN_WASM, THREAD_NEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MONITOR_HEAD: Final = 0  # the newest ThreadBlock
+MONITOR_IDLE: Final = 8  # 32 bits, a futex: 1 while the monitor sleeps and wants to be woken
+_MONITOR_SIZE: Final = 16
+
+MONITOR_PERIOD_US: Final = 2500
+"""Between two looks; a thread found in the same stretch of wasm twice is signalled, so after 2.5 to 5 ms (the
+interpreter's own switch interval is 5 ms)."""
+MONITOR_PATIENCE: Final = 40  # looks without anything running before it goes to sleep
+MONITOR_SIGNAL: Final = int(signal.SIGURG)
+"""Ignored by default, so that a stray one does no harm."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_state = (ctypes.c_uint64 * (_MONITOR_SIZE // 8))()
+_lock = threading.Lock()
+_all_blocks: list[ctypes.Array[ctypes.c_uint64]] = []  # the monitor may be looking at any of them: never freed
+_free_blocks: list[ctypes.Array[ctypes.c_uint64]] = []
+_started_in: int | None = None  # process id
+
+
+def monitor_address() -> int:
+    """Where the state is."""
+    return ctypes.addressof(_state)
+
+
+def take_thread_block() -> ctypes.Array[ctypes.c_uint64]:
+    """A zeroed ThreadBlock for the calling thread, on the monitor's list."""
+    with _lock:
+        if _free_blocks:
+            block = _free_blocks.pop()
+            next_ = block[THREAD_NEXT // 8]
+            ctypes.memset(block, 0, THREAD_BLOCK_SIZE)
+            block[THREAD_NEXT // 8] = next_
+        else:
+            block = (ctypes.c_uint64 * (THREAD_BLOCK_SIZE // 8))()
+            block[THREAD_NEXT // 8] = _state[MONITOR_HEAD // 8]
+            _all_blocks.append(block)
+            _state[MONITOR_HEAD // 8] = ctypes.addressof(block)
+        block[THREAD_ID // 8] = threading.get_native_id()
+        return block
+
+
+def give_back_thread_block(block: ctypes.Array[ctypes.c_uint64]) -> None:
+    """The block's thread ends."""
+    with _lock:
+        block[THREAD_ID // 8] = 0
+        _free_blocks.append(block)
+
+
+def ensure_monitor(start_routine: int) -> None:
+    """Start the monitor thread in this process unless it runs. A forked child needs one of its own."""
+    global _started_in
+    if _started_in == os.getpid():
+        return
+    with _lock:
+        if _started_in == os.getpid():
+            return
+        _state[MONITOR_IDLE // 8] = 0
+        thread = ctypes.c_uint64()
+        attributes = (ctypes.c_uint8 * 64)()  # pthread_attr_t has 56 bytes on x86-64 (glibc)
+        _libc.pthread_attr_init(ctypes.byref(attributes))
+        _libc.pthread_attr_setdetachstate(ctypes.byref(attributes), 1)
+        create: Callable[..., int] = _libc.pthread_create
+        # It inherits the mask of signals: all blocked, they are for the threads of Python.
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            failed = create(ctypes.byref(thread), ctypes.byref(attributes), ctypes.c_void_p(start_routine), None)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
+            _libc.pthread_attr_destroy(ctypes.byref(attributes))
+        if failed:
+            raise Error(f"cannot start the monitor thread: {os.strerror(failed)}")
+        _started_in = os.getpid()
+
+
+def reset_after_fork(mine: ctypes.Array[ctypes.c_uint64] | None) -> None:
+    """In a forked child only the forking thread is left (`mine` is its block): the others' blocks have no thread any more,
+    and the lock may have been theirs."""
+    global _lock
+    _lock = threading.Lock()
+    for block in _all_blocks:
+        if block is mine:
+            block[THREAD_ID // 8] = threading.get_native_id()
+        else:
+            block[THREAD_ID // 8] = block[THREAD_IN_WASM // 8] = 0
