@@ -34,9 +34,10 @@ class _Doc:
 class _FuncMethods(NativeFields):  # type: ignore[misc]
     """A callable wasm function.
 
-    `func(*args)` takes one value a parameter and returns None, a value, or a tuple of values; see `values.Codec` for how
-    they correspond. Raises TypeError or OverflowError for arguments that do not fit, Trap, and whatever a host function
-    raises. The call itself is native code (`compile.stubs`); the methods here are for what is out of the ordinary.
+    `func(*args)` takes one value a parameter and returns None, a value, or a tuple of values; see `values.Codec` for
+    how they correspond. Raises TypeError or OverflowError for arguments that do not fit, Trap, and whatever a host
+    function raises. The call itself is native code (`compile.stubs`); the methods here are for what is out of the
+    ordinary.
     """
 
     __slots__ = (
@@ -55,7 +56,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         "type_id",
     )
 
-    __doc__ = _Doc(__doc__)  # type: ignore[assignment]
+    __doc__ = _Doc(__doc__)
 
     def __init__(self, store: Store, address: int, name: str | None = None) -> None:
         """For the store: the function of an existing FuncRef."""

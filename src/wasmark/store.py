@@ -102,7 +102,7 @@ class Store:
         def is_subtype(sub: int, super_: int) -> int:
             return int(types.is_subtype_id(sub, super_))
 
-        builtins = {
+        builtins: dict[int, Callable[..., Any]] = {
             L.STORE_MEMORY_GROW: memory_grow,
             L.STORE_TABLE_GROW: table_grow,
             L.STORE_IS_SUBTYPE: is_subtype,

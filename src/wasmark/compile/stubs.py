@@ -3,7 +3,8 @@
 trampoline   called from outside with a buffer of 8-byte slots, calls a wasm function with them; its results replace the
              arguments.
 call stub    the vectorcall function of `wasmark.Func`: takes Python objects, runs the trampoline, makes a Python object
-             of the results. It handles what is ordinary (exact ints and floats, as many as wanted); anything else goes to
+             of the results. It handles what is ordinary (exact ints and floats, as many as wanted); anything else goes
+             to
              `wasmark_call_slow`, where Python finds the right error or the right conversion.
 host stub    a wasm-callable function that calls a Python object with its arguments and takes its result apart.
 
@@ -138,7 +139,8 @@ def _to_python(type_: str, value: str, tag: str) -> str:
 
 
 def call_stub(signature: str) -> str:
-    """IR of the vectorcall function `PyObject *call(PyObject *func, PyObject **args, size_t nargsf, PyObject *names)`."""
+    """IR of the vectorcall function `PyObject *call(PyObject *func, PyObject **args, size_t nargsf, PyObject
+    *names)`."""
     params, results = split_signature(signature)
     body = (
         f"%slots = alloca [{max(len(params), len(results), 1)} x i64]\n"

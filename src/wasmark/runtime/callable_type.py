@@ -1,7 +1,8 @@
 """Types whose instances are called through a native vectorcall function of their own, made with the C API.
 
 `NativeFields` is the base: it has the native fields of a FuncObject (see `runtime.layout`). `callable_type` completes a
-Python subclass of it: the result's instances are called by the function whose address is in their FUNC_VECTORCALL field.
+Python subclass of it: the result's instances are called by the function whose address is in their FUNC_VECTORCALL
+field.
 """
 
 from __future__ import annotations

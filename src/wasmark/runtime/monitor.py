@@ -1,8 +1,8 @@
 """The monitor's state in native memory, and the list of threads that it looks at.
 
 The monitor itself is native code (`compile/image/monitor.ll`). It keeps wasm calls from starving other Python threads:
-a call holds the GIL as any C function does; where it stays in wasm for longer than a period or two, the monitor's signal
-releases the GIL for it. Short calls pay nothing.
+a call holds the GIL as any C function does; where it stays in wasm for longer than a period or two, the monitor's
+signal releases the GIL for it. Short calls pay nothing.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def ensure_monitor(start_routine: int) -> None:
 
 
 def reset_after_fork(mine: ctypes.Array[ctypes.c_uint64] | None) -> None:
-    """In a forked child only the forking thread is left (`mine` is its block): the others' blocks have no thread any more,
-    and the lock may have been theirs."""
+    """In a forked child only the forking thread is left (`mine` is its block): the others' blocks have no thread any
+    more, and the lock may have been theirs."""
     global _lock
     _lock = threading.Lock()
     for block in _all_blocks:

@@ -57,8 +57,8 @@ def python_hooks_address() -> int:
 
 
 def set_python_hooks(call_slow: Callable[..., object], raise_trap: Callable[..., object]) -> None:
-    """`call_slow(func, *args)` is how a call stub calls when anything is out of the ordinary; `raise_trap(func)` raises what
-    the calling thread's report tells of."""
+    """`call_slow(func, *args)` is how a call stub calls when anything is out of the ordinary; `raise_trap(func)` raises
+    what the calling thread's report tells of."""
     _kept_hooks[:] = [call_slow, raise_trap]
     _hooks[0], _hooks[1] = id(call_slow), id(raise_trap)
 
@@ -108,8 +108,8 @@ class Runtime:
         return found[0] if found is not None else process_symbol(name)
 
     def claim(self) -> None:
-        """Make our handlers the first in line, with whoever is there now behind them, and see that the monitor runs. Cheap
-        when that is so already."""
+        """Make our handlers the first in line, with whoever is there now behind them, and see that the monitor runs.
+        Cheap when that is so already."""
         for number, handler in self._handlers.items():
             current = _SigAction()
             _libc.sigaction(int(number), None, ctypes.byref(current))
@@ -247,7 +247,8 @@ _moment: Final = _Timespec(0, 50_000_000)
 
 
 def futex_wait(address: int, seen: int) -> None:
-    """Wait, without the GIL, until the 32-bit word at `address` is no longer `seen` and somebody says so, for at most 50 ms."""
+    """Wait, without the GIL, until the 32-bit word at `address` is no longer `seen` and somebody says so, for at most
+    50 ms."""
     _libc.syscall(
         ctypes.c_long(_SYS_FUTEX),
         ctypes.c_void_p(address),
