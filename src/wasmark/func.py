@@ -56,8 +56,6 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         "type_id",
     )
 
-    __doc__ = _Doc(__doc__)
-
     def __init__(self, store: Store, address: int, name: str | None = None) -> None:
         """For the store: the function of an existing FuncRef."""
         self.store = store
@@ -148,6 +146,7 @@ if TYPE_CHECKING:
 
 else:
     Func = callable_type("wasmark.Func", _FuncMethods)
+    Func.__doc__ = _Doc(_FuncMethods.__doc__)
 
 set_python_hooks(_FuncMethods.call, _FuncMethods.raise_trap)
 
