@@ -124,8 +124,8 @@ def test_many_threads_come_and_go(module: wasmark.Module) -> None:
     def run() -> None:
         instance = instance_with(module)
         results.append(instance.exports.spin(100))
+        instance.exports.memory.write(0, b"\1")
         with pytest.raises(wasmark.Trap):
-            instance.exports.memory.write(0, b"\1")
             instance.exports.until_trap()
 
     for _ in range(20):
