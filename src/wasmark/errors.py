@@ -7,7 +7,8 @@ trap instruction and the column of the line table), so their numbers are part of
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +139,10 @@ class Trap(Error):  # noqa: N818 - the public name
         self.detail = detail
         super().__init__(code, pc)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It can travel between processes; its frames lose their modules on the way."""
+        return functools.partial(type(self), pc=self.pc), (self.code,), self.__dict__
+
     def __str__(self) -> str:
         from wasmark.registry.frames import format_frames
 
@@ -153,3 +158,6 @@ class Exit(Error):  # noqa: N818 - the public name
     def __init__(self, code: int) -> None:
         self.code = code
         super().__init__(f"wasm program exited with status {code}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code,), self.__dict__

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from wasmark.core.model import ModuleModel, Names
 from wasmark.registry.process_table import find_code
 
 if TYPE_CHECKING:
@@ -12,6 +13,24 @@ if TYPE_CHECKING:
     from wasmark.registry.code_object import CodeObject, RegisteredModule
 
 _LONGEST_NAME: Final = 200
+
+
+class _ModuleElsewhere:
+    """The module of a frame that came here from another process: only names are known of it."""
+
+    __slots__ = ("model", "name")
+
+    def __init__(self, name: str | None, func_index: int, func_name: str | None) -> None:
+        self.name = name
+        names = Names(name, {} if func_name is None else {func_index: func_name})
+        self.model = ModuleModel(names=names)
+
+    def code_object(self) -> None:
+        """None."""
+
+    def finished_functions(self) -> tuple[()]:
+        """Nothing."""
+        return ()
 
 
 class Symbol(NamedTuple):
@@ -36,11 +55,16 @@ class FrameInfo:
     def __init__(self, module: RegisteredModule, func_index: int, line: int, pc: int) -> None:
         model = module.model
         entry = model.functions[func_index - model.imported["func"]].entry
-        self.module = module
+        self.module: RegisteredModule = module
         self.func_index = func_index
         self.module_offset = line or entry
         self.func_offset = max(0, self.module_offset - entry)
         self.pc = pc
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A frame in another process keeps its names and places, but not its module."""
+        names = self.module_name, self.func_name
+        return _frame_elsewhere, (*names, self.func_index, self.module_offset, self.func_offset, self.pc)
 
     @property
     def func_name(self) -> str | None:
@@ -72,6 +96,15 @@ class FrameInfo:
 
     def __repr__(self) -> str:
         return f"<FrameInfo {self}>"
+
+
+def _frame_elsewhere(
+    module_name: str | None, func_name: str | None, func_index: int, module_offset: int, func_offset: int, pc: int
+) -> FrameInfo:
+    frame = object.__new__(FrameInfo)
+    frame.module = _ModuleElsewhere(module_name, func_index, func_name)
+    frame.func_index, frame.module_offset, frame.func_offset, frame.pc = func_index, module_offset, func_offset, pc
+    return frame
 
 
 def _printable(name: str) -> str:
