@@ -104,6 +104,7 @@ class CodeObject:
         "__weakref__",
         "_ends",
         "_func_indices",
+        "_lease",
         "_line_sources",
         "_line_starts",
         "_line_tables",
@@ -140,7 +141,7 @@ class CodeObject:
         self._index_functions()
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
-        self.id = process_table.adopt(self)
+        self.id, self._lease = process_table.adopt(self)
 
     def _index_functions(self) -> None:
         rows = [

@@ -2,7 +2,8 @@
 
 It keeps alive what it knows, also modules without any code (their data segments are still needed), as long as the store
 lives. Whatever is registered here the process-wide registry knows too. An address is looked up there first, in a
-table that covers all code of the process; then whether the code it belongs to is part of this store.
+table that covers all code of the process; then whether the code it belongs to is part of this store. As long as the
+store is able to run code, it answers: also for a finalizer in the garbage cycle that the store is part of.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from wasmark.registry.frames import FrameInfo, frame_info
-from wasmark.registry.process_table import ensure_registered, find_code
+from wasmark.registry.process_table import ensure_registered, find_id
 
 if TYPE_CHECKING:
     from wasmark.errors import TrapCode
@@ -40,12 +41,13 @@ class CompiledFunction(Protocol):
 class ModuleRegistry:
     """The loaded code of a store. Look-ups answer None for everything that is not in it, whatever they are given."""
 
-    __slots__ = ("_kept", "_loaded", "_lock", "_ranges")
+    __slots__ = ("_by_id", "_kept", "_loaded", "_lock", "_ranges")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # Code object -> the registered owner of each of its modules.
         self._loaded: dict[CodeObject, list[RegisteredModule | None]] = {}
+        self._by_id: dict[int, CodeObject] = {}
         # Everything that was registered, by identity; what is not to be found in `_loaded` has no code.
         self._kept: dict[int, object] = {}
         self._ranges: dict[int, list[tuple[CodeObject, int]]] = {}
@@ -78,6 +80,7 @@ class ModuleRegistry:
         if owners is None:
             ensure_registered(code)
             owners = self._loaded[code] = [None] * len(code.modules)
+            self._by_id[code.id] = code
         return owners
 
     def _push_module(self, code: CodeObject, module: RegisteredModule) -> None:
@@ -98,34 +101,32 @@ class ModuleRegistry:
         code.modules[number].attach(module)
         self._ranges.setdefault(id(module), []).append((code, number))
 
+    def _find(self, pc: int) -> CodeObject | None:
+        """The code object of this store at `pc`."""
+        code = self._by_id.get(find_id(pc))
+        # A page may be longer than the code on it.
+        return code if code is not None and code.text_start <= pc < code.text_end else None
+
     def lookup_module(self, pc: int) -> RegisteredModule | None:
         """The module whose function is at `pc`."""
-        code = find_code(pc)
-        if code is None:
-            return None
-        owners = self._loaded.get(code)
-        if owners is None:
-            return None
-        found = code.find_function(pc)
-        return None if found is None else owners[found[0]]
+        code = self._find(pc)
+        found = code.find_function(pc) if code is not None else None
+        return self._loaded[code][found[0]] if code is not None and found is not None else None
 
     def lookup_frame_info(self, pc: int) -> FrameInfo | None:
         """Function, name and wasm offset at `pc`. For a return address, look up the byte before it."""
-        code = find_code(pc)
-        if code is None:
-            return None
-        owners = self._loaded.get(code)
-        return None if owners is None else frame_info(code, pc, owners)
+        code = self._find(pc)
+        return frame_info(code, pc, self._loaded[code]) if code is not None else None
 
     def lookup_trap_code(self, pc: int) -> TrapCode | None:
         """Why the instruction at exactly `pc` stops, if it does."""
-        code = find_code(pc)
-        return code.trap_code(pc) if code is not None and code in self._loaded else None
+        code = self._find(pc)
+        return code.trap_code(pc) if code is not None else None
 
     def lookup_trampoline(self, func: CompiledFunction) -> int | None:
         """The address of the code that calls functions of this one's signature from outside."""
-        code = find_code(func.code_address)
-        return code.trampolines.get(func.signature) if code is not None and code in self._loaded else None
+        code = self._find(func.code_address)
+        return code.trampolines.get(func.signature) if code is not None else None
 
     def function_ranges(self, module: RegisteredModule, func_index: int) -> list[tuple[int, int]]:
         """Every (start, end exclusive) of code that a function has now: the other direction of `lookup_frame_info`."""

@@ -49,6 +49,22 @@ _retirement: Final = Retirement()
 _arenas: tuple[tuple[int, int, memoryview[int], memoryview[int]], ...] = ()
 _codes: Final[dict[int, weakref.ref[CodeObject]]] = {}
 _ids = itertools.count(1)
+_untrack = ctypes.pythonapi.PyObject_GC_UnTrack
+_untrack.argtypes = [ctypes.py_object]
+
+
+class Lease:
+    """Held by a code object alone: when it goes, the code's memory is freed.
+
+    The garbage collector does not know it. In a cycle it takes apart, it runs the callbacks of all weak references
+    first, then `__del__` methods, which may still call the code (PEP 442), and only then are references given up: that
+    is when this object goes.
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self) -> None:
+        _untrack(self)
 
 
 def process_table_address() -> int:
@@ -93,16 +109,17 @@ def _new_id() -> int:
             return candidate
 
 
-def adopt(code: CodeObject) -> int:
+def adopt(code: CodeObject) -> tuple[int, Lease]:
     """Enter a new code object into the index and answer its id. `CodeObject` does this for itself.
 
-    Its memory belongs to it from now on: when it is garbage collected it is unregistered, and then its memory is freed.
-    Raises AssertionError where its code overlaps that of another one.
+    Its memory belongs to it from now on: when the code object goes, and with it the lease that only it may hold, it is
+    unregistered, and then its memory is freed. Raises AssertionError where its code overlaps that of another one.
     """
     pages = _pages(code)
+    lease = Lease()
     if pages.start == pages.stop:
-        weakref.finalize(code, code.code_memory.free).atexit = False
-        return 0
+        weakref.finalize(lease, code.code_memory.free).atexit = False
+        return 0, lease
     try:
         with _retirement.lock:
             index, owners = _arrays(code.code_memory.arena)
@@ -111,12 +128,13 @@ def adopt(code: CodeObject) -> int:
             id_ = _new_id()
             _codes[id_] = weakref.ref(code)
             _fill(index, pages, id_)
-            finalizer = weakref.finalize(code, _retirement.retire, _forget, id_, index, owners, pages, code.code_memory)
+            forget = (_forget, id_, index, owners, pages, code.code_memory)
+            finalizer = weakref.finalize(lease, _retirement.retire, *forget)
             # At the end of the process other threads may still be running this code.
             finalizer.atexit = False
     finally:
         _retirement.drain()
-    return id_
+    return id_, lease
 
 
 def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: slice, memory: CodeMemory) -> None:
@@ -125,6 +143,21 @@ def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: sl
     _fill(index, pages, 0)
     del _codes[id_]
     memory.free()
+
+
+def find_id(pc: int) -> int:
+    """The id of the code object whose pages `pc` is in; 0 for everything else, whatever `pc` is.
+
+    It is still known when the object itself can no longer be found: in a garbage cycle that is being taken apart.
+    """
+    try:
+        for base, size, index, _ in _arenas:
+            offset = pc - base
+            if 0 <= offset < size:
+                return index[offset >> PAGE_SHIFT]
+    except TypeError:
+        pass
+    return 0
 
 
 def find_code(pc: int) -> CodeObject | None:
