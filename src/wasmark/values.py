@@ -41,12 +41,11 @@ def _integer_bits(value: Any, bits: int) -> int:
 
 
 def _float_bits(value: Any, type_: NumType) -> int:
-    try:
-        number = float(value) if not isinstance(value, str | bytes | bytearray) else None
-    except TypeError:
-        number = None
-    if number is None:
-        raise TypeError(f"expected a float for {type_}, got {type(value).__name__}")
+    # float() itself would parse text, also out of buffers.
+    class_ = type(value)
+    if not (hasattr(class_, "__float__") or hasattr(class_, "__index__")):
+        raise TypeError(f"expected a float for {type_}, got {class_.__name__}")
+    number = float(value)
     if type_ is F64:
         return int(struct.unpack("<Q", struct.pack("<d", number))[0])
     # c_float rounds to nearest, beyond the largest value to infinity; struct would refuse.
