@@ -263,3 +263,26 @@ def test_a_function_keeps_all_it_needs_alive() -> None:
     function = wasmark.Instance(wasmark.Module(ECHO)).exports.mixed
     gc.collect()
     assert function(1, 2, 3.0, 4.0) == (4.0, 3.0, 2, 1)
+
+
+def test_reads_see_growth_and_end_at_the_end() -> None:
+    memory = wasmark.Instance(wasmark.Module('(module (memory (export "memory") 1 3))')).exports.memory
+    assert memory.read(65536, 0) == b""
+    with pytest.raises(IndexError):
+        memory.read(65530, 8)
+    memory.grow(1)
+    assert memory.read(65530, 8) == bytes(8)
+    memory.write(131064, b"abcdefgh")
+    assert memory.read(131064, 8) == b"abcdefgh"
+    for offset, length in ((131065, 8), (-8, 8), (0, -1), (2**40, 1), (-(2**70), 2**71)):
+        with pytest.raises(IndexError):
+            memory.read(offset, length)
+
+
+def test_typed_views_share_the_memory() -> None:
+    memory = wasmark.Instance(wasmark.Module('(module (memory (export "memory") 1))')).exports.memory
+    numbers = memory.view("i")
+    numbers[2] = -5
+    assert memory.read(8, 4) == (-5).to_bytes(4, "little", signed=True)
+    assert len(numbers) == 16384
+    assert memory.view("d").itemsize == 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from wasmark.compile.abi import is_plain, signature
@@ -18,7 +19,33 @@ from wasmark.values import Codec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wasmark.engine import Engine
     from wasmark.store import Store
+
+
+class _Shape:
+    """What functions of one canonical type have in common."""
+
+    __slots__ = ("buffer", "params", "results", "signature", "stubs", "type")
+
+    def __init__(self, type_: FuncType, engine: Engine) -> None:
+        self.type = type_
+        self.signature = signature(type_)
+        self.params = Codec(type_.params)
+        self.results = Codec(type_.results)
+        self.buffer = ctypes.c_uint64 * max(len(type_.params), len(type_.results), 1)
+        self.stubs = stubs(self.signature, engine.cache)
+
+
+_shapes: weakref.WeakKeyDictionary[Engine, dict[int, _Shape]] = weakref.WeakKeyDictionary()
+
+
+def _shape(store: Store, type_id: int) -> _Shape:
+    engine = store.engine
+    found = _shapes.setdefault(engine, {}).get(type_id)
+    if found is None:
+        found = _shapes[engine][type_id] = _Shape(engine.types.func_type(type_id), engine)
+    return found
 
 
 class _Doc:
@@ -42,10 +69,8 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
 
     __slots__ = (
         "__weakref__",
-        "_buffer",
         "_name",
-        "_params",
-        "_results",
+        "_shape",
         "_trampoline",
         "address",
         "code_address",
@@ -64,18 +89,14 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         self.code_address: int = words[L.FUNCREF_CODE // 8]
         self.context: int = words[L.FUNCREF_CONTEXT // 8]
         self.type_id: int = words[L.FUNCREF_TYPE_ID // 8]
-        self.type: FuncType = store.engine.types.func_type(self.type_id)
-        self.signature = signature(self.type)
+        shape = _shape(store, self.type_id)
+        self.type = shape.type
+        self.signature = shape.signature
+        self._shape = shape
         self._name = name
-        self._params = Codec(self.type.params)
-        self._results = Codec(self.type.results)
-        self._buffer = ctypes.c_uint64 * max(len(self.type.params), len(self.type.results), 1)
-        own_stubs = stubs(self.signature, store.engine.cache)
         trampoline = store.registry.lookup_trampoline(self)
-        self._trampoline = trampoline or own_stubs.trampoline
-        set_fields(
-            self, vectorcall=own_stubs.call, code=self.code_address, context=self.context, store=store.block_address
-        )
+        self._trampoline = trampoline or shape.stubs.trampoline
+        set_fields(self, shape.stubs.call, self.code_address, self.context, store.block_address)
 
     @staticmethod
     def from_callable(store: Store, type_: FuncType, callable_: Callable[..., Any], *, name: str | None = None) -> Func:
@@ -103,14 +124,15 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
 
     def call(self, *args: Any) -> Any:
         """The call in Python's own words: where a call stub ends up when anything is out of the ordinary."""
-        params = self._params
+        shape = self._shape
+        params = shape.params
         if len(args) != len(params.types):
             raise self._wrong_count(len(args))
-        slots = self._buffer()
+        slots = shape.buffer()
         store = self.store
         params.pack(slots, args, store)
         store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
-        results = self._results.unpack(slots, store)
+        results = shape.results.unpack(slots, store)
         store.after_call()
         if len(results) == 1:
             return results[0]
@@ -123,14 +145,15 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
     def call_bits(self, args: list[int]) -> list[int]:
         """Call with raw bits: one unsigned integer an argument and a result (references by address, NaN payloads
         kept)."""
-        if len(args) != len(self._params.types):
+        shape = self._shape
+        if len(args) != len(shape.params.types):
             raise self._wrong_count(len(args))
-        slots = self._buffer(*args)
+        slots = shape.buffer(*args)
         self.store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
-        return self._results.unpack_bits(slots)
+        return shape.results.unpack_bits(slots)
 
     def _wrong_count(self, given: int) -> TypeError:
-        wanted = len(self._params.types)
+        wanted = len(self._shape.params.types)
         return TypeError(f"{self.__name__}() takes {wanted} argument{'' if wanted == 1 else 's'} ({given} given)")
 
     def __repr__(self) -> str:
@@ -153,11 +176,9 @@ set_python_hooks(_FuncMethods.call, _FuncMethods.raise_trap)
 
 def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: str | None) -> Func:
     """A host function of a canonical type."""
-    type_ = store.engine.types.func_type(type_id)
-    text = signature(type_)
-    params, results = Codec(type_.params), Codec(type_.results)
-    slots_type = ctypes.c_uint64 * max(len(type_.params), len(type_.results), 1)
-    count = len(type_.results)
+    shape = _shape(store, type_id)
+    params, results, slots_type = shape.params, shape.results, shape.buffer
+    count = len(results.types)
     label = name or getattr(callable_, "__name__", "host function")
 
     def convert(values: Any, address: int) -> None:
@@ -178,9 +199,9 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
 
     address = store.allocate(L.FUNCREF_SIZE)
     words = (ctypes.c_uint64 * (L.FUNCREF_SIZE // 8)).from_address(address)
-    words[L.FUNCREF_CODE // 8] = stubs(text, store.engine.cache).host
+    words[L.FUNCREF_CODE // 8] = shape.stubs.host
     words[L.FUNCREF_CONTEXT // 8] = (
-        store.host_context(callable_, convert) if is_plain(text) else store.host_context(dispatch)
+        store.host_context(callable_, convert) if is_plain(shape.signature) else store.host_context(dispatch)
     )
     words[L.FUNCREF_TYPE_ID // 8] = type_id
     func = Func(store, address, label)

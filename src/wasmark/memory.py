@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.core.types import MemoryType
@@ -40,6 +39,7 @@ class Memory(NativeBuffer):  # type: ignore[misc]
         self._memory = LinearMemory(limits.minimum << self._shift, most, is64=limits.is64)
         self.definition = self._memory.definition
         set_source(self, self.definition)
+        self._view = memoryview(self)  # for short reads; made anew when one goes beyond it
         store.memories[self.definition] = self
 
     @property
@@ -82,13 +82,26 @@ class Memory(NativeBuffer):  # type: ignore[misc]
 
     def read(self, offset: int, length: int) -> bytes:
         """A copy of `length` bytes. Raises IndexError."""
-        return ctypes.string_at(self._range(offset, length), length)
+        if offset >= 0 <= length:
+            found = self._view[offset : offset + length].tobytes()
+            if len(found) == length:
+                return found
+            if offset + length <= self._memory.length:  # it has grown since the view was made
+                self._view = memoryview(self)
+                return self._view[offset : offset + length].tobytes()
+        raise IndexError(f"bytes {offset} to {offset + length} of a memory of {self._memory.length} bytes")
 
     def write(self, offset: int, data: Any) -> None:
         """Store a bytes-like object at `offset`. Raises IndexError; then nothing is written."""
         with memoryview(data) as view, view.cast("B") as flat, memoryview(self) as whole:
             self._range(offset, len(flat))
             whole[offset : offset + len(flat)] = flat
+
+    def view(self, format_: str = "B") -> memoryview:
+        """The present contents as items of a `struct` format ("i", "d", ...), writable, without copying. The length has
+        to be a multiple of the item's; every memory with pages of 64 KiB has such a length."""
+        whole = memoryview(self)
+        return whole if format_ == "B" else whole.cast("B").cast(format_)  # type: ignore[call-overload]
 
     def __getitem__(self, key: int | slice) -> Any:
         with memoryview(self) as view:

@@ -72,16 +72,10 @@ def callable_type(name: str, base: type) -> type:
     return _make(name, base.__basicsize__, _FLAG_VECTORCALL, slots, base)
 
 
-def set_fields(object_: object, **fields: int) -> None:
-    """Set native fields by name: vectorcall, code, context, store."""
+def set_fields(object_: object, vectorcall: int, code: int, context: int, store: int) -> None:
+    """Set the native fields."""
     assert isinstance(object_, NativeFields)
-    for name, value in fields.items():
-        ctypes.c_uint64.from_address(id(object_) + _OFFSETS[name]).value = value
+    _FIELDS.from_address(id(object_) + L.FUNC_VECTORCALL)[:] = [vectorcall, code, context, store]
 
 
-_OFFSETS: Final = {
-    "vectorcall": L.FUNC_VECTORCALL,
-    "code": L.FUNC_CODE,
-    "context": L.FUNC_CONTEXT,
-    "store": L.FUNC_STORE,
-}
+_FIELDS: Final = ctypes.c_uint64 * ((L.FUNC_FIELDS_END - L.FUNC_VECTORCALL) // 8)
