@@ -8,7 +8,6 @@ from wasmark.engine import Engine, default_engine
 from wasmark.errors import LinkError
 from wasmark.instance import Instance
 from wasmark.store import Store
-from wasmark.wasi_binding import WasiBinding
 
 if TYPE_CHECKING:
     from wasmark.module import Module
@@ -51,6 +50,8 @@ class Linker:
         store = store if store is not None else Store(module.engine)
         if self._wasi is None:
             return Instance(module, self._definitions, store)
+        from wasmark.wasi_binding import WasiBinding
+
         binding = WasiBinding(self._wasi)
         offered = dict(self._definitions)
         for space, functions in binding.imports(module).items():

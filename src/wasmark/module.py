@@ -81,10 +81,10 @@ class Module:
     @staticmethod
     def validate(source: bytes | bytearray | memoryview | str, engine: Engine | None = None) -> None:
         """Check a module without compiling it. Raises as the constructor does."""
-        from wasmark.compile.module import validated_layout
+        from wasmark.compile.check import validated_layout
 
         config = (engine if engine is not None else default_engine()).config
-        validated_layout(read_module(source), config)
+        validated_layout(read_module(source), config.features)
 
     def serialize(self) -> bytes:
         """The module with its code, as `wasmark compile` writes it: to be loaded where the same versions of Wasmark

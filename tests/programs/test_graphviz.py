@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -68,3 +70,20 @@ def test_a_syntax_error_is_reported_and_the_instance_goes_on(graphviz: object, p
     with pytest.raises(ValueError, match="Failed to parse DOT source"):
         graphviz.render("digraph { a -> ")  # type: ignore[attr-defined]
     assert graphviz.render(GRAPHS["small"]) == peer.render(GRAPHS["small"], "svg", "dot")  # type: ignore[attr-defined]
+
+
+def test_the_second_start_renders_the_same_without_a_compiler() -> None:
+    code = f"""
+import hashlib, sys
+sys.path.insert(0, {str(Path(__file__).parents[2] / "examples")!r})
+import draw_graph
+graphviz = draw_graph.Graphviz(open({str(WASM)!r}, "rb").read())
+print(hashlib.sha256(graphviz.render({GRAPHS["small"]!r}, "svg", "dot")).hexdigest())
+print([name for name in ("llvmlite", "numpy", "wasmark.compile.module") if name in sys.modules])
+"""
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300).stdout
+        for _ in range(2)
+    )
+    assert first.splitlines()[0] == second.splitlines()[0]
+    assert second.splitlines()[1] == "[]"

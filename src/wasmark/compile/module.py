@@ -1,4 +1,4 @@
-"""Decoded modules -> one artefact: validation, translation in batches, object code, linking.
+"""Valid modules -> one artefact: translation in batches, object code, linking.
 
 A batch is a group of functions small enough for LLVM to digest at once; calls between batches are resolved by our
 loader. Several modules can share a code object (the case of a component); their symbols differ by a prefix.
@@ -11,23 +11,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_body
-from wasmark.compile.abi import signature, trampoline_symbol
+from wasmark.compile.abi import trampoline_symbol
+from wasmark.compile.check import type_signature
 from wasmark.compile.function import FunctionTranslator, ModuleContext
 from wasmark.compile.images import stubs_image
 from wasmark.compile.parallel import Task, compile_all
 from wasmark.compile.stubs import ATTRIBUTES, trampoline
-from wasmark.core.types import FuncType
 from wasmark.jit.artefact import Artefact
 from wasmark.runtime.elf import make_image
-from wasmark.runtime.layout import VMLayout
-from wasmark.validate import validate_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from wasmark.config import Config
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.image import Buffer, Image
+    from wasmark.runtime.layout import VMLayout
 
     Progress = Callable[[int, int], None]
 
@@ -119,14 +117,17 @@ def batch_ir(context: ModuleContext, batch: Sequence[int], signatures: Sequence[
 
 
 def compile_modules(
-    key: bytes, models: Sequence[ModuleModel], config: Config, progress: Progress | None = None
+    key: bytes,
+    models: Sequence[ModuleModel],
+    layouts: Sequence[VMLayout],
+    processes: int | None = None,
+    progress: Progress | None = None,
 ) -> Artefact:
-    """Validate and compile modules into one artefact, as `jit.modules` describes it.
+    """Compile valid modules into one artefact, as `jit.modules` describes it.
 
-    Its trampolines cover the functions that can become references. `progress` is called with (bytes of wasm done,
-    bytes in all). Raises InvalidError or UnsupportedError.
+    Its trampolines cover the functions that can become references. `processes` are used for large modules (see
+    `parallel`). `progress` is called with (bytes of wasm done, bytes in all).
     """
-    layouts = [validated_layout(model, config) for model in models]
     contexts = [
         ModuleContext(model, layout, f"m{number}.")
         for number, (model, layout) in enumerate(zip(models, layouts, strict=True))
@@ -141,7 +142,7 @@ def compile_modules(
     blobs: dict[str, Buffer] = {}
     symbols: dict[str, tuple[int, int]] = {}
     if tasks:
-        image = images["code"] = make_image(compile_all(tasks, config.compile_processes, progress))
+        image = images["code"] = make_image(compile_all(tasks, processes, progress))
         symbols = image.symbols
         names = map(trampoline_symbol, wanted)
         image.symbols = {name: symbols[name] for name in names}
@@ -163,35 +164,15 @@ def compile_modules(
     return Artefact(key, info, images, blobs)
 
 
-def validated_layout(model: ModuleModel, config: Config) -> VMLayout:
-    """Check everything about a module; its layout follows from what is learned.
-
-    Raises InvalidError, or UnsupportedError where it cannot be compiled.
-    """
-    validator = validate_module(model, config.features)
-    for index, function in enumerate(model.functions):
-        validator.validate_body(index, decode_body(model, function.start, function.end))
-    for type_index in model.func_types:  # before anything is compiled: signatures that cannot be lowered
-        _signature(model, type_index)
-    imported = model.imported["func"]
-    return VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
-
-
-def _signature(model: ModuleModel, type_index: int) -> str:
-    type_ = model.types[type_index].composite
-    assert isinstance(type_, FuncType)
-    return signature(type_)
-
-
 def _escaping_signatures(context: ModuleContext) -> Iterator[str]:
     model = context.model
-    return (_signature(model, model.func_types[func_index]) for func_index in context.layout.escaping)
+    return (type_signature(model, model.func_types[func_index]) for func_index in context.layout.escaping)
 
 
 def _border_signatures(model: ModuleModel) -> Iterator[str]:
     """Of the functions that are imported or exported."""
-    yield from (_signature(model, import_.desc) for import_ in model.imports if isinstance(import_.desc, int))
-    yield from (_signature(model, model.func_types[e.index]) for e in model.exports if e.kind == "func")
+    yield from (type_signature(model, import_.desc) for import_ in model.imports if isinstance(import_.desc, int))
+    yield from (type_signature(model, model.func_types[e.index]) for e in model.exports if e.kind == "func")
 
 
 def _size(model: ModuleModel, batch: Sequence[int]) -> int:

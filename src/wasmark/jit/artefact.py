@@ -28,7 +28,7 @@ MAGIC: Final = b"WASMARK\0"
 FORMAT: Final = 1
 _HEADER: Final = struct.Struct("<8sIIQ32s32s")
 _UNCHECKED: Final = 32  # the checksum stands at the end of the header
-_MARSHAL_VERSION: Final = 4
+_MARSHAL_VERSION: Final = 2  # later ones write references, where equal values come out as different bytes
 
 
 class ArtefactError(Error):

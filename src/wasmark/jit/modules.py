@@ -88,9 +88,12 @@ def obtain(
 
 
 def _compile(key: bytes, models: Sequence[ModuleModel], config: Config, progress: Progress | None) -> Artefact:
-    from wasmark.compile.module import compile_modules
+    from wasmark.compile.check import validated_layout
 
-    artefact = compile_modules(key, models, config, progress)
+    layouts = [validated_layout(model, config.features) for model in models]
+    from wasmark.compile.module import compile_modules  # not before: it loads LLVM
+
+    artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
     artefact.info["options"] = _options(config)
     return artefact
 
@@ -163,7 +166,8 @@ def serialize(compiled: Compiled, wasm: bytes, name: str | None, cache: CodeCach
     for image_name, image in basic_images(cache).items():
         images[image_name if image_name == RUNTIME else f"{image_name} {RUNTIME}"] = image
     info = {**artefact.info, "given name": name, "environment": environment()}
-    return encode(Artefact(artefact.key, info, images, {**artefact.blobs, _WASM: wasm}))
+    blobs = {**artefact.blobs, _WASM: wasm}
+    return encode(Artefact(artefact.key, info, dict(sorted(images.items())), blobs))
 
 
 def deserialize(data: Buffer, config: Config) -> tuple[ModuleModel, str | None, Compiled]:
