@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.compile.ir import module_ir, verify
 from tests.differential.generator import generate
 from tests.spec.official import TESTSUITE
-from wasmark.compile.runtime_image import runtime_image_ir
+from wasmark.compile.image import runtime_image_ir
 from wasmark.compile.stubs import stubs_ir
 from wasmark.errors import Error, UnsupportedError
 from wasmark.text.script import AssertModule, Command, DefineModule, ModuleSource, parse_script

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.compile.abi import LETTER_TO_LLVM, llvm_type, result_type
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
-from wasmark.compile.numeric import FOLDABLE_CONSTANTS, NUMERIC, float_constant
+from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
 from wasmark.compile.templates import location
 from wasmark.core.opcodes import OPCODES, Opcode
 from wasmark.runtime.layout import OFFSET_GUARD
@@ -34,12 +34,25 @@ the limit many times over."""
 
 _CALLING: Final = frozenset({"call", "call_indirect", "call_ref", "memory.grow", "table.grow"})
 
+_UNARY: Final = 1
+_BINARY: Final = 2
+_OF_FLOATS: Final = 3
+_ARITHMETIC: Final = 4
+
+
+def _operands(op: Opcode) -> int:
+    params = (op.sig or "").split(":")[0]
+    if params not in ("ff", "FF"):
+        return len(params)
+    return _ARITHMETIC if op.name[4:] in ARITHMETIC else _OF_FLOATS
+
+
 _SIMPLE: Final[dict[Opcode, tuple[str, int, str]]] = {
-    op: (NUMERIC[op.name], len(op.sig.split(":")[0]), LETTER_TO_LLVM[op.sig[-1]])
+    op: (NUMERIC[op.name], _operands(op), LETTER_TO_LLVM[op.sig[-1]])
     for op in OPCODES
     if op.sig is not None and op.name in NUMERIC
 }
-"""Numeric rows -> (template, number of operands, result type)."""
+"""Numeric rows -> (template, one of the four kinds of operands above, result type)."""
 
 
 class Frame:
@@ -106,6 +119,7 @@ class FunctionTranslator:
         self.dead = False
         self.bases: dict[int, str] = {}
         self.calls: set[int] = set()  # functions called directly
+        self.literals: dict[str, tuple[str, bool, str]] = {}  # fenced float constant -> (itself, neutral, the fence)
 
     def translate(self, instrs: list[Instr]) -> str:
         """The definition of the function. `instrs` is the decoded, validated body."""
@@ -128,10 +142,12 @@ class FunctionTranslator:
         self.head.extend(f"%L{i} = alloca {type_}" for i, type_ in enumerate(types))
         out = self.out
         out.extend(f"store {type_} %P{i}, ptr %L{i}" for i, type_ in enumerate(params))
+        zeros = {"ptr": "null", "i32": "0", "i64": "0"}
         for i in range(len(params), len(types)):
             type_ = types[i]
-            zero = "null" if type_ == "ptr" else self._fence(type_, "0.0") if type_ in FOLDABLE_CONSTANTS else "0"
-            out.append(f"store {type_} {zero}, ptr %L{i}")
+            if type_ not in zeros:
+                zeros[type_] = self._fence(type_, "0.0")
+            out.append(f"store {type_} {zeros[type_]}, ptr %L{i}")
         large = self.function.end - self.function.entry > _LEAF_BODY_LIMIT or len(types) > _LEAF_BODY_LIMIT // 8
         if large or any(row.name in _CALLING for row, _, _ in instrs):
             self._step("stack check")
@@ -151,6 +167,7 @@ class FunctionTranslator:
         push = stack.append
         pop = stack.pop
         emit = self.out.append
+        literals = self.literals
         scope = self.scope
         skipping = 0
         for row, imm, offset in instrs:
@@ -171,11 +188,14 @@ class FunctionTranslator:
                 self.n = n = self.n + 1
                 result = f"%v{n}"
                 d = f", !dbg !DILocation(line: {offset}, scope: !{scope}"
-                if count == 2:
-                    b = pop()[1]
-                    emit(template.format(r=result, a=pop()[1], b=b, n=n, d=d))
-                else:
+                if count == _UNARY:
                     emit(template.format(r=result, a=pop()[1], n=n, d=d))
+                else:
+                    b = pop()[1]
+                    a = pop()[1]
+                    if count != _BINARY and (a in literals or b in literals):
+                        a, b = self._literal_operands(a, b, arithmetic=count == _ARITHMETIC)
+                    emit(template.format(r=result, a=a, b=b, n=n, d=d))
                 push((type_, result))
                 continue
             self.d = f", !dbg !DILocation(line: {offset}, scope: !{scope}"
@@ -195,6 +215,20 @@ class FunctionTranslator:
         suffix = "f32" if type_ == "float" else "f64"
         self.out.append(f"%v{self.n} = call {type_} @llvm.arithmetic.fence.{suffix}({type_} {value})")
         return f"%v{self.n}"
+
+    def _literal_operands(self, a: str, b: str, *, arithmetic: bool) -> tuple[str, str]:
+        """The operands of a float instruction, with one that is a constant as LLVM likes to see it: unless the other
+        one is a constant too, or arithmetic with it could be no operation (see `numeric`)."""
+        first, second = self.literals.get(a), self.literals.get(b)
+        known = second or first
+        if known is None or (first and second):
+            return a, b
+        text, neutral, fence = known
+        if arithmetic and neutral:
+            return a, b
+        if self.out[-1] is fence:
+            self.out.pop()
+        return (a, text) if second else (text, b)
 
     def _widen(self, value: str, *, is64: bool) -> str:
         """An address or index as i64."""
@@ -461,7 +495,9 @@ class FunctionTranslator:
     def float_const(self, row: Opcode, imm: int) -> None:
         type_ = "float" if row.name == "f32.const" else "double"
         value = float_constant(type_, imm)
-        self.stack.append((type_, self._fence(type_, value) if imm in FOLDABLE_CONSTANTS[type_] else value))
+        fenced = self._fence(type_, value)
+        self.literals[fenced] = (value, imm in NEUTRAL[type_], self.out[-1])
+        self.stack.append((type_, fenced))
 
     # --- memory -----------------------------------------------------------------------------------
 

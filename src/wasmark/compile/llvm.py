@@ -19,8 +19,8 @@ from wasmark.errors import UnsupportedError
 TRIPLE: Final = "x86_64-unknown-linux-gnu"
 
 _AVOIDED: Final = "-avx512dq"
-"""LLVM 22 computes the minimum or maximum of a signalling NaN and a value that it knows to be no NaN with VFPCLASS, which
-it asks about quiet NaNs only; the NaN gets lost. Scalar code needs nothing of this extension."""
+"""LLVM 22 computes the minimum or maximum of a signalling NaN and a value that it knows to be no NaN with VFPCLASS,
+which it asks about quiet NaNs only; the NaN gets lost. Scalar code needs nothing of this extension."""
 
 _lock = threading.Lock()
 

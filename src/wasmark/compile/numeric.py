@@ -1,8 +1,9 @@
 """What every numeric instruction does (core §4.3), as templates; built family by family over the two widths.
 
 The traps of division and conversion are explicit. Floats are exact: LLVM may fold `x * 1.0` or a promote-demote pair to
-`x`, which would let a signalling NaN through unquieted (core §4.3.3), so the constants ±0 and ±1 and the result of a
-promotion pass through `llvm.arithmetic.fence`, which costs no instruction.
+`x`, which would let a signalling NaN through unquieted (core §4.3.3). So it gets to know no float: constants, and what
+comes out of integers or of a promotion, pass through `llvm.arithmetic.fence`, which costs no instruction. Only where a
+constant meets a value, and the two cannot make a no-operation, the translator writes it as it is.
 """
 
 from __future__ import annotations
@@ -95,8 +96,10 @@ _CONVERSIONS: Final = {
     "{r} = call double @llvm.arithmetic.fence.f64(double %e{n})@",
     "i32.reinterpret_f32": "{r} = bitcast float {a} to i32@",
     "i64.reinterpret_f64": "{r} = bitcast double {a} to i64@",
-    "f32.reinterpret_i32": "{r} = bitcast i32 {a} to float@",
-    "f64.reinterpret_i64": "{r} = bitcast i64 {a} to double@",
+    "f32.reinterpret_i32": "%e{n} = bitcast i32 {a} to float@\n"
+    "{r} = call float @llvm.arithmetic.fence.f32(float %e{n})@",
+    "f64.reinterpret_i64": "%e{n} = bitcast i64 {a} to double@\n"
+    "{r} = call double @llvm.arithmetic.fence.f64(double %e{n})@",
 }
 
 _TRUNCATION: Final = (
@@ -120,11 +123,12 @@ def float_constant(type_: str, bits: int) -> str:
     return f"0x{bits:016X}"
 
 
-FOLDABLE_CONSTANTS: Final = {
+ARITHMETIC: Final = frozenset({"add", "sub", "mul", "div"})
+NEUTRAL: Final = {
     "float": frozenset({0, 0x80000000, 0x3F800000, 0xBF800000}),
     "double": frozenset({0, 1 << 63, 0x3FF0000000000000, 0xBFF0000000000000}),
 }
-"""Bits of the constants that arithmetic can be folded away with: ±0 and ±1."""
+"""Bits of the constants with which this arithmetic can be no operation, or a change of sign: ±0 and ±1."""
 
 
 def _truncation_bounds(bits: int, signed: bool, source: str) -> tuple[str, str, str]:
@@ -159,7 +163,10 @@ def _build() -> dict[str, str]:
                 found[f"{int_type}.trunc_sat_{source}_{sign}"] = (
                     f"{{r}} = call {int_type} @llvm.{convert}.sat.{int_type}.{source}({llvm} {{a}})@"
                 )
-                found[f"{source}.convert_{int_type}_{sign}"] = f"{{r}} = {back} {int_type} {{a}} to {llvm}@"
+                found[f"{source}.convert_{int_type}_{sign}"] = (
+                    f"%e{{n}} = {back} {int_type} {{a}} to {llvm}@\n"
+                    f"{{r}} = call {llvm} @llvm.arithmetic.fence.{source}({llvm} %e{{n}})@"
+                )
     for source, llvm in _LLVM_FLOAT.items():
         for name, text in {**_FLOAT_UNARY, **_FLOAT_BINARY}.items():
             found[f"{source}.{name}"] = _typed(text, T=llvm, S=source)
