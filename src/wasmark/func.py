@@ -102,8 +102,8 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
     def from_callable(store: Store, type_: FuncType, callable_: Callable[..., Any], *, name: str | None = None) -> Func:
         """A host function: wasm calls `callable_` with one argument a parameter of `type_`.
 
-        Its references, if any, must be abstract (`funcref`, `externref`). The callable returns None, one value, or a
-        sequence of as many values as there are results; what it raises comes out of the wasm call unchanged.
+        Its references, if any, must be abstract (`funcref`, `externref`). The callable returns None, the value, or a
+        tuple or list with a value for each of several results; what it raises comes out of the wasm call unchanged.
         """
         (type_id,) = store.engine.types.register_group([SubType(type_)], ())
         return host_func(store, type_id, callable_, name)
@@ -125,22 +125,26 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
     def call(self, *args: Any) -> Any:
         """The call in Python's own words: where a call stub ends up when anything is out of the ordinary."""
         shape = self._shape
-        params = shape.params
-        if len(args) != len(params.types):
+        if len(args) != len(shape.params.types):
             raise self._wrong_count(len(args))
-        slots = shape.buffer()
         store = self.store
-        params.pack(slots, args, store)
-        store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
-        results = shape.results.unpack(slots, store)
+        results = self._run(args) if is_plain(shape.signature) else store.exclusively(self._run, args)
         store.after_call()
         if len(results) == 1:
             return results[0]
         return results or None
 
-    def raise_trap(self) -> None:
-        """Raise the trap that ended the last call of this thread."""
-        raise self.store.trap()
+    def _run(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        shape = self._shape
+        slots = shape.buffer()
+        store = self.store
+        shape.params.pack(slots, args, store)
+        store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
+        return shape.results.unpack(slots, store)
+
+    def raise_trap(self, report: bytes) -> None:
+        """Raise the trap that a call of this function ended in; `report` is the activation it left."""
+        raise self.store.trap(report)
 
     def call_bits(self, args: list[int]) -> list[int]:
         """Call with raw bits: one unsigned integer an argument and a result (references by address, NaN payloads
@@ -183,15 +187,21 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
 
     def convert(values: Any, address: int) -> None:
         """Write what the callable returned into the slots at `address`."""
+        several = isinstance(values, tuple | list)
         if count == 0:
-            if values is not None and values != ():
+            if values is not None and not (several and not values):
                 raise TypeError(f"{label} returned {type(values).__name__}, but its wasm type has no results")
             return
         if count == 1:
             values = (values,)
-        elif not isinstance(values, tuple | list) or len(values) != count:
-            raise TypeError(f"{label} must return {count} values, as a tuple or list")
-        results.pack(slots_type.from_address(address), values, store)
+        elif not several or len(values) != count:
+            given = len(values) if several else type(values).__name__
+            raise TypeError(f"{label} must return {count} values, as a tuple or list, not {given}")
+        try:
+            results.pack(slots_type.from_address(address), values, store)
+        except (TypeError, OverflowError) as error:
+            kind = TypeError if isinstance(error, TypeError) else OverflowError
+            raise kind(f"{label} returned what its wasm type does not allow: {error}") from error
 
     def dispatch(address: int) -> None:
         """A whole call, for signatures that the host stub does not convert itself."""

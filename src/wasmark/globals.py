@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
+from wasmark.core.types import RefType
 from wasmark.values import bits_value, value_bits
 
 if TYPE_CHECKING:
@@ -24,10 +25,15 @@ class Global:
             address = store.allocate(16)
             ctypes.c_uint64.from_address(address).value = bits
         self.address = address
+        store.hold_externs(address, 1, type_.value)
 
     @staticmethod
     def of(store: Store, type_: GlobalType, value: Any) -> Global:
         """A new global with an initial value. Raises TypeError or OverflowError."""
+        return store.exclusively(Global._of, store, type_, value)
+
+    @staticmethod
+    def _of(store: Store, type_: GlobalType, value: Any) -> Global:
         return Global(store, type_, bits=value_bits(value, type_.value, store))
 
     @property
@@ -37,13 +43,24 @@ class Global:
 
     @property
     def value(self) -> Any:
-        """The present value."""
-        return bits_value(self.bits, self.type.value, self.store)
+        """The present value. A reference waits for another thread that runs in the store."""
+        if isinstance(self.type.value, RefType):
+            return self.store.exclusively(self._get)
+        return self._get()
 
     @value.setter
     def value(self, value: Any) -> None:
         if not self.type.mutable:
             raise TypeError("the global is immutable")
+        if isinstance(self.type.value, RefType):
+            self.store.exclusively(self._set, value)
+        else:
+            self._set(value)
+
+    def _get(self) -> Any:
+        return bits_value(self.bits, self.type.value, self.store)
+
+    def _set(self, value: Any) -> None:
         ctypes.c_uint64.from_address(self.address).value = value_bits(value, self.type.value, self.store)
 
     def __repr__(self) -> str:

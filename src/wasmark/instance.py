@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
-from wasmark.core.types import GlobalType, HeapType, RefType, TableType
+from wasmark.core.types import GlobalType, RefType, TableType
 from wasmark.errors import Trap, TrapCode, UnsupportedError
 from wasmark.func import Func
 from wasmark.globals import Global
@@ -103,7 +103,7 @@ class Instance:
         types = store.engine.types
         by_kind: dict[type, list[Any]] = {Func: [], Table: [], Memory: [], Global: []}
         for extern in externs:
-            by_kind[type(extern)].append(extern)
+            next(found for class_, found in by_kind.items() if isinstance(extern, class_)).append(extern)
         self._functions: list[Func] = by_kind[Func]
         self._memories: list[Memory] = by_kind[Memory]
         self._tables: list[Table] = by_kind[Table]
@@ -164,6 +164,8 @@ class Instance:
             if model.elements[index].mode == "passive":
                 items = (ctypes.c_uint64 * len(bits))(*bits)
                 self.store.keep(items)
+                element = self.store.engine.types.canonical(model.elements[index].type, self.module.type_ids)
+                self.store.hold_externs(ctypes.addressof(items), len(bits), element)
                 at = (layout.element_segments + 16 * index) // 8
                 words[at], words[at + 1] = ctypes.addressof(items), len(bits)
         data = ctypes.cast(ctypes.c_char_p(model.data), ctypes.c_void_p).value or 0
@@ -223,12 +225,6 @@ class Instance:
             exported = (e.name for e in model.exports if e.kind == "func" and e.index == func_index)
             name = next(exported, f"func[{func_index}]")
         return Func(self.store, address, name)
-
-    def extern_globals(self) -> list[int]:
-        """For the store: the handles in this instance's externref globals."""
-        return [
-            g.bits for g in self._globals if isinstance(g.type.value, RefType) and g.type.value.heap is HeapType.EXTERN
-        ]
 
     def __repr__(self) -> str:
         return f"<wasmark.Instance of {self.module.name or '(unnamed)'}>"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.core.types import MemoryType
-from wasmark.runtime.buffer import NativeBuffer, set_source
+from wasmark.errors import Error
+from wasmark.runtime.buffer import native_buffer, set_source
 from wasmark.runtime.linear_memory import LinearMemory
 
 if TYPE_CHECKING:
@@ -14,18 +16,42 @@ if TYPE_CHECKING:
 _REFUSED: Final = -1
 
 
-class Memory(NativeBuffer):  # type: ignore[misc]
+@functools.cache
+def _exporting(class_: type, get_buffer: int) -> type:
+    """`class_` with the buffer protocol."""
+    base = native_buffer(get_buffer)
+    if issubclass(class_, base):
+        return class_
+    names = {"__slots__": (), "__module__": class_.__module__, "__qualname__": class_.__qualname__}
+    return type(class_.__name__, (class_, base), {**names, "__doc__": class_.__doc__})
+
+
+class Memory:
     """A linear memory of a store.
 
     It exports the buffer protocol: `memoryview(memory)` is writable, copies nothing, and stays valid when the memory
     grows (it keeps the length it had). `len(memory)` is in bytes, `size` in pages.
     """
 
+    if TYPE_CHECKING:
+
+        def __buffer__(self, flags: int, /) -> memoryview:
+            """For type checkers."""
+
+    def __new__(cls, store: Store, type_: MemoryType) -> Memory:
+        """An object that exports the buffer protocol."""
+        exporting = _exporting(cls, store.runtime.get_buffer)  # type: ignore[arg-type]  # a class is hashable
+        self: Memory = object.__new__(exporting)
+        return self
+
     def __init__(self, store: Store, type_: MemoryType) -> None:
-        """A new memory. Raises Error where there is no room for it."""
+        """A new memory. Raises Error where there is no room for it, ValueError for limits that contradict each
+        other."""
         self.store = store
         self.type = type_
         limits = type_.limits
+        if limits.maximum is not None and limits.maximum < limits.minimum:
+            raise ValueError(f"a memory of at least {limits.minimum} and at most {limits.maximum} pages")
         self._shift = type_.page_size_log2
         bound = store.engine.config.max_memory_bytes
         pages = bound >> self._shift
@@ -34,9 +60,9 @@ class Memory(NativeBuffer):  # type: ignore[misc]
         if not limits.is64:
             pages = min(pages, (1 << 32) >> self._shift)
         self._max_pages = pages
-        # An initial size beyond the bound is refused by the reservation or the system, with its own words.
-        most = max(pages, limits.minimum) << self._shift
-        self._memory = LinearMemory(limits.minimum << self._shift, most, is64=limits.is64)
+        if limits.minimum > pages:
+            raise Error(f"a memory of {limits.minimum} pages is more than the {pages} that are allowed")
+        self._memory = LinearMemory(limits.minimum << self._shift, pages << self._shift, is64=limits.is64)
         self.definition = self._memory.definition
         set_source(self, self.definition)
         self._view = memoryview(self)  # for short reads; made anew when one goes beyond it
@@ -62,14 +88,15 @@ class Memory(NativeBuffer):  # type: ignore[misc]
         return self._memory.length
 
     def grow(self, pages: int) -> int:
-        """Grow by `pages`; the old size in pages. Raises ValueError where the memory cannot get that large."""
-        old = self.grow_or_refuse(pages) if pages >= 0 else _REFUSED
+        """Grow by `pages`; the old size in pages. Waits for another thread that runs in the store. Raises ValueError
+        where the memory cannot get that large."""
+        old = self.store.exclusively(self.grow_or_refuse, pages) if pages >= 0 else _REFUSED
         if old == _REFUSED:
             raise ValueError(f"cannot grow a memory of {self.size} pages by {pages} (at most {self._max_pages})")
         return old
 
     def grow_or_refuse(self, pages: int) -> int:
-        """What `memory.grow` does: the old size in pages, or -1."""
+        """What `memory.grow` does: the old size in pages, or -1. For the owner of the store."""
         old = self.size
         if old + pages > self._max_pages or not self._memory.grow_to((old + pages) << self._shift):
             return _REFUSED

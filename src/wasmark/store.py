@@ -1,7 +1,11 @@
 """`Store`: the state of running modules, and the way into their code.
 
-One thread at a time runs in a store; another one that calls into it waits until the first has left. Everything that
-native code of the store points to is kept alive by it, as is every module that was instantiated in it.
+One thread at a time runs in a store; another one that calls into it, or changes what its code relies on, waits until
+the first has left. Everything that native code of the store points to is kept alive by it, as is every module that was
+instantiated in it.
+
+A store is full of cycles, so it is the garbage collector that ends it, and finalizers of other objects in the same
+garbage may still call its functions: weak references to it are dead by then, so nothing here depends on one.
 """
 
 from __future__ import annotations
@@ -9,11 +13,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from wasmark.core.types import HeapType, RefType
 from wasmark.engine import Engine, default_engine
-from wasmark.errors import Trap, TrapCode, UnsupportedError
+from wasmark.errors import Error, Trap, TrapCode, UnsupportedError
 from wasmark.externs import ExternTable
 from wasmark.jit import stubs
 from wasmark.registry import FrameInfo, ModuleRegistry, lookup_frame_info
@@ -23,11 +27,13 @@ from wasmark.runtime.native import futex_wait, thread_state
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from wasmark.core.types import ValType
     from wasmark.func import Func
     from wasmark.instance import Instance
     from wasmark.memory import Memory
     from wasmark.table import Table
 
+_T = TypeVar("_T")
 _EXTERN_HEAP: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
 
 
@@ -38,8 +44,8 @@ class Store:
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine if engine is not None else default_engine()
         self.registry = ModuleRegistry()
-        self._runtime = stubs.runtime(self.engine.cache)
-        self._runtime.claim()
+        self.runtime = stubs.runtime(self.engine.cache)
+        self.runtime.claim()
         self._block = (ctypes.c_uint64 * (L.STORE_BLOCK_SIZE // 8))()
         self.block_address = ctypes.addressof(self._block)
         self._block[L.STORE_BUDGET // 8] = self.engine.config.max_wasm_stack
@@ -50,6 +56,8 @@ class Store:
         self.memories: dict[int, Memory] = {}  # by MemoryDef
         self.tables: dict[int, Table] = {}  # by TableDef
         self.externs = ExternTable()
+        self._extern_words: list[ctypes.Array[ctypes.c_uint64]] = []  # cells of externrefs that are not in tables
+        self._under_way = 0  # externrefs may be on their way between Python and wasm
         self._add_builtins()
 
     def __repr__(self) -> str:
@@ -83,19 +91,15 @@ class Store:
 
     def _add_builtins(self) -> None:
         stubs.prepare_stubs(stubs.BASIC_SIGNATURES, self.engine.cache)
-        store = weakref.ref(self)
+        memories, tables = self.memories, self.tables
 
         def memory_grow(address: int) -> None:
             slots = (ctypes.c_int64 * 2).from_address(address)
-            owner = store()
-            assert owner is not None
-            slots[0] = owner.memories[slots[0]].grow_or_refuse(slots[1] & 0xFFFFFFFFFFFFFFFF)
+            slots[0] = memories[slots[0]].grow_or_refuse(slots[1] & 0xFFFFFFFFFFFFFFFF)
 
         def table_grow(address: int) -> None:
             slots = (ctypes.c_int64 * 3).from_address(address)
-            owner = store()
-            assert owner is not None
-            slots[0] = owner.tables[slots[0]].grow_or_refuse(slots[1] & 0xFFFFFFFFFFFFFFFF, slots[2])
+            slots[0] = tables[slots[0]].grow_or_refuse(slots[1] & 0xFFFFFFFFFFFFFFFF, slots[2])
 
         types = self.engine.types
 
@@ -118,26 +122,33 @@ class Store:
 
         Raises Trap, or whatever a host function raised.
         """
-        enter = self._runtime.enter
+        enter = self.runtime.enter
+        report = ctypes.create_string_buffer(L.ACT_SIZE)
         while True:
-            status = enter(self.block_address, trampoline, code, context, slots)
+            status = enter(self.block_address, trampoline, code, context, slots, ctypes.addressof(report))
             if status == L.STATUS_RETURNED:
                 return
             if status == L.STATUS_TRAPPED:
-                raise self.trap()
+                raise self.trap(report.raw)
             if status == L.STATUS_NEW_THREAD:
                 thread_state()
             else:
                 self._wait_for_owner()
 
     def _wait_for_owner(self) -> None:
-        """Wait until the thread that runs in the store has left it, or for a moment: signals want to be handled."""
+        """Wait until the thread that runs in the store has left it, or for a moment: signals want to be handled.
+
+        Raises Error where that thread did not come along into a forked process.
+        """
         waiters = ctypes.c_uint64.from_address(self.block_address + L.STORE_WAITERS)
         releases = self.block_address + L.STORE_RELEASES
         seen = ctypes.c_uint32.from_address(releases).value
         waiters.value += 1
         try:
-            if self._block[L.STORE_OWNER // 8]:
+            owner = self._block[L.STORE_OWNER // 8]
+            if owner and not ctypes.c_uint64.from_address(owner + L.THREAD_ID).value:
+                raise Error("a thread that this process does not have was running in the store when it was forked")
+            if owner:
                 futex_wait(releases, seen)
         finally:
             waiters.value -= 1
@@ -146,33 +157,48 @@ class Store:
     def owned(self) -> Iterator[bool]:
         """Keep other threads from running in the store. Yields whether no wasm code of the store is active at all."""
         thread_state()
-        while (owner := self._runtime.own(self.block_address)) < 0:
-            self._wait_for_owner()
+        answer = ctypes.c_int(0)  # what `own` said last, also where an exception comes between
         try:
+            while self.runtime.own(self.block_address, ctypes.addressof(answer)) < 0:
+                self._wait_for_owner()
             yield not self._block[L.STORE_ACTIVATION // 8]
         finally:
-            if owner:
-                self._runtime.disown(self.block_address)
+            if answer.value > 0:
+                self.runtime.disown(self.block_address)
+
+    def exclusively(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """`function(*arguments)`, while no other thread is in the store and no externref is let go of."""
+        with self.owned():
+            self._under_way += 1
+            try:
+                return function(*arguments)
+            finally:
+                self._under_way -= 1
 
     def after_call(self) -> None:
         """To be called when the results of an outermost call are Python values: the time to let go of externrefs."""
         if self.externs.wants_sweep:
             with self.owned() as idle:
-                if idle:
+                if idle and not self._under_way:
                     self.externs.sweep(self._held_externs())
+
+    def hold_externs(self, address: int, count: int, type_: ValType) -> None:
+        """Say that `count` words at `address` hold values of this type, for the life of the store."""
+        if isinstance(type_, RefType) and type_.heap in _EXTERN_HEAP:
+            self._extern_words.append((ctypes.c_uint64 * count).from_address(address))
 
     def _held_externs(self) -> list[int]:
         held = []
         for table in self.tables.values():
             if table.type.element.heap in _EXTERN_HEAP:
                 held.extend(table.element_bits())
-        for instance in self._instances.values():
-            held.extend(instance.extern_globals())
+        for words in self._extern_words:
+            held.extend(words)
         return held
 
-    def trap(self) -> Trap:
-        """The trap that the thread's report tells of."""
-        report = thread_state().report
+    def trap(self, activation: bytes) -> Trap:
+        """The trap that a copy of its activation tells of."""
+        report = memoryview(activation).cast("Q")
         count = report[L.ACT_FRAME_COUNT // 8]
         first = L.ACT_FRAMES // 8
         kept = L.FRAMES_KEPT
@@ -187,7 +213,8 @@ class Store:
         frames: list[FrameInfo] = []
         for position, pc in enumerate(pcs):
             # All but the first are return addresses, which may lie behind the last instruction of the caller.
-            frame = lookup_frame_info(pc if position == 0 else pc - 1)
+            at = pc if position == 0 else pc - 1
+            frame = self.registry.lookup_frame_info(at) or lookup_frame_info(at)
             if frame is not None:
                 frames.append(frame)
         return Trap(

@@ -66,6 +66,9 @@ FUNC_CONTEXT: Final = FUNC_VECTORCALL + 16
 FUNC_STORE: Final = FUNC_VECTORCALL + 24  # its StoreBlock
 FUNC_FIELDS_END: Final = FUNC_VECTORCALL + 32
 
+# --- Objects with a buffer: the native field of a `wasmark.Memory`, behind its object header ------
+BUFFER_SOURCE: Final = object.__basicsize__  # address of the MemoryDef that is exported
+
 # --- Activation: one for each entry from Python into wasm, on the native stack, linked ------------
 ACT_JMPBUF: Final = 0  # 5 words, as llvm.eh.sjlj.setjmp wants them
 ACT_PREVIOUS: Final = 40  # the activation of this thread that was innermost before

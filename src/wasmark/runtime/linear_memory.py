@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import threading
 from typing import Final
 
 from wasmark.errors import Error
+from wasmark.runtime.code_memory import map_zeroed
 from wasmark.runtime.layout import MEMORY_BASE, MEMORY_DEF_SIZE, MEMORY_LENGTH, OFFSET_GUARD
 
 GRANULE_SHIFT: Final = 26
@@ -27,10 +27,8 @@ _PROT_NONE: Final = 0
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
-# Anonymous pages: only the granules that are ever marked take memory.
-_granules = mmap.mmap(-1, GRANULE_COUNT)
-_granules_address: Final = ctypes.addressof(ctypes.c_char.from_buffer(_granules))
-_lock = threading.Lock()
+# Only the pages of granules that are ever marked take memory.
+_granules_address: Final = map_zeroed(GRANULE_COUNT)
 
 
 def granules_address() -> int:
@@ -82,19 +80,18 @@ class LinearMemory:
 def _reserve(size: int) -> tuple[mmap.mmap, int]:
     """An inaccessible mapping with a granule-aligned range in it, marked in the table; and where that range begins.
 
-    Marks stay when the mapping goes: wasm code reaches no address outside of the memories that live, so a stale mark,
-    which says that a fault there is an access out of bounds, has nobody to mislead.
+    Marks stay when the mapping goes: wasm code reaches no address outside of the memories that live and of its stack,
+    and a fault next to the stack pointer is not looked up here.
     """
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
     try:
         mapping = mmap.mmap(-1, size + GRANULE_SIZE, flags=flags)
-    except OSError as error:
-        raise Error(f"no address space for a linear memory ({size} bytes): {error.strerror}") from error
+    except (OSError, OverflowError) as error:
+        raise Error(f"no address space for a linear memory ({size} bytes): {error}") from error
     address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
     _libc.mprotect(address, size + GRANULE_SIZE, _PROT_NONE)
     base = (address + GRANULE_SIZE - 1) & -GRANULE_SIZE
     first = base >> GRANULE_SHIFT
     count = size >> GRANULE_SHIFT
-    with _lock:
-        _granules[first : first + count] = b"\1" * count
+    ctypes.memset(_granules_address + first, 1, count)
     return mapping, base

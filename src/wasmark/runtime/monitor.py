@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from wasmark.errors import Error
+from wasmark.runtime.code_memory import map_zeroed
 from wasmark.runtime.layout import THREAD_BLOCK_SIZE, THREAD_ID, THREAD_IN_WASM, THREAD_NEXT
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ MONITOR_SIGNAL: Final = int(signal.SIGURG)
 """Ignored by default, so that a stray one does no harm."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_state = (ctypes.c_uint64 * (_MONITOR_SIZE // 8))()
+_address: Final = map_zeroed(_MONITOR_SIZE)  # as the blocks: the monitor outlives the interpreter
+_state = (ctypes.c_uint64 * (_MONITOR_SIZE // 8)).from_address(_address)
 _lock = threading.Lock()
 _all_blocks: list[ctypes.Array[ctypes.c_uint64]] = []  # the monitor may be looking at any of them: never freed
 _free_blocks: list[ctypes.Array[ctypes.c_uint64]] = []
@@ -40,7 +42,7 @@ _started_in: int | None = None  # process id
 
 def monitor_address() -> int:
     """Where the state is."""
-    return ctypes.addressof(_state)
+    return _address
 
 
 def take_thread_block() -> ctypes.Array[ctypes.c_uint64]:
@@ -52,7 +54,7 @@ def take_thread_block() -> ctypes.Array[ctypes.c_uint64]:
             ctypes.memset(block, 0, THREAD_BLOCK_SIZE)
             block[THREAD_NEXT // 8] = next_
         else:
-            block = (ctypes.c_uint64 * (THREAD_BLOCK_SIZE // 8))()
+            block = (ctypes.c_uint64 * (THREAD_BLOCK_SIZE // 8)).from_address(map_zeroed(THREAD_BLOCK_SIZE))
             block[THREAD_NEXT // 8] = _state[MONITOR_HEAD // 8]
             _all_blocks.append(block)
             _state[MONITOR_HEAD // 8] = ctypes.addressof(block)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -18,14 +17,13 @@ from wasmark.registry.process_table import process_table_address
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.linear_memory import granules_address
 from wasmark.runtime.monitor import (
-    MONITOR_SIGNAL,
     ensure_monitor,
     give_back_thread_block,
     monitor_address,
     reset_after_fork,
     take_thread_block,
 )
-from wasmark.runtime.signal_state import STATE_ACTIONS, STATE_KEY, set_word, signal_state_address, word
+from wasmark.runtime.signal_state import STATE_KEY, set_word, signal_state_address, word
 from wasmark.runtime.symbols import process_symbol
 
 if TYPE_CHECKING:
@@ -33,10 +31,6 @@ if TYPE_CHECKING:
 
     from wasmark.runtime.image import LoadedImage
 
-_TRAP_SIGNALS: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
-_SA_SIGINFO: Final = 4
-_SA_ONSTACK: Final = 0x08000000
-_SA_RESTART: Final = 0x10000000
 _SS_DISABLE: Final = 2
 _ALTERNATE_STACK: Final = 128 << 10
 _LEAST_ALTERNATE_STACK: Final = 32 << 10
@@ -63,15 +57,6 @@ def set_python_hooks(call_slow: Callable[..., object], raise_trap: Callable[...,
     _hooks[0], _hooks[1] = id(call_slow), id(raise_trap)
 
 
-class _SigAction(ctypes.Structure):
-    _fields_ = (
-        ("handler", ctypes.c_void_p),
-        ("mask", ctypes.c_uint8 * 128),
-        ("flags", ctypes.c_int),
-        ("restorer", ctypes.c_void_p),
-    )
-
-
 class _StackT(ctypes.Structure):
     _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
@@ -79,10 +64,12 @@ class _StackT(ctypes.Structure):
 class Runtime:
     """The installed image; there is one a process.
 
-    `enter(store, trampoline, code, context, slots)` answers a STATUS_*; `own(store)` 1, 0 or -1; `disown(store)`.
+    `enter(store, trampoline, code, context, slots, report)` answers a STATUS_*, with the activation in `report` where
+    it trapped; `own(store, answer)` 1, 0 or -1, which is also left in the 32-bit word `answer`; `disown(store)`.
+    `get_buffer` is the address of what memories export their bytes with.
     """
 
-    __slots__ = ("_handlers", "_image", "_monitor", "disown", "enter", "own")
+    __slots__ = ("_claim", "_image", "_monitor", "disown", "enter", "get_buffer", "own")
 
     def __init__(self, image: LoadedImage) -> None:
         self._image = image
@@ -90,12 +77,12 @@ class Runtime:
         if _libc.pthread_key_create(ctypes.byref(key), None) != 0:
             raise Error("the process has no thread-specific keys left")
         set_word(STATE_KEY, key.value)
-        trap, tick = image.symbols["wasmark_signal"][0], image.symbols["wasmark_tick"][0]
-        self._handlers = {**dict.fromkeys(_TRAP_SIGNALS, trap), signal.Signals(MONITOR_SIGNAL): tick}
+        self.get_buffer = image.symbols["wasmark_get_buffer"][0]
         self._monitor = image.symbols["wasmark_monitor_thread"][0]
         # PYFUNCTYPE: the GIL is held.
-        self.enter: Callable[..., int] = self._function("wasmark_enter", 5)
-        self.own: Callable[..., int] = self._function("wasmark_own", 1)
+        self.enter: Callable[..., int] = self._function("wasmark_enter_reporting", 6)
+        self.own: Callable[..., int] = self._function("wasmark_own", 2)
+        self._claim: Callable[..., int] = self._function("wasmark_claim", 0)
         self.disown: Callable[..., int] = self._function("wasmark_disown", 1)
         self.claim()
 
@@ -110,15 +97,7 @@ class Runtime:
     def claim(self) -> None:
         """Make our handlers the first in line, with whoever is there now behind them, and see that the monitor runs.
         Cheap when that is so already."""
-        for number, handler in self._handlers.items():
-            current = _SigAction()
-            _libc.sigaction(int(number), None, ctypes.byref(current))
-            if current.handler == handler:
-                continue
-            set_word(STATE_ACTIONS + 8 * int(number), current.handler or 0)
-            action = _SigAction(handler=handler, flags=_SA_SIGINFO | _SA_ONSTACK | _SA_RESTART)
-            if _libc.sigaction(int(number), ctypes.byref(action), None) != 0:
-                raise Error(f"cannot handle {number.name}")
+        self._claim()
         ensure_monitor(self._monitor)
 
 
@@ -162,12 +141,9 @@ _alternate_stacks = _AlternateStacks()
 
 
 class ThreadState:
-    """What a thread needs before it enters wasm: its ThreadBlock, and an alternate stack for signals.
+    """What a thread needs before it enters wasm: its ThreadBlock, and an alternate stack for signals."""
 
-    `report` is the activation that trapped last in this thread, as 8-byte words.
-    """
-
-    __slots__ = ("_alternate", "block", "report")
+    __slots__ = ("_alternate", "_base", "block")
 
     def __init__(self) -> None:
         self._alternate: mmap.mmap | None = None
@@ -175,13 +151,12 @@ class ThreadState:
         self.block = take_thread_block()
         self.block[L.THREAD_LOW // 8] = low
         self.block[L.THREAD_LOWEST // 8] = low + min(_HEADROOM, size // 2)
-        self.report = (ctypes.c_uint64 * (L.ACT_SIZE // 8)).from_buffer(self.block, L.THREAD_REPORT)
         current = _StackT()
         _libc.sigaltstack(None, ctypes.byref(current))
         if current.flags & _SS_DISABLE or current.size < _LEAST_ALTERNATE_STACK:
             self._alternate = _alternate_stacks.take()
-            base = ctypes.addressof(ctypes.c_char.from_buffer(self._alternate))
-            wanted = _StackT(sp=base, flags=0, size=_ALTERNATE_STACK)
+            self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._alternate))
+            wanted = _StackT(sp=self._base, flags=0, size=_ALTERNATE_STACK)
             if _libc.sigaltstack(ctypes.byref(wanted), None) != 0:
                 raise Error("cannot set an alternate signal stack")
         _libc.pthread_setspecific(word(STATE_KEY), ctypes.addressof(self.block))
@@ -191,6 +166,11 @@ class ThreadState:
             _libc.pthread_setspecific(word(STATE_KEY), None)
         give_back_thread_block(self.block)
         if self._alternate is not None:
+            # In its own thread, which ends: nobody else may get the stack while signals still come to it.
+            current = _StackT()
+            _libc.sigaltstack(None, ctypes.byref(current))
+            if current.sp == self._base:
+                _libc.sigaltstack(ctypes.byref(_StackT(flags=_SS_DISABLE)), None)
             _alternate_stacks.give_back(self._alternate)
 
 

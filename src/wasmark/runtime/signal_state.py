@@ -8,29 +8,30 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
+from wasmark.runtime.code_memory import map_zeroed
+
 STATE_KEY: Final = 0  # pthread key of the innermost activation of a thread
-STATE_PC: Final = 8  # of the last signal that was passed on
-STATE_ADDRESS: Final = 16  # its fault address
-STATE_COUNT: Final = 24  # how often the same one came again
-STATE_ACTIONS: Final = 32  # previous handler by signal number
+STATE_LAST: Final = 8  # digest of the registers at the last signal that was passed on
+STATE_COUNT: Final = 16  # how often it has been the same one since
+STATE_ACTIONS: Final = 24  # previous handler by signal number
 _STATE_SIZE: Final = STATE_ACTIONS + 8 * 65
 
-CHAINED_LIMIT: Final = 3
+CHAINED_LIMIT: Final = 1000
 """How often a handler before us is asked about one and the same fault before the default action is taken."""
 
-_state = (ctypes.c_uint8 * _STATE_SIZE)()
+_address: Final = map_zeroed(_STATE_SIZE)
 
 
 def signal_state_address() -> int:
     """Where the block is."""
-    return ctypes.addressof(_state)
+    return _address
 
 
 def set_word(offset: int, value: int) -> None:
     """Store one 8-byte word of the block."""
-    ctypes.c_uint64.from_address(ctypes.addressof(_state) + offset).value = value
+    ctypes.c_uint64.from_address(_address + offset).value = value
 
 
 def word(offset: int) -> int:
     """One 8-byte word of the block."""
-    return ctypes.c_uint64.from_address(ctypes.addressof(_state) + offset).value
+    return ctypes.c_uint64.from_address(_address + offset).value

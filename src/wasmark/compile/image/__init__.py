@@ -17,11 +17,22 @@ _PARTS: Final = ("prelude.ll", "entry.ll", "signals.ll", "monitor.ll")
 _NAME: Final = re.compile(r"\$([A-Z_0-9]+)")
 
 _LINUX_X86_64: Final = {
-    "CONTEXT_RBP": 120,  # in ucontext_t
+    "CONTEXT_REGISTERS": 40,  # in ucontext_t: r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, ...
+    "REGISTERS": 17,
+    "CONTEXT_RBP": 120,
     "CONTEXT_RSP": 160,
     "CONTEXT_RIP": 168,
+    "SIGINFO_CODE": 8,
     "SIGINFO_ADDRESS": 16,
+    "SIGINFO_PID": 16,
+    "SI_TKILL": -6,
     "SIGILL": 4,
+    "SIGBUS": 7,
+    "SIGSEGV": 11,
+    "SIGSET_SIZE": 128,
+    "SIGACTION_SIZE": 152,
+    "SIGACTION_FLAGS": 136,
+    "SA_FLAGS": 0x4 | 0x08000000 | 0x10000000,  # SA_SIGINFO, SA_ONSTACK, SA_RESTART
     "SYS_FUTEX": 202,
     "SYS_TGKILL": 234,
     "FUTEX_WAIT": 128,  # private
@@ -38,6 +49,7 @@ _NUMBERS: Final[dict[str, int]] = {
     },
     **_LINUX_X86_64,
     "BELOW_STACK": 1 << 20,  # how far below a stack's end a probe may touch
+    "NEAR_STACK": 16 << 10,  # how far from the stack pointer a push or a probe may touch
     "GRANULE_SHIFT": GRANULE_SHIFT,
     "GRANULE_COUNT": GRANULE_COUNT,
     "MEMORY_TRAP": TrapCode.MEMORY_OUT_OF_BOUNDS,

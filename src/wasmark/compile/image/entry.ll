@@ -6,6 +6,7 @@
 ; wasmark_leave_wasm, wasmark_back_to_wasm   around what a host stub does with Python; the GIL is held in between.
 ; wasmark_raise       abandons the wasm frames after a host function raised.
 ; wasmark_host_call   a whole host call for signatures that the stubs do not convert themselves.
+; wasmark_get_buffer  the bf_getbuffer of memories.
 
 ; A value that is needed after the second return of setjmp is read back from the activation, whose place in this frame
 ; is fixed: the compiler does not know of the jump and may have reused the slot of anything else.
@@ -56,6 +57,25 @@ link:
   store volatile ptr %thread, ptr %a.thread
   %a.fp = getelementptr i8, ptr %act, i64 $ACT_ENTRY_FP
   store volatile ptr %fp, ptr %a.fp
+  ; Host functions that call each other without any wasm code between: nobody else looks at the limit.
+  %deep = ptrtoint ptr %fp to i64
+  %over = icmp ult i64 %deep, %limit
+  br i1 %over, label %exhausted, label %enter, !prof !1
+exhausted:
+  %o.code = getelementptr i8, ptr %act, i64 $ACT_TRAP_CODE
+  store volatile i64 $STACK_TRAP, ptr %o.code
+  %o.pc = getelementptr i8, ptr %act, i64 $ACT_TRAP_PC
+  store volatile i64 0, ptr %o.pc
+  call void @walk(ptr %act, i64 0, ptr %fp)
+  %o.report = getelementptr i8, ptr %thread, i64 $THREAD_REPORT
+  call void @llvm.memcpy.p0.p0.i64(ptr %o.report, ptr %act, i64 $ACT_SIZE, i1 true)
+  br i1 %first, label %give.back, label %refused
+give.back:
+  call void @wasmark_disown(ptr %store)
+  br label %refused
+refused:
+  ret i32 $STATUS_TRAPPED
+enter:
   %a.exit = getelementptr i8, ptr %act, i64 $ACT_EXIT_FP
   store volatile ptr null, ptr %a.exit
   %a.status = getelementptr i8, ptr %act, i64 $ACT_STATUS
@@ -129,6 +149,21 @@ out:
   ret i32 %result
 }
 
+; The same for Python, where something may run, and trap, before the thread's report is read: a copy of it.
+define i32 @wasmark_enter_reporting(ptr %store, ptr %trampoline, ptr %code, ptr %context, ptr %slots, ptr %report) #0 {
+  %status = call i32 @wasmark_enter(ptr %store, ptr %trampoline, ptr %code, ptr %context, ptr %slots)
+  %trapped = icmp eq i32 %status, $STATUS_TRAPPED
+  br i1 %trapped, label %copy, label %done
+copy:
+  %key = call i32 @key()
+  %thread = call ptr @pthread_getspecific(i32 %key)
+  %t.report = getelementptr i8, ptr %thread, i64 $THREAD_REPORT
+  call void @llvm.memcpy.p0.p0.i64(ptr %report, ptr %t.report, i64 $ACT_SIZE, i1 false)
+  br label %done
+done:
+  ret i32 %status
+}
+
 ; The store is free; whoever waits for it is woken.
 define void @wasmark_disown(ptr %store) #0 {
   %s.owner = getelementptr i8, ptr %store, i64 $STORE_OWNER
@@ -146,8 +181,9 @@ done:
   ret void
 }
 
-; Make this thread the owner: 1 if it became so, 0 if it was already, -1 if another thread is.
-define i32 @wasmark_own(ptr %store) #0 {
+; Make this thread the owner: 1 if it became so, 0 if it was already, -1 if another thread is. The answer is also left in
+; a word: an exception that Python raises at once does not lose it.
+define i32 @wasmark_own(ptr %store, ptr %answer) #0 {
   %key = call i32 @key()
   %thread = call ptr @pthread_getspecific(i32 %key)
   %s.owner = getelementptr i8, ptr %store, i64 $STORE_OWNER
@@ -156,11 +192,13 @@ define i32 @wasmark_own(ptr %store) #0 {
   %first = extractvalue { ptr, i1 } %pair, 1
   br i1 %first, label %became, label %other
 became:
+  store i32 1, ptr %answer
   ret i32 1
 other:
   %mine = icmp eq ptr %owner, %thread
-  %answer = select i1 %mine, i32 0, i32 -1
-  ret i32 %answer
+  %found = select i1 %mine, i32 0, i32 -1
+  store i32 %found, ptr %answer
+  ret i32 %found
 }
 
 ; Wasm code runs from here on; the monitor may be asleep because none did.
@@ -183,6 +221,7 @@ done:
 }
 
 define internal void @wake_monitor() noinline cold {
+  call void @wasmark_claim()
   %m.idle = getelementptr i8, ptr @wasmark_monitor, i64 $MONITOR_IDLE
   store atomic i32 0, ptr %m.idle seq_cst, align 4
   %woken = call i64 (i64, ...) @syscall(i64 $SYS_FUTEX, ptr %m.idle, i64 $FUTEX_WAKE, i64 1)
@@ -314,12 +353,35 @@ copy:
   ret ptr %result
 }
 
-; After a trap: `raise_trap(function)`, which does not return a value.
+; After a trap: `raise_trap(function, report)`, which does not return a value. The report is a copy, as above.
 define ptr @wasmark_raise_trap(ptr %function) #0 {
-  %arguments = alloca ptr
+  %arguments = alloca [2 x ptr]
+  %key = call i32 @key()
+  %thread = call ptr @pthread_getspecific(i32 %key)
+  %t.report = getelementptr i8, ptr %thread, i64 $THREAD_REPORT
+  %report = call ptr @PyBytes_FromStringAndSize(ptr %t.report, i64 $ACT_SIZE)
+  %none = icmp eq ptr %report, null
+  br i1 %none, label %failed, label %go
+failed:
+  ret ptr null
+go:
   store ptr %function, ptr %arguments
+  %second = getelementptr ptr, ptr %arguments, i64 1
+  store ptr %report, ptr %second
   %p.raise = getelementptr i8, ptr @wasmark_python, i64 8
   %raise = load ptr, ptr %p.raise
-  %result = call ptr @PyObject_Vectorcall(ptr %raise, ptr %arguments, i64 1, ptr null)
+  %result = call ptr @PyObject_Vectorcall(ptr %raise, ptr %arguments, i64 2, ptr null)
+  call void @Py_DecRef(ptr %report)
   ret ptr %result
+}
+
+define i32 @wasmark_get_buffer(ptr %self, ptr %view, i32 %flags) {
+  %source.at = getelementptr i8, ptr %self, i64 $BUFFER_SOURCE
+  %source = load ptr, ptr %source.at
+  %base.at = getelementptr i8, ptr %source, i64 $MEMORY_BASE
+  %base = load ptr, ptr %base.at
+  %length.at = getelementptr i8, ptr %source, i64 $MEMORY_LENGTH
+  %length = load i64, ptr %length.at
+  %done = call i32 @PyBuffer_FillInfo(ptr %view, ptr %self, ptr %base, i64 %length, i32 0, i32 %flags)
+  ret i32 %done
 }

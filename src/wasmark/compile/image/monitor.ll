@@ -1,6 +1,8 @@
 ; The monitor: one native thread that looks, every few milliseconds while wasm runs anywhere, for threads that have been in
 ; the same stretch of wasm code since its last look, and signals them (see wasmark_tick). With nothing to look at it sleeps
-; until wasmark_enter wakes it.
+; until wasmark_enter wakes it. It also sees to it that signals still come to our handlers first: whoever installs one later
+; comes before ours, and who takes an older one back takes ours away, as faulthandler does. So does wasmark_enter when it
+; wakes the monitor.
 
 define ptr @wasmark_monitor_thread(ptr %unused) #0 {
 entry:
@@ -10,6 +12,7 @@ sleep:
   %quiet = phi i64 [ 0, %entry ], [ 0, %active ], [ %quiet1, %still ], [ %quiet1, %declare ], [ 0, %woken ]
   %slept = call i32 @usleep(i32 $MONITOR_PERIOD_US)
   %process = call i32 @getpid()
+  call void @wasmark_claim()
   br label %scan
 scan:
   %link = phi ptr [ @wasmark_monitor, %sleep ], [ %t.next, %next ]

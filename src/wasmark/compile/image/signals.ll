@@ -114,8 +114,36 @@ no:
   ret i1 false
 }
 
-; The trap code for a signal at a pc in wasm code, or 0 where it is none of ours.
-define internal i64 @classify(i32 %signal, i64 %pc, i64 %address, ptr %act) {
+; Whether somebody in this process sent the signal while this thread was in wasm, but in other code than wasm's: that can
+; only be another handler, which reported one of our traps and now wants to hand it on (see below).
+define internal i1 @handed_on(ptr %info) {
+  %i.code = getelementptr i8, ptr %info, i64 $SIGINFO_CODE
+  %code = load i32, ptr %i.code
+  %raised = icmp eq i32 %code, $SI_TKILL
+  br i1 %raised, label %who, label %no
+who:
+  %i.sender = getelementptr i8, ptr %info, i64 $SIGINFO_PID
+  %sender = load i32, ptr %i.sender
+  %self = call i32 @getpid()
+  %by.us = icmp eq i32 %sender, %self
+  br i1 %by.us, label %where, label %no
+where:
+  %key = call i32 @key()
+  %thread = call ptr @pthread_getspecific(i32 %key)
+  %stranger = icmp eq ptr %thread, null
+  br i1 %stranger, label %no, label %known
+known:
+  %t.in = getelementptr i8, ptr %thread, i64 $THREAD_IN_WASM
+  %in = load volatile i64, ptr %t.in
+  %running = icmp ne i64 %in, 0
+  ret i1 %running
+no:
+  ret i1 false
+}
+
+; The trap code for a signal at a pc in wasm code, or 0 where it is none of ours. Close to the stack pointer it is the
+; stack that ends: the granule may be that of a linear memory which is no more.
+define internal i64 @classify(i32 %signal, i64 %pc, ptr %info, ptr %context, ptr %act) {
   %is.ill = icmp eq i32 %signal, $SIGILL
   br i1 %is.ill, label %instruction, label %fault
 instruction:
@@ -129,6 +157,27 @@ operand:
   %code = zext i8 %code8 to i64
   ret i64 %code
 fault:
+  %i.address = getelementptr i8, ptr %info, i64 $SIGINFO_ADDRESS
+  %address = load i64, ptr %i.address
+  %a.thread = getelementptr i8, ptr %act, i64 $ACT_THREAD
+  %thread = load ptr, ptr %a.thread
+  %t.low = getelementptr i8, ptr %thread, i64 $THREAD_LOW
+  %low = load i64, ptr %t.low
+  %a.limit = getelementptr i8, ptr %act, i64 $ACT_STACK_LIMIT
+  %limit = load i64, ptr %a.limit
+  %under = sub i64 %low, $BELOW_STACK
+  %not.under = icmp uge i64 %address, %under
+  %below = icmp ult i64 %address, %limit
+  %in.stack = and i1 %not.under, %below
+  %c.sp = getelementptr i8, ptr %context, i64 $CONTEXT_RSP
+  %sp = load i64, ptr %c.sp
+  %distance = sub i64 %sp, %address
+  %shifted = add i64 %distance, $NEAR_STACK
+  %window = add i64 $NEAR_STACK, $NEAR_STACK
+  %near = icmp ult i64 %shifted, %window
+  %pushed = and i1 %in.stack, %near
+  br i1 %pushed, label %exhausted, label %access
+access:
   %granule = lshr i64 %address, $GRANULE_SHIFT
   %in.range = icmp ult i64 %granule, $GRANULE_COUNT
   br i1 %in.range, label %memory, label %stack
@@ -140,17 +189,7 @@ memory:
 out.of.bounds:
   ret i64 $MEMORY_TRAP
 stack:
-  %a.thread = getelementptr i8, ptr %act, i64 $ACT_THREAD
-  %thread = load ptr, ptr %a.thread
-  %t.low = getelementptr i8, ptr %thread, i64 $THREAD_LOW
-  %low = load i64, ptr %t.low
-  %a.limit = getelementptr i8, ptr %act, i64 $ACT_STACK_LIMIT
-  %limit = load i64, ptr %a.limit
-  %under = sub i64 %low, $BELOW_STACK
-  %not.under = icmp uge i64 %address, %under
-  %below = icmp ult i64 %address, %limit
-  %overflow = and i1 %not.under, %below
-  br i1 %overflow, label %exhausted, label %unknown
+  br i1 %in.stack, label %exhausted, label %unknown
 exhausted:
   ret i64 $STACK_TRAP
 unknown:
@@ -160,16 +199,20 @@ unknown:
 define void @wasmark_signal(i32 %signal, ptr %info, ptr %context) #0 {
   %c.pc = getelementptr i8, ptr %context, i64 $CONTEXT_RIP
   %pc = load i64, ptr %c.pc
-  %i.address = getelementptr i8, ptr %info, i64 $SIGINFO_ADDRESS
-  %address = load i64, ptr %i.address
   %ours = call i1 @is_wasm(i64 %pc)
-  br i1 %ours, label %wasm, label %chain
+  br i1 %ours, label %wasm, label %elsewhere
+elsewhere:
+  ; faulthandler, enabled after us: it has made us the first again. The instruction faults once more when it returns.
+  %handed.on = call i1 @handed_on(ptr %info)
+  br i1 %handed.on, label %ignore, label %chain
+ignore:
+  ret void
 wasm:
   %act = call ptr @activation()
   %outside = icmp eq ptr %act, null
   br i1 %outside, label %chain, label %inside
 inside:
-  %code = call i64 @classify(i32 %signal, i64 %pc, i64 %address, ptr %act)
+  %code = call i64 @classify(i32 %signal, i64 %pc, ptr %info, ptr %context, ptr %act)
   %none = icmp eq i64 %code, 0
   br i1 %none, label %chain, label %trap
 trap:
@@ -193,51 +236,106 @@ trap:
   store i64 %call.sp, ptr %c.sp
   ret void
 chain:
-  call void @pass_on(i32 %signal, ptr %info, ptr %context, i64 %pc, i64 %address)
+  call void @pass_on(i32 %signal, ptr %info, ptr %context)
   ret void
 }
 
-; To the handler before us. One that comes back again and again for the same fault has nothing more to say (faulthandler
-; reports once and expects the default action to follow), and neither has none at all. One that sends the thread
-; elsewhere has dealt with it, as another runtime does with its traps: that may happen at the same place any number of
-; times.
-define internal void @pass_on(i32 %signal, ptr %info, ptr %context, i64 %pc, i64 %address) {
-  %p.pc = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_PC
-  %last.pc = load i64, ptr %p.pc
-  %p.address = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_ADDRESS
-  %last.address = load i64, ptr %p.address
-  %p.count = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_COUNT
-  %last.count = load i64, ptr %p.count
-  store i64 %pc, ptr %p.pc
-  store i64 %address, ptr %p.address
-  %same.pc = icmp eq i64 %pc, %last.pc
-  %same.address = icmp eq i64 %address, %last.address
-  %same = and i1 %same.pc, %same.address
-  %more = add i64 %last.count, 1
-  %count = select i1 %same, i64 %more, i64 0
-  store i64 %count, ptr %p.count
+; All of the interrupted machine's general registers in one number.
+define internal i64 @digest(ptr %context) {
+entry:
+  %registers = getelementptr i8, ptr %context, i64 $CONTEXT_REGISTERS
+  br label %more
+more:
+  %i = phi i64 [ 0, %entry ], [ %next, %more ]
+  %sum = phi i64 [ 0, %entry ], [ %new, %more ]
+  %register.at = getelementptr i64, ptr %registers, i64 %i
+  %register = load i64, ptr %register.at
+  %times = mul i64 %sum, 1000003
+  %new = xor i64 %times, %register
+  %next = add i64 %i, 1
+  %done = icmp eq i64 %next, $REGISTERS
+  br i1 %done, label %out, label %more
+out:
+  ret i64 %new
+}
+
+; To the handler before us: it may send the thread elsewhere, as another runtime does with its traps, or repair what was
+; missing, at the same place any number of times. One that raises the signal again wants whoever comes behind it, as
+; faulthandler does when its report is done; but that may be us, so the default action is taken. And so it is where the
+; very same fault comes back for ever: a handler that was switched off may still be in line.
+define internal void @pass_on(i32 %signal, ptr %info, ptr %context) {
+  %pending = alloca [$SIGSET_SIZE x i8], align 8
+  %i.code = getelementptr i8, ptr %info, i64 $SIGINFO_CODE
+  %code = load i32, ptr %i.code
+  %sent = icmp sle i32 %code, 0 ; by somebody, not by the machine
   %wide = sext i32 %signal to i64
   %actions = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_ACTIONS
   %action.at = getelementptr ptr, ptr %actions, i64 %wide
   %action = load ptr, ptr %action.at
   %number = ptrtoint ptr %action to i64
   %real = icmp ugt i64 %number, 1
-  %fresh = icmp ult i64 %count, $CHAINED_LIMIT
-  %go = and i1 %real, %fresh
-  br i1 %go, label %call, label %default
+  br i1 %real, label %ask, label %none
+ask:
+  %now = call i64 @digest(ptr %context)
+  %p.last = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_LAST
+  %last = load i64, ptr %p.last
+  %p.count = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_COUNT
+  %count = load i64, ptr %p.count
+  %same = icmp eq i64 %now, %last
+  %counted = add i64 %count, 1
+  %times = select i1 %same, i64 %counted, i64 0
+  store i64 %now, ptr %p.last
+  store i64 %times, ptr %p.count
+  %stuck = icmp ugt i64 %times, $CHAINED_LIMIT
+  br i1 %stuck, label %default, label %call
 call:
   call void %action(i32 %signal, ptr %info, ptr %context)
-  %c.pc = getelementptr i8, ptr %context, i64 $CONTEXT_RIP
-  %pc.after = load i64, ptr %c.pc
-  %unmoved = icmp eq i64 %pc.after, %pc
-  br i1 %unmoved, label %done, label %forget
-forget:
-  store i64 0, ptr %p.pc
+  %asked = call i32 @sigpending(ptr %pending)
+  %raised = call i32 @sigismember(ptr %pending, i32 %signal)
+  %again = icmp eq i32 %raised, 1
+  br i1 %again, label %default, label %done
+none:
+  %ignoring = icmp eq i64 %number, 1
+  %ignored = and i1 %ignoring, %sent ; what the machine found cannot be ignored
+  br i1 %ignored, label %done, label %default
+default:
+  %old = call ptr @signal(i32 %signal, ptr null)
+  br i1 %sent, label %resend, label %done
+resend:
+  %delivered.on.return = call i32 @raise(i32 %signal)
   br label %done
 done:
   ret void
-default:
-  %old = call ptr @signal(i32 %signal, ptr null)
+}
+
+; Make our handlers the first in line, with whoever is there now behind them.
+define void @wasmark_claim() #0 {
+  call void @claim(i32 $SIGSEGV, ptr @wasmark_signal)
+  call void @claim(i32 $SIGBUS, ptr @wasmark_signal)
+  call void @claim(i32 $SIGILL, ptr @wasmark_signal)
+  call void @claim(i32 $MONITOR_SIGNAL, ptr @wasmark_tick)
+  ret void
+}
+
+define internal void @claim(i32 %signal, ptr %handler) {
+  %wanted = alloca [$SIGACTION_SIZE x i8], align 8
+  %current = alloca [$SIGACTION_SIZE x i8], align 8
+  %asked = call i32 @sigaction(i32 %signal, ptr null, ptr %current)
+  %present = load ptr, ptr %current
+  %ours = icmp eq ptr %present, %handler
+  br i1 %ours, label %done, label %install
+install:
+  %wide = sext i32 %signal to i64
+  %actions = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_ACTIONS
+  %action.at = getelementptr ptr, ptr %actions, i64 %wide
+  store ptr %present, ptr %action.at
+  call void @llvm.memset.p0.i64(ptr %wanted, i8 0, i64 $SIGACTION_SIZE, i1 false)
+  store ptr %handler, ptr %wanted
+  %w.flags = getelementptr i8, ptr %wanted, i64 $SIGACTION_FLAGS
+  store i32 $SA_FLAGS, ptr %w.flags
+  %installed = call i32 @sigaction(i32 %signal, ptr %wanted, ptr null)
+  br label %done
+done:
   ret void
 }
 
