@@ -28,6 +28,8 @@ Reader = Callable[[bytes, int, ModuleModel], tuple[Any, int]]
 
 _IF: Final = 0x04
 _ELSE: Final = 0x05
+_END: Final = 0x0B
+_I32_CONST: Final = b"\x41"
 _BODY: Final = 0x00
 
 
@@ -45,6 +47,14 @@ def decode_body(model: ModuleModel, start: int, end: int) -> list[Instr]:
 
 def skip_expression(model: ModuleModel, start: int, limit: int) -> int:
     """Where the expression that begins at `start`, in a section that ends at `limit`, ends. Raises as `decode_body`."""
+    data = model.data
+    # Nearly all are `i32.const n; end`; up to four bytes of an n are right, whatever they are.
+    if data[start : start + 1] == _I32_CONST:
+        for pos in range(start + 1, min(start + 5, limit - 1)):
+            if data[pos] < 0x80:
+                if data[pos + 1] == _END:
+                    return pos + 2
+                break
     return _decode(model, start, limit, needs_data_count=False)[1]
 
 

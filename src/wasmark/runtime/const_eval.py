@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_body
+from wasmark.binary.leb import read_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmark.core.model import ConstExpr, ModuleModel
 
+_I32_CONST: Final = 0x41
 _MASK32: Final = 0xFFFFFFFF
 _MASK64: Final = 0xFFFFFFFFFFFFFFFF
 
@@ -31,6 +33,11 @@ def evaluate(
 
     `global_bits` reads a global, `funcref` gives the address of a function's FuncRef.
     """
+    data = model.data
+    if data[expr.start] == _I32_CONST:
+        value, behind = read_s(data, expr.start + 1, 32)
+        if behind + 1 == expr.end:  # nothing else follows: a module may have very many of these
+            return value & _MASK32
     stack: list[int] = []
     for row, imm, _ in decode_body(model, expr.start, expr.end):
         name = row.name
