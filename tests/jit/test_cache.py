@@ -189,7 +189,15 @@ def test_the_version_of_the_sources_is_that_of_their_contents(tmp_path: Path, mo
     one = identity._sources()
     assert identity._sources() == one
     source.write_text("two")
-    assert identity._sources() != one
+    two = identity._sources()
+    assert two != one
+    (package / "compile" / "deeper").mkdir()
+    (package / "compile" / "deeper" / "entry.ll").write_text("ir")
+    (package / "compile" / "__pycache__").mkdir()
+    three = identity._sources()
+    assert three not in (one, two)
+    (package / "compile" / "__pycache__" / "left.py").write_text("over")
+    assert identity._sources() == three
 
 
 def test_a_lock_is_held_by_one_at_a_time_and_only_for_its_key(cache: CodeCache) -> None:

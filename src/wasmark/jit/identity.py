@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _ROOMS: Final = ("binary", "compile", "core", "jit", "runtime", "validate")
 """The parts of the package that decide what code looks like, and what is valid."""
 
+_SOURCES: Final = (".py", ".ll")
+
 _CPU_FIELDS: Final = (b"vendor_id", b"cpu family", b"model", b"model name", b"stepping", b"flags")
 _FIRST_RECORD: Final = 1 << 13
 
@@ -58,16 +60,17 @@ def _sources() -> str:
 
 
 def _source_files(root: str) -> Iterator[str]:
-    for room in _ROOMS:
-        found = False
-        for directory, folders, names in os.walk(os.path.join(root, room)):
-            folders.sort()
-            found = True
-            yield from (os.path.join(directory, name) for name in sorted(names) if name.endswith((".py", ".ll")))
-        if not found:
+    pending = [os.path.join(root, room) for room in _ROOMS]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError:
             # Not on disk (a zip file): the file that is imported from there says which version it is.
             yield root
             return
+        yield from (entry.path for entry in entries if entry.name.endswith(_SOURCES))
+        pending += [entry.path for entry in entries if entry.is_dir() and entry.name != "__pycache__"]
 
 
 def _processor() -> str:
