@@ -16,7 +16,7 @@ from wasmark.jit.digest import blake2b
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_ROOMS: Final = ("binary", "compile", "core", "jit", "runtime", "validate")
+_ROOMS: Final = ("binary", "compile", "core", "jit", "registry", "runtime", "validate")
 """The parts of the package that decide what code looks like, and what is valid."""
 
 _SOURCES: Final = (".py", ".ll")
@@ -60,6 +60,7 @@ def _sources() -> str:
 
 
 def _source_files(root: str) -> Iterator[str]:
+    yield os.path.join(root, "errors.py")  # the numbers of traps are in the code
     pending = [os.path.join(root, room) for room in _ROOMS]
     while pending:
         try:
