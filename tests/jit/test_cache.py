@@ -254,3 +254,9 @@ def test_the_tests_do_not_use_the_users_cache() -> None:
     assert directory is not None
     assert "wasmark-tests-" in directory
     assert cache_module.SUFFIX == ".wasmark"
+
+
+@pytest.mark.parametrize("wrong", [{"cache_limit": -1}, {"compile_processes": 0}])
+def test_senseless_settings_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Config(**wrong)  # type: ignore[arg-type]
