@@ -21,6 +21,7 @@ LETTER_TO_LLVM: Final = {"i": "i32", "I": "i64", "f": "float", "F": "double", "r
 TRAMPOLINE_PREFIX: Final = "trampoline "
 HOST_STUB_PREFIX: Final = "host "
 CALL_STUB_PREFIX: Final = "call "
+_MOST_PLAIN: Final = 40
 _LETTERS: Final[dict[object, str]] = {I32: "i", I64: "I", F32: "f", F64: "F"}
 
 
@@ -63,8 +64,9 @@ def call_stub_symbol(signature: str) -> str:
 
 
 def is_plain(signature: str) -> bool:
-    """Whether stubs can convert all values of a signature themselves: numbers only."""
-    return "r" not in signature
+    """Whether stubs convert all values of a signature themselves: numbers only, and not so many that a stub with their
+    conversions in a row takes LLVM long."""
+    return "r" not in signature and len(signature) <= _MOST_PLAIN
 
 
 def result_type(results: Sequence[str]) -> str:
