@@ -39,8 +39,8 @@ def main() -> None:
         Path(directory, "blink.s").write_text(BLINK)
         linker = wasmark.Linker()
         linker.define_wasi(
-            args=["avr-as", "-mmcu=atmega328p", "-aln", "-o", "/work/blink.o", "/work/blink.s"],
-            preopens={"/work": directory},
+            args=["avr-as", "-mmcu=atmega328p", "-aln", "-o", "/build/blink.o", "/build/blink.s"],
+            preopens={"/build": directory},
         )
         try:
             linker.instantiate(assembler).exports._start()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(module: wasmark.Module, args: Sequence[str], directory: Path | None = None, stdin: bytes = b"") -> Result:
-    """Run a WASI command with `directory` as `/work`, if there is one, and nothing else of the host."""
+    """Run a WASI command with `directory` as `/build`, if there is one, and nothing else of the host."""
     stdout, stderr = Capture(), Capture()
     linker = wasmark.Linker()
     linker.define_wasi(
@@ -22,7 +22,7 @@ def run(module: wasmark.Module, args: Sequence[str], directory: Path | None = No
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        preopens={} if directory is None else {"/work": directory},
+        preopens={} if directory is None else {"/build": directory},
     )
     status = 0
     try:

@@ -28,12 +28,12 @@ class Command:
         self.module = wasmtime.Module.from_file(self.engine, str(program))
 
     def run(self, args: Sequence[str], streams: Path, directory: Path | None = None, stdin: bytes = b"") -> Result:
-        """Run it with `directory` as `/work`. `streams` is a directory for what it reads and writes."""
+        """Run it with `directory` as `/build`. `streams` is a directory for what it reads and writes."""
         (streams / "stdin").write_bytes(stdin)
         config = wasmtime.WasiConfig()
         config.argv = [self.name, *args]
         if directory is not None:
-            config.preopen_dir(str(directory), "/work")
+            config.preopen_dir(str(directory), "/build")
         config.stdin_file = str(streams / "stdin")
         config.stdout_file = str(streams / "stdout")
         config.stderr_file = str(streams / "stderr")

