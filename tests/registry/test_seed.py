@@ -67,7 +67,9 @@ def test_addresses_before_between_and_after_functions_lead_nowhere() -> None:
         assert store.registry.lookup_frame_info(pc) is None
         assert store.registry.lookup_module(pc) is None
         assert store.registry.lookup_trap_code(pc) is None
-        assert not registry.is_wasm_trap_pc(pc)
+        # The pages before and behind may belong to other code of the process, which has traps of its own.
+        if code.text_start <= pc < code.text_start + code.code_memory.size:
+            assert not registry.is_wasm_trap_pc(pc)
 
 
 def test_traps_happen_where_the_registry_says_and_nowhere_else() -> None:
