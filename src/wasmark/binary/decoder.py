@@ -15,6 +15,7 @@ from wasmark.binary.leb import read_count, read_u32, read_u32_vector, unexpected
 from wasmark.binary.names import NAME_SECTION, read_name, read_names
 from wasmark.binary.typecodes import (
     MAX_TYPES,
+    SHORT_VALUE_TYPES,
     read_byte,
     read_global_type,
     read_memory_type,
@@ -294,9 +295,21 @@ class _ModuleDecoder:
 
     def _code_section(self) -> None:
         data = self._data
+        short = SHORT_VALUE_TYPES
         for _ in range(self._count()):
             size = self._count()
             entry = self._pos
+            # Most functions have no locals, or one run of them.
+            runs = data[entry : entry + 3]
+            if len(runs) == 3 <= size and entry + size <= len(data):
+                if not runs[0]:
+                    self._pos = entry + size
+                    self._bodies.append(Function(0, [], entry + 1, self._pos, entry))
+                    continue
+                if runs[0] == 1 and runs[1] < 0x80 and runs[2] in short:
+                    self._pos = entry + size
+                    self._bodies.append(Function(0, [(runs[1], short[runs[2]])], entry + 3, self._pos, entry))
+                    continue
             end = entry + size
             if end > len(data):
                 unexpected_end(data)
@@ -321,8 +334,9 @@ class _ModuleDecoder:
         return runs
 
     def _data_section(self) -> None:
+        segments = self._model.data_segments
         for _ in range(self._count()):
-            self._model.data_segments.append(self._data_segment())
+            segments.append(self._data_segment())
 
     def _data_segment(self) -> DataSegment:
         at = self._pos

@@ -33,7 +33,7 @@ from wasmark.errors import InvalidError, MalformedError
 _T = TypeVar("_T")
 
 _HEAP: Final = {heap.value: heap for heap in HeapType}
-_VALUE: Final[dict[int, ValType]] = {
+SHORT_VALUE_TYPES: Final[dict[int, ValType]] = {
     **{num.value: num for num in NumType},
     **{heap.value: RefType.of(True, heap) for heap in HeapType},
 }
@@ -123,7 +123,7 @@ def read_heap_type(data: bytes, pos: int) -> tuple[HeapType | int, int]:
 def read_value_type(data: bytes, pos: int) -> tuple[ValType, int]:
     """Core §5.3.5."""
     code = _read_code(data, pos)
-    short = _VALUE.get(code)
+    short = SHORT_VALUE_TYPES.get(code)
     if short is not None:
         return short, pos + 1
     if code != _REF and code != _REF_NULL:
@@ -138,7 +138,7 @@ def read_ref_type(data: bytes, pos: int) -> tuple[RefType, int]:
     if code in (_REF, _REF_NULL):
         heap, behind = read_heap_type(data, pos + 1)
         return RefType.of(code == _REF_NULL, heap), behind
-    type_ = _VALUE.get(code)
+    type_ = SHORT_VALUE_TYPES.get(code)
     if not isinstance(type_, RefType):
         raise MalformedError("malformed reference type", offset=pos)
     return type_, pos + 1
@@ -154,7 +154,7 @@ def _read_storage_type(data: bytes, pos: int) -> tuple[StorageType, int]:
     packed = _PACKED.get(code)
     if packed is not None:
         return packed, pos + 1
-    if code not in _VALUE and code not in (_REF, _REF_NULL):
+    if code not in SHORT_VALUE_TYPES and code not in (_REF, _REF_NULL):
         raise MalformedError("malformed storage type", offset=pos)
     return read_value_type(data, pos)
 
