@@ -345,9 +345,9 @@ class FunctionTranslator:
 
     def _return(self, results: list[str]) -> None:
         if not results:
-            self.out.append("ret void")
+            self.out.append(f"ret void{self.d})")
         elif len(results) == 1:
-            self.out.append(f"ret {results[0]} {self.stack[-1][1]}")
+            self.out.append(f"ret {results[0]} {self.stack[-1][1]}{self.d})")
         else:
             returns = result_type(results)
             value = "poison"
@@ -355,7 +355,7 @@ class FunctionTranslator:
                 self.n += 1
                 self.out.append(f"%v{self.n} = insertvalue {returns} {value}, {type_} {operand}, {i}")
                 value = f"%v{self.n}"
-            self.out.append(f"ret {returns} {value}")
+            self.out.append(f"ret {returns} {value}{self.d})")
 
     def br(self, row: Opcode, imm: int) -> None:
         self.out.append(f"br label %{self._carry(self.frames[-1 - imm])}{self.d})")

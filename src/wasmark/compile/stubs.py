@@ -8,7 +8,8 @@ call stub    the vectorcall function of `wasmark.Func`: takes Python objects, ru
              `wasmark_call_slow`, where Python finds the right error or the right conversion.
 host stub    a wasm-callable function that calls a Python object with its arguments and takes its result apart.
 
-Signatures with references have no call stub, and a host stub that hands over slots to a Python dispatcher.
+Signatures with references, or with very many values, have no call stub, and a host stub that hands over slots to a
+Python dispatcher.
 """
 
 from __future__ import annotations
@@ -203,8 +204,10 @@ def _plain_host_stub(params: list[str], results: list[str]) -> str:
         body += _to_python(type_, f"%a{i}", f".a{i}")
         body += _slot(f"%p{i}", "%objects", i) + f"store ptr %py.a{i}, ptr %p{i}\n"
         body += f"%none{i} = icmp eq ptr %py.a{i}, null\nbr i1 %none{i}, label %nothing{i}, label %boxed{i}\n"
-        body += f"nothing{i}:\n" + "".join(f"call void @Py_DecRef(ptr %py.a{j})\n" for j in range(i))
-        body += f"br label %raised\nboxed{i}:\n"
+        # Without memory for it: give up the ones before, the last one first.
+        body += f"nothing{i}:\n"
+        body += f"call void @Py_DecRef(ptr %py.a{i - 1})\nbr label %nothing{i - 1}\n" if i else "br label %raised\n"
+        body += f"boxed{i}:\n"
     body += (
         f"%h.callable = getelementptr i8, ptr %context, i64 {L.HOST_CALLABLE}\n%callable = load ptr, ptr %h.callable\n"
         f"%result = call ptr @PyObject_Vectorcall(ptr %callable, ptr %objects, i64 {count}, ptr null)\n"

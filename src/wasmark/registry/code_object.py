@@ -48,6 +48,8 @@ def _trap_instruction(code: int) -> bytes:
 
 
 _TRAP_INSTRUCTION_SIZE: Final = 5
+_STACK_PROBE: Final = bytes.fromhex("48c7042400000000")
+"""`mov qword ptr [rsp], 0`: with it, a function with a large frame touches each page of it before its first line."""
 # By the column of the line table: the trap, and the instruction that has to be there (None: any).
 _TRAPS: Final[list[tuple[TrapCode | None, bytes | None]]] = [(None, None)] * 256
 for _code in TrapCode:
@@ -195,9 +197,12 @@ class CodeObject:
         """Why the instruction at exactly `pc` would stop with a wasm trap, or None where it would not."""
         if not self.text_start <= pc < self.text_end:
             return None
-        code, instruction = _TRAPS[self.find_line(pc)[1]]
+        line, column = self.find_line(pc)
+        code, instruction = _TRAPS[column]
+        offset = pc - self.text_start
         if instruction is not None:
-            offset = pc - self.text_start
             if self._text[offset : offset + _TRAP_INSTRUCTION_SIZE] != instruction:
                 return None
+        elif not line and self._text[offset : offset + len(_STACK_PROBE)] == _STACK_PROBE:
+            return TrapCode.STACK_OVERFLOW if self.find_function(pc) is not None else None
         return code
