@@ -11,6 +11,8 @@ from wasmark.runtime.layout import VMLayout
 from wasmark.validate.module import validate_module
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wasmark.core.features import Feature
     from wasmark.core.model import ModuleModel
 
@@ -34,3 +36,14 @@ def type_signature(model: ModuleModel, type_index: int) -> str:
     type_ = model.types[type_index].composite
     assert isinstance(type_, FuncType)
     return signature(type_)
+
+
+def escaping_signatures(model: ModuleModel, layout: VMLayout) -> Iterator[str]:
+    """The ABI strings of the functions that can become references."""
+    return (type_signature(model, model.func_types[func_index]) for func_index in layout.escaping)
+
+
+def border_signatures(model: ModuleModel) -> Iterator[str]:
+    """The ABI strings of the functions that are imported or exported."""
+    yield from (type_signature(model, import_.desc) for import_ in model.imports if isinstance(import_.desc, int))
+    yield from (type_signature(model, model.func_types[e.index]) for e in model.exports if e.kind == "func")

@@ -6,6 +6,7 @@ An artefact of kind "module" holds one or several modules that share their code 
     image "stubs"           the stubs for what they import and export
     blob "functions <n>"    first places, then ends, of the defined functions of module n, 32 bits each
     blob "escaping <n>"     the functions of module n that can become references, 32 bits each
+    blobs "starts", "lines", "marks"   of the first tier: the rows of its `StencilLines`
 
 What was stored has been validated, under the same features: they are part of the key.
 """
@@ -23,6 +24,7 @@ from wasmark.jit.digest import blake2b
 from wasmark.jit.identity import environment, make_key
 from wasmark.jit.stubs import RUNTIME, basic_images, offer
 from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.image import LoadedImage, load
 from wasmark.runtime.symbols import process_symbol
 
@@ -71,29 +73,36 @@ def obtain(
     """
     key = module_key(models, config)
     if cache is None:
-        return _load(_compile(key, models, config, progress))
+        return _load(_compile(key, models, config, cache, progress))
     found = _from_cache(key, cache)
     if found is None and sum(f.end - f.entry for model in models for f in model.functions) >= _WORTH_LOCKING:
         with cache.lock(key):
             found = _from_cache(key, cache)
             if found is None:
-                artefact = _compile(key, models, config, progress)
+                artefact = _compile(key, models, config, cache, progress)
                 cache.put(artefact)
                 found = _load(artefact)
     if found is None:
-        artefact = _compile(key, models, config, progress)
+        artefact = _compile(key, models, config, cache, progress)
         cache.put(artefact)
         found = _load(artefact)
     return found
 
 
-def _compile(key: bytes, models: Sequence[ModuleModel], config: Config, progress: Progress | None) -> Artefact:
+def _compile(
+    key: bytes, models: Sequence[ModuleModel], config: Config, cache: CodeCache | None, progress: Progress | None
+) -> Artefact:
     from wasmark.compile.check import validated_layout
 
     layouts = [validated_layout(model, config.features) for model in models]
-    from wasmark.compile.module import compile_modules  # not before: it loads LLVM
+    if config.strategy == "baseline":
+        from wasmark.baseline.module import translate_modules
 
-    artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
+        artefact = translate_modules(key, models, layouts, cache, progress)
+    else:
+        from wasmark.compile.module import compile_modules  # not before: it loads LLVM
+
+        artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
     artefact.info["options"] = _options(config)
     return artefact
 
@@ -132,6 +141,7 @@ def _load(artefact: Artefact, descriptor: int | None = None) -> Compiled:
             if name.startswith(TRAMPOLINE_PREFIX)
         },
         loaded.line_sources,
+        _stencil_lines(loaded.text_start, artefact),
     )
     return Compiled(code, escaping, loaded, _without_contents(artefact))
 
@@ -140,6 +150,16 @@ def _numbers(blob: Buffer) -> array[int]:
     numbers = array("I")
     numbers.frombytes(blob)
     return numbers
+
+
+def _stencil_lines(base: int, artefact: Artefact) -> list[StencilLines]:
+    columns = artefact.info.get("columns")
+    if columns is None:
+        return []
+    blobs = artefact.blobs
+    marks = array("H")
+    marks.frombytes(blobs["marks"])
+    return [StencilLines(base, _numbers(blobs["starts"]), _numbers(blobs["lines"]), marks, columns)]
 
 
 def _functions(places: array[int], first: int, base: int) -> list[tuple[int, int, int]]:
