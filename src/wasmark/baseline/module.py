@@ -68,7 +68,7 @@ def translate_modules(
         f"escaping {number}": array("I", layout.escaping).tobytes() for number, layout in enumerate(layouts)
     }
     border = list(dict.fromkeys(s for model in models for s in border_signatures(model)))
-    if border:
+    if border and cache is not None:  # otherwise they are made when they are needed, once for all modules
         images[STUBS] = stubs_images(border, cache)[STUBS]
     functions: list[list[tuple[int, int, int]]] = [[] for _ in models]
     if any(model.functions for model in models):

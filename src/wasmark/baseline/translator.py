@@ -106,9 +106,11 @@ class Translator(Operations):
                 x = -1
                 if b < 0 or a < 0:
                     self.offset = offset
+                    free = depth + 1  # whose home is for the constant
                     if a < 0:
                         if commutes and b >= 0:
                             a, b = b, a
+                            free = depth
                         else:
                             a = self.slot_of(a, depth)
                     if b < 0:
@@ -128,7 +130,7 @@ class Translator(Operations):
                             b = x
                         else:
                             x = -1
-                            b = self.slot_of(b, depth + 1)
+                            b = self.slot_of(b, free)
                 next_row, next_imm, _ = instrs[p]
                 if if_ is not None and (next_row is _IF or (next_row is _BR_IF and not labels[-1 - next_imm].carried)):
                     p += 1
