@@ -171,7 +171,7 @@ def test_locals_are_zero_and_deep_stacks_keep_what_was_read() -> None:
     gets = "(local.get 0)" * count
     adds = "(i32.add)" * (count - 1)
     exports = baseline(f"""(module
-        (func (export "deep") (param i32) (result i32) 
+        (func (export "deep") (param i32) (result i32)
           {gets} (local.set 0 (i32.const 1000)) {adds} (local.get 0) (i32.add))
         (func (export "zero") (result i64) (local {"i64 " * 1000}) (i64.or (local.get 0) (local.get 999)))
         (func (export "few") (result i64) (local {"i64 " * 31}) (i64.or (local.get 0) (local.get 30))))""").exports

@@ -1,7 +1,8 @@
 """Compares the engines over a range of seeds, in a process of its own: a difference may be that one of them dies.
 
 Arguments: the first seed, the one behind the last, and the strategy. Prints a JSON object a line: {"seed": n} before a
-module is made, {"difference": text} where the engines differ, and {"outcomes": {kind: count}, "rows": [names]} at the end.
+module is made, {"difference": text} where the engines differ, and {"outcomes": {kind: count}, "rows":
+[names]} at the end.
 """
 
 from __future__ import annotations
