@@ -128,14 +128,14 @@ def test_translating_with_a_loaded_library_needs_no_llvm(library: Library, tmp_p
         from wasmark.baseline.library import Library
         from wasmark.baseline.translator import Translator
         from wasmark.binary import decode_body
-        from wasmark.compile.survey import escaping_signatures, validated_layout
+        from wasmark.compile.check import escaping_signatures, validated_layout
         from wasmark.config import Config
         from wasmark.module import read_module
         library = Library.load(pathlib.Path(sys.argv[1]).read_bytes())
         model = read_module(
             '(module (func (export "f") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
         )
-        layout = validated_layout(model, Config())
+        layout = validated_layout(model, Config().features)
         library.require(["ii:i"])
         function = model.functions[0]
         body = decode_body(model, function.start, function.end)
