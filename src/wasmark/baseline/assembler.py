@@ -57,6 +57,10 @@ class Fragment:
         self.lines = array("I", rows[1])
         self.marks = array("H", rows[2])
 
+    def callees(self) -> list[int]:
+        """The functions of the module that are called directly."""
+        return [target for _, kind, target, _ in self.relocations if kind == CALLEE]
+
 
 class Label:
     """A structured control instruction that is open (core §4.2.8): `carried` is how many values a branch to it takes

@@ -8,7 +8,7 @@ from wasmark.binary import decode_body
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType
 from wasmark.runtime.layout import VMLayout
-from wasmark.validate.module import validate_module
+from wasmark.validate.module import ModuleValidator, validate_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +22,24 @@ def validated_layout(model: ModuleModel, features: frozenset[Feature]) -> VMLayo
 
     Raises InvalidError, or UnsupportedError where it cannot be compiled.
     """
+    validator, layout = layout_of(model, features)
+    validate_bodies(model, validator)
+    return layout
+
+
+def layout_of(model: ModuleModel, features: frozenset[Feature]) -> tuple[ModuleValidator, VMLayout]:
+    """Check everything but the bodies of functions. Raises as `validated_layout` does."""
     validator = validate_module(model, features)
-    for index, function in enumerate(model.functions):
-        validator.validate_body(index, decode_body(model, function.start, function.end))
     for type_index in model.func_types:
         type_signature(model, type_index)
     imported = model.imported["func"]
-    return VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
+    return validator, VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
+
+
+def validate_bodies(model: ModuleModel, validator: ModuleValidator) -> None:
+    """Check all bodies. Raises InvalidError, UnsupportedError, or MalformedError."""
+    for index, function in enumerate(model.functions):
+        validator.validate_body(index, decode_body(model, function.start, function.end))
 
 
 def type_signature(model: ModuleModel, type_index: int) -> str:

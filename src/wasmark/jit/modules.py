@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from wasmark.config import Config
     from wasmark.core.model import ModuleModel
     from wasmark.jit.cache import CodeCache
+    from wasmark.jit.lazy import LazyCode
     from wasmark.runtime.image import Buffer
+    from wasmark.runtime.layout import VMLayout
 
     Progress = Callable[[int, int], None]
 
@@ -44,13 +46,19 @@ _WORTH_LOCKING: Final = 64 << 10
 """Bytes of wasm code from which on a second process rather waits than compiles the same at the same time."""
 
 
+_VALIDATED_LATE: Final = 256 << 10
+"""Bytes of wasm code from which on a lazy module's functions are validated when they are compiled."""
+
+
 class Compiled(NamedTuple):
-    """Loaded code, the functions that can become references of each module, and what it was loaded from."""
+    """Loaded code, the functions that can become references of each module, and what it was loaded from. Of a lazy
+    module, `code` is that of its thunks, and there is no artefact."""
 
     code: CodeObject | None
     escaping: list[list[int]]
     loaded: LoadedImage | None
     artefact: Artefact
+    lazy: LazyCode | None = None
 
 
 def module_key(models: Sequence[ModuleModel], config: Config) -> bytes:
@@ -71,6 +79,8 @@ def obtain(
 
     Raises InvalidError or UnsupportedError where they cannot be compiled, OutOfCodeMemoryError.
     """
+    if config.strategy == "lazy" and len(models) == 1 and models[0].functions:
+        return _lazily(models[0], config, cache)
     key = module_key(models, config)
     if cache is None:
         return _load(_compile(key, models, config, cache, progress))
@@ -95,7 +105,7 @@ def _compile(
     from wasmark.compile.check import validated_layout
 
     layouts = [validated_layout(model, config.features) for model in models]
-    if config.strategy == "baseline":
+    if config.strategy != "eager":
         from wasmark.baseline.module import translate_modules
 
         artefact = translate_modules(key, models, layouts, cache, progress)
@@ -105,6 +115,34 @@ def _compile(
         artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
     artefact.info["options"] = _options(config)
     return artefact
+
+
+def _lazily(model: ModuleModel, config: Config, cache: CodeCache | None) -> Compiled:
+    from wasmark.compile.check import layout_of, validate_bodies
+    from wasmark.jit.lazy import LazyCode
+
+    validator, layout = layout_of(model, config.features)
+    # An implementation may put off the validation of bodies to their first call (core, appendix A.1.3); where it takes
+    # no time worth mentioning, it does not, so that who makes a module hears of an error.
+    late = sum(f.end - f.entry for f in model.functions) > _VALIDATED_LATE
+    if not late:
+        validate_bodies(model, validator)
+    lazy = LazyCode(model, layout, cache, validator if late else None)
+    return Compiled(lazy.thunks.code, [layout.escaping], None, Artefact(b"", {}, {}, {}), lazy)
+
+
+def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
+    """All of a lazy module's code at once, as it can be serialized.
+
+    Raises InvalidError where validating a function had been put off.
+    """
+    from wasmark.compile.check import validated_layout
+    from wasmark.compile.module import compile_modules
+
+    validated_layout(model, config.features)
+    artefact = compile_modules(module_key([model], config), [model], [layout], config.compile_processes, None)
+    artefact.info["options"] = _options(config)
+    return Compiled(None, [layout.escaping], None, artefact)
 
 
 def _from_cache(key: bytes, cache: CodeCache) -> Compiled | None:

@@ -11,7 +11,7 @@ import weakref
 from array import array
 from bisect import bisect_right
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from wasmark.errors import TrapCode
 from wasmark.registry import process_table
@@ -55,6 +55,14 @@ class RegisteredModule(Protocol):
 
     def finished_functions(self) -> Iterable[tuple[int, int, int]]:
         """(function index, start, end exclusive) of its compiled functions."""
+
+
+@runtime_checkable
+class GrowingModule(Protocol):
+    """A module that is compiled bit by bit."""
+
+    def code_objects(self) -> Iterable[CodeObject]:
+        """All of its code by now."""
 
 
 def _trap_instruction(code: int) -> bytes:
