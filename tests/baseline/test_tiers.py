@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -120,7 +120,7 @@ def test_tiers_call_each_other_with_every_kind_of_argument() -> None:
         (func (export "f") (param {types}) (result {results}) (call $g {passed}))
         (func (export "h") (param {types}) (result {results}) (call_indirect (type $t) {passed} (i32.const 0))))"""
     # One engine, so that one store can hold both; the tier of each module is that of its own compilation.
-    for inner, outer in ((a, b) for a in ("eager", "baseline") for b in ("eager", "baseline")):
+    for inner, outer in product(STRATEGIES, STRATEGIES):
         engine = wasmark.Engine(wasmark.Config(cache=False))
         made = []
         for strategy, source in ((inner, callee), (outer, caller)):
