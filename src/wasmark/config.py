@@ -10,12 +10,16 @@ from wasmark.core.features import Feature
 if TYPE_CHECKING:
     import os
 
+STRATEGIES = ("eager", "baseline", "lazy")
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """How an engine compiles and what its code may use.
 
-    strategy: "eager" compiles a whole module when it is made.
+    strategy: "eager" compiles a whole module when it is made, with all that LLVM has to offer; "baseline" does the same
+    with the first tier alone, which is ready many times sooner and whose code is some times slower; "lazy" uses
+    the first tier for each function when it is called first (a large module's functions are validated then, too).
     max_wasm_stack: bytes of native stack that wasm code (and host functions between) may use in one outermost call.
     max_memory_bytes: upper bound of any one linear memory; `memory.grow` beyond it answers -1.
     max_table_elements: upper bound of any one table, likewise.
@@ -36,8 +40,8 @@ class Config:
     compile_processes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.strategy != "eager":
-            raise ValueError(f"unknown strategy {self.strategy!r}; known: 'eager'")
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"unknown strategy {self.strategy!r}; known: {', '.join(map(repr, STRATEGIES))}")
         if self.max_wasm_stack < 16 << 10:
             raise ValueError("max_wasm_stack must be at least 16 KiB")
         if self.cache_limit < 0:

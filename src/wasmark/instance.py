@@ -114,6 +114,7 @@ class Instance:
         self.vmctx = store.allocate(layout.size)
         words = self._words = (ctypes.c_uint64 * (layout.size // 8)).from_address(self.vmctx)
         words[layout.STORE_BLOCK // 8] = store.block_address
+        words[layout.FUNCTION_TABLE // 8] = module.function_table
         for index, memory in enumerate(self._memories):
             words[layout.memory_def(index) // 8] = memory.definition
             words[layout.memory_def(index) // 8 + 1] = memory.base

@@ -32,6 +32,7 @@ class Module:
         "__weakref__",
         "_code",
         "_compiled",
+        "_lazy",
         "_name",
         "_own_part",
         "engine",
@@ -61,7 +62,10 @@ class Module:
         self._compiled = compiled
         self._own_part = part
         self._code = compiled.code if model.functions else None
-        if self._code is not None:
+        self._lazy = compiled.lazy
+        if self._lazy is not None:
+            self._lazy.attach(self)
+        elif self._code is not None:
             self._code.modules[part].attach(self)
 
     @classmethod
@@ -94,7 +98,10 @@ class Module:
         """
         if len(self._compiled.escaping) != 1:
             raise Error("this module shares its code with others; serialize them together")
-        return jit.serialize(self._compiled, self.model.data, self._name, self.engine.cache)
+        compiled = self._compiled
+        if compiled.lazy is not None:
+            compiled = jit.complete(self.model, self.layout, self.engine.config)
+        return jit.serialize(compiled, self.model.data, self._name, self.engine.cache)
 
     @classmethod
     def deserialize(
@@ -121,18 +128,41 @@ class Module:
         return self.model.names.module or self._name
 
     def code_object(self) -> CodeObject | None:
-        """The native code; None where the module defines no functions."""
+        """The native code; None where the module defines no functions. Of a lazy module, that of its thunks."""
         return self._code
+
+    def code_objects(self) -> list[CodeObject]:
+        """All code that there is by now: of a lazy module, that of each piece as well."""
+        if self._code is None:
+            return []
+        return [self._code] if self._lazy is None else [self._code, *self._lazy.pieces]
 
     def finished_functions(self) -> Iterable[tuple[int, int, int]]:
         """(function index, start address, end address exclusive) of every compiled function, in the order of
-        addresses."""
+        addresses; of a lazy module, those that have been called, and some that they call."""
+        if self._lazy is not None:
+            return self._lazy.functions()
         return [] if self._code is None else list(self._code.modules[self._own_part].functions)
 
     def function_address(self, func_index: int) -> int:
-        """Where the code of a defined function starts."""
+        """Where the code of a defined function starts; of a lazy module, that of its thunk, which never changes."""
         assert self._code is not None
+        if self._lazy is not None:
+            return self._lazy.thunks.address(func_index)
         return self._code.modules[self._own_part].ranges(func_index)[0][0]
+
+    @property
+    def function_table(self) -> int:
+        """The address of the table that the thunks of a lazy module jump through; 0 where it is not lazy."""
+        return self._lazy.table_address if self._lazy is not None else 0
+
+    def compile_function(self, number: int) -> int:
+        """For the store: the address of the code of the defined function with this number, compiled if need be.
+
+        Raises InvalidError where validating it had been put off, OutOfCodeMemoryError.
+        """
+        assert self._lazy is not None
+        return self._lazy.compile(number)
 
     def __repr__(self) -> str:
         model = self.model

@@ -106,7 +106,14 @@ class Store:
         def is_subtype(sub: int, super_: int) -> int:
             return int(types.is_subtype_id(sub, super_))
 
+        instances = self._instances
+
+        def compile_function(address: int) -> None:
+            slots = (ctypes.c_int64 * 2).from_address(address)
+            slots[0] = instances[slots[0]].module.compile_function(slots[1])
+
         builtins: dict[int, Callable[..., Any]] = {
+            L.STORE_COMPILE: compile_function,
             L.STORE_MEMORY_GROW: memory_grow,
             L.STORE_TABLE_GROW: table_grow,
             L.STORE_IS_SUBTYPE: is_subtype,

@@ -17,6 +17,7 @@ import wasmark
 from tests.differential.bodies import CANONICAL_NAN
 from tests.differential.generator import HOST_TYPES, Generated, arguments
 from wasmark.core.types import F32, F64, I32, I64, FuncType, GlobalType, ValType
+from wasmark.engine import default_engine
 from wasmark.errors import TrapCode
 
 FUEL: Final = 120
@@ -102,10 +103,10 @@ class Recorder:
 class Ours(Recorder):
     """Wasmark."""
 
-    def __init__(self, module: Generated) -> None:
+    def __init__(self, module: Generated, engine: wasmark.Engine) -> None:
         super().__init__()
         self.module = module
-        compiled = wasmark.Module(module.binary)
+        compiled = wasmark.Module(module.binary, engine)
         store = wasmark.Store(compiled.engine)
         host: dict[str, Any] = {f"f{i}": self.function(i) for i in range(len(HOST_TYPES))}
         host["fuel"] = wasmark.Global.of(store, GlobalType(I32, mutable=True), 0)
@@ -202,9 +203,11 @@ _THEIR_KINDS: Final[dict[wasmtime.TrapCode | None, str]] = {
 }
 
 
-def difference(module: Generated, outcomes: dict[str, int] | None = None) -> str | None:
-    """Where the engines differ first; None where they agree. Counts kinds of outcomes in `outcomes`."""
-    ours, theirs = Ours(module), Theirs(module)
+def difference(
+    module: Generated, outcomes: dict[str, int] | None = None, engine: wasmark.Engine | None = None
+) -> str | None:
+    """Where our `engine` and theirs differ first; None where they agree. Counts kinds of outcomes in `outcomes`."""
+    ours, theirs = Ours(module, engine or default_engine()), Theirs(module)
     engines: tuple[Engine, Engine] = (ours, theirs)
     for round_ in range(CALLS_EACH):
         for number, (name, type_) in enumerate(module.functions):

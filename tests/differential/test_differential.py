@@ -13,6 +13,7 @@ import pytest
 
 from tests.differential.generator import generate
 from wasmark import Module
+from wasmark.config import STRATEGIES
 from wasmark.core.opcodes import OPCODES
 from wasmark.errors import TrapCode
 
@@ -24,10 +25,10 @@ CHUNKS = 5
 _RARE = {TrapCode.STACK_OVERFLOW, TrapCode.UNDEFINED_ELEMENT, TrapCode.NULL_FUNCTION_REFERENCE}
 
 
-def compare(first: int, end: int) -> tuple[list[str], dict[str, int], set[str]]:
+def compare(first: int, end: int, strategy: str) -> tuple[list[str], dict[str, int], set[str]]:
     """(differences, how often each kind of outcome came about, rows that occurred) for a range of seeds."""
     run = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-m", "tests.differential.worker", str(first), str(end)],
+        [sys.executable, "-X", "faulthandler", "-m", "tests.differential.worker", str(first), str(end), strategy],
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
@@ -45,10 +46,11 @@ def seen() -> tuple[dict[str, int], set[str]]:
     return {}, set()
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_no_module_tells_the_engines_apart(chunk: int, seen: tuple[dict[str, int], set[str]]) -> None:
+def test_no_module_tells_the_engines_apart(chunk: int, strategy: str, seen: tuple[dict[str, int], set[str]]) -> None:
     pytest.importorskip("wasmtime", reason="wasmtime is not installed: there is nothing to compare with")
-    differences, outcomes, rows = compare(chunk * CHUNK, (chunk + 1) * CHUNK)
+    differences, outcomes, rows = compare(chunk * CHUNK, (chunk + 1) * CHUNK, strategy)
     assert differences == []
     assert outcomes["returned"] > sum(outcomes.values()) / 2, "most calls should run to their end"
     for kind, count in outcomes.items():

@@ -1,7 +1,8 @@
 """Compares the engines over a range of seeds, in a process of its own: a difference may be that one of them dies.
 
-Arguments: the first seed and the one behind the last. Prints a JSON object a line: {"seed": n} before a module is made,
-{"difference": text} where the engines differ, and {"outcomes": {kind: count}, "rows": [names]} at the end.
+Arguments: the first seed, the one behind the last, and the strategy. Prints a JSON object a line: {"seed": n} before a
+module is made, {"difference": text} where the engines differ, and {"outcomes": {kind: count}, "rows":
+[names]} at the end.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import sys
 
 from tests.differential.compare import difference
 from tests.differential.generator import generate
+from wasmark import Config, Engine
 
 
-def main(first: int, end: int) -> None:
+def main(first: int, end: int, strategy: str = "eager") -> None:
+    engine = Engine(Config(strategy=strategy))
     outcomes: dict[str, int] = {}
     rows: set[str] = set()
     for seed in range(first, end):
         print(json.dumps({"seed": seed}), flush=True)
         module = generate(seed)
-        found = difference(module, outcomes)
+        found = difference(module, outcomes, engine)
         if found is not None:
             print(json.dumps({"difference": found}), flush=True)
         rows |= {op.name for op in module.used}
@@ -27,4 +30,4 @@ def main(first: int, end: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -14,14 +14,15 @@ import pytest
 
 from tests.spec.official import CORE, SCRIPTS, TESTSUITE, needs_testsuite
 from tests.spec.worker import Worker
+from wasmark.config import STRATEGIES
 
 LEAST_SHARE = 0.97
 """Of what the core scripts assert."""
 
 
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    worker = Worker()
+@pytest.fixture(scope="module", params=STRATEGIES)
+def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
+    worker = Worker(request.param)
     yield worker
     worker.stop()
 

@@ -227,10 +227,12 @@ _TEMPLATES: Final[dict[str, str]] = {
     "br i1 %issub{n}, label %mg{n}, label %mt{n}\nmt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
     "callee load": "%code{n} = load ptr, ptr %ref{n}@\n"
     f"%xp{{n}} = getelementptr i8, ptr %ref{{n}}, i64 {L.FUNCREF_CONTEXT}@\n%ctx{{n}} = load ptr, ptr %xp{{n}}@",
-    # STORE_STACK_LIMIT is at 0.
+    # STORE_STACK_LIMIT is at 0. `{o}` is what the frame needs below its address.
     "stack check": "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
     "%limit{n} = load ptr, ptr %sb{n}\n%frame{n} = call ptr @llvm.frameaddress.p0(i32 0)\n"
-    "%over{n} = icmp ult ptr %frame{n}, %limit{n}@\nbr i1 %over{n}, label %t{n}, label %k{n}, !prof !2\n"
+    "%low{n} = ptrtoint ptr %frame{n} to i64\n%least{n} = ptrtoint ptr %limit{n} to i64\n"
+    "%need{n} = sub i64 %low{n}, {o}\n%over{n} = icmp ult i64 %need{n}, %least{n}@\n"
+    "br i1 %over{n}, label %t{n}, label %k{n}, !prof !2\n"
     "t{n}:\n@TSTACK_OVERFLOW\nk{n}:",
 }
 _TEMPLATES["elem.drop"] = _TEMPLATES["data.drop"]

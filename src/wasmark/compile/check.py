@@ -8,9 +8,11 @@ from wasmark.binary import decode_body
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType
 from wasmark.runtime.layout import VMLayout
-from wasmark.validate.module import validate_module
+from wasmark.validate.module import ModuleValidator, validate_module
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wasmark.core.features import Feature
     from wasmark.core.model import ModuleModel
 
@@ -20,13 +22,24 @@ def validated_layout(model: ModuleModel, features: frozenset[Feature]) -> VMLayo
 
     Raises InvalidError, or UnsupportedError where it cannot be compiled.
     """
+    validator, layout = layout_of(model, features)
+    validate_bodies(model, validator)
+    return layout
+
+
+def layout_of(model: ModuleModel, features: frozenset[Feature]) -> tuple[ModuleValidator, VMLayout]:
+    """Check everything but the bodies of functions. Raises as `validated_layout` does."""
     validator = validate_module(model, features)
-    for index, function in enumerate(model.functions):
-        validator.validate_body(index, decode_body(model, function.start, function.end))
     for type_index in model.func_types:
         type_signature(model, type_index)
     imported = model.imported["func"]
-    return VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
+    return validator, VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
+
+
+def validate_bodies(model: ModuleModel, validator: ModuleValidator) -> None:
+    """Check all bodies. Raises InvalidError, UnsupportedError, or MalformedError."""
+    for index, function in enumerate(model.functions):
+        validator.validate_body(index, decode_body(model, function.start, function.end))
 
 
 def type_signature(model: ModuleModel, type_index: int) -> str:
@@ -34,3 +47,14 @@ def type_signature(model: ModuleModel, type_index: int) -> str:
     type_ = model.types[type_index].composite
     assert isinstance(type_, FuncType)
     return signature(type_)
+
+
+def escaping_signatures(model: ModuleModel, layout: VMLayout) -> Iterator[str]:
+    """The ABI strings of the functions that can become references."""
+    return (type_signature(model, model.func_types[func_index]) for func_index in layout.escaping)
+
+
+def border_signatures(model: ModuleModel) -> Iterator[str]:
+    """The ABI strings of the functions that are imported or exported."""
+    yield from (type_signature(model, import_.desc) for import_ in model.imports if isinstance(import_.desc, int))
+    yield from (type_signature(model, model.func_types[e.index]) for e in model.exports if e.kind == "func")

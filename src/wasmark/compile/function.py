@@ -150,7 +150,7 @@ class FunctionTranslator:
             out.append(f"store {type_} {zeros[type_]}, ptr %L{i}")
         large = self.function.end - self.function.entry > _LEAF_BODY_LIMIT or len(types) > _LEAF_BODY_LIMIT // 8
         if large or any(row.name in _CALLING for row, _, _ in instrs):
-            self._step("stack check")
+            self._step("stack check", o=0)
         for index in sorted({imm[1] for row, imm, _ in instrs if row.access}):
             base = self.bases[index] = f"%mb{index}"
             out.append(

@@ -40,20 +40,20 @@ def _initialize() -> None:
 
 
 @functools.cache
-def _target_machine() -> Any:
+def _target_machine(relocation: str) -> Any:
     _initialize()
     return llvm.Target.from_triple(TRIPLE).create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=f"{llvm.get_host_cpu_features().flatten()},{_AVOIDED}",
         opt=1,
-        reloc="pic",
+        reloc=relocation,
         codemodel="small",
     )
 
 
 @functools.cache
-def _pipeline() -> tuple[Any, Any]:
-    builder = llvm.create_pass_builder(_target_machine(), llvm.create_pipeline_tuning_options(1))
+def _pipeline(relocation: str) -> tuple[Any, Any]:
+    builder = llvm.create_pass_builder(_target_machine(relocation), llvm.create_pipeline_tuning_options(1))
     manager = llvm.create_new_module_pass_manager()
     manager.add_sroa_pass()
     manager.add_instruction_combine_pass()
@@ -61,10 +61,11 @@ def _pipeline() -> tuple[Any, Any]:
     return manager, builder
 
 
-def compile_ir(text: str, *, verify: bool = False) -> bytes:
+def compile_ir(text: str, *, relocation: str = "pic", verify: bool = False) -> bytes:
     """The object code of a module of LLVM IR, through the light pipeline: wasm producers have optimised already.
 
-    `verify` asks LLVM's verifier first (RuntimeError with its complaint).
+    `relocation` is "pic" for code that is linked, "static" where symbols stand for small numbers (stencils). `verify`
+    asks LLVM's verifier first (RuntimeError with its complaint).
     """
     with _lock:
         _initialize()
@@ -75,9 +76,9 @@ def compile_ir(text: str, *, verify: bool = False) -> bytes:
         ):
             if verify:
                 module.verify()
-            manager, builder = _pipeline()
+            manager, builder = _pipeline(relocation)
             manager.run(module, builder)
-            code: bytes = _target_machine().emit_object(module)
+            code: bytes = _target_machine(relocation).emit_object(module)
         return code
 
 

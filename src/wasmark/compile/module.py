@@ -11,12 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_body
+from wasmark.compile import stubs
 from wasmark.compile.abi import trampoline_symbol
-from wasmark.compile.check import type_signature
+from wasmark.compile.check import border_signatures, escaping_signatures
 from wasmark.compile.function import FunctionTranslator, ModuleContext
 from wasmark.compile.images import stubs_image
 from wasmark.compile.parallel import Task, compile_all
-from wasmark.compile.stubs import ATTRIBUTES, trampoline
+from wasmark.compile.prelude import ATTRIBUTES, INTRINSICS, METADATA, SCOPE_BASE
+from wasmark.compile.stubs import trampoline
 from wasmark.jit.artefact import Artefact
 from wasmark.runtime.elf import make_image
 
@@ -32,49 +34,6 @@ if TYPE_CHECKING:
 _BATCH_BYTES: Final = 48 << 10
 """Bytes of wasm in a batch: large enough that LLVM's fixed costs vanish, small enough that progress shows and memory is
 bounded."""
-
-
-def _intrinsics() -> str:
-    lines = [
-        "declare void @llvm.ubsantrap(i8 immarg)",
-        "declare void @llvm.fake.use(...)",
-        "declare ptr @llvm.frameaddress.p0(i32 immarg)",
-        "declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1 immarg)",
-        "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1 immarg)",
-    ]
-    for t in ("i32", "i64"):
-        lines += [f"declare {t} @llvm.{name}.{t}({t}, i1 immarg)" for name in ("ctlz", "cttz")]
-        lines += [f"declare {t} @llvm.{name}.{t}({t}, {t}, {t})" for name in ("fshl", "fshr")]
-        lines.append(f"declare {t} @llvm.ctpop.{t}({t})")
-    for t, suffix in (("float", "f32"), ("double", "f64")):
-        unary = ("fabs", "ceil", "floor", "trunc", "roundeven", "sqrt", "arithmetic.fence")
-        lines += [f"declare {t} @llvm.{name}.{suffix}({t})" for name in unary]
-        lines += [f"declare {t} @llvm.{name}.{suffix}({t}, {t})" for name in ("minimum", "maximum", "copysign")]
-        lines += [f"declare {i} @llvm.fpto{k}i.sat.{i}.{suffix}({t})" for i in ("i32", "i64") for k in "su"]
-    return "\n".join([*lines, ""])
-
-
-_INTRINSICS: Final = _intrinsics()
-
-# Frame pointers are what backtraces walk. Inline probes make a large frame touch its guard page instead of leaping over
-# it.
-_ATTRIBUTES: Final = """\
-attributes #0 = { nounwind "frame-pointer"="all" "probe-stack"="inline-asm" }
-attributes #1 = { nomerge noreturn nounwind cold }
-"""
-
-_SCOPE_BASE: Final = 10
-_METADATA: Final = """\
-!llvm.dbg.cu = !{!5}
-!llvm.module.flags = !{!3, !4}
-!0 = !{}
-!1 = !{!"branch_weights", i32 2000, i32 1}
-!2 = !{!"branch_weights", i32 1, i32 2000}
-!3 = !{i32 2, !"Debug Info Version", i32 3}
-!4 = !{i32 7, !"Dwarf Version", i32 5}
-!5 = distinct !DICompileUnit(language: DW_LANG_C, file: !6, isOptimized: true, runtimeVersion: 0, emissionKind:
-LineTablesOnly) !6 = !DIFile(filename: "wasm", directory: "") !7 = !DISubroutineType(types: !0)
-"""
 
 
 def _batches(model: ModuleModel) -> Iterator[list[int]]:
@@ -94,11 +53,11 @@ def _batches(model: ModuleModel) -> Iterator[list[int]]:
 
 def batch_ir(context: ModuleContext, batch: Sequence[int], signatures: Sequence[str] = ()) -> str:
     """The IR module of a batch of functions, with trampolines for `signatures`."""
-    parts = [_INTRINSICS]
-    metadata = [_METADATA]
+    parts = [INTRINSICS]
+    metadata = [METADATA]
     called: set[int] = set()
     for position, index in enumerate(batch):
-        scope = _SCOPE_BASE + position
+        scope = SCOPE_BASE + position
         function = context.model.functions[index]
         translator = FunctionTranslator(context, index, scope)
         parts.append(translator.translate(decode_body(context.model, function.start, function.end)))
@@ -113,7 +72,7 @@ def batch_ir(context: ModuleContext, batch: Sequence[int], signatures: Sequence[
         declared = "".join(f", {type_}" for type_ in params)
         parts.append(f"declare hidden {returns} @{context.symbol(func_index)}(ptr{declared})\n")
     parts.extend(map(trampoline, signatures))
-    return "".join([*parts, _ATTRIBUTES, ATTRIBUTES, *metadata])
+    return "".join([*parts, ATTRIBUTES, stubs.ATTRIBUTES, *metadata])
 
 
 def compile_modules(
@@ -132,7 +91,7 @@ def compile_modules(
         ModuleContext(model, layout, f"m{number}.")
         for number, (model, layout) in enumerate(zip(models, layouts, strict=True))
     ]
-    wanted = list(dict.fromkeys(s for context in contexts for s in _escaping_signatures(context)))
+    wanted = list(dict.fromkeys(s for context in contexts for s in escaping_signatures(context.model, context.layout)))
     batches = [(context, batch) for context in contexts for batch in _batches(context.model)]
     tasks = [
         Task(partial(batch_ir, context, batch, wanted if not number else ()), _size(context.model, batch))
@@ -146,7 +105,7 @@ def compile_modules(
         symbols = image.symbols
         names = map(trampoline_symbol, wanted)
         image.symbols = {name: symbols[name] for name in names}
-    border = list(dict.fromkeys(s for context in contexts for s in _border_signatures(context.model)))
+    border = list(dict.fromkeys(s for context in contexts for s in border_signatures(context.model)))
     if border:
         images["stubs"] = stubs_image(border)
     for number, context in enumerate(contexts):
@@ -162,17 +121,6 @@ def compile_modules(
         "first functions": [context.imported_functions for context in contexts],
     }
     return Artefact(key, info, images, blobs)
-
-
-def _escaping_signatures(context: ModuleContext) -> Iterator[str]:
-    model = context.model
-    return (type_signature(model, model.func_types[func_index]) for func_index in context.layout.escaping)
-
-
-def _border_signatures(model: ModuleModel) -> Iterator[str]:
-    """Of the functions that are imported or exported."""
-    yield from (type_signature(model, import_.desc) for import_ in model.imports if isinstance(import_.desc, int))
-    yield from (type_signature(model, model.func_types[e.index]) for e in model.exports if e.kind == "func")
 
 
 def _size(model: ModuleModel, batch: Sequence[int]) -> int:

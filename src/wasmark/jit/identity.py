@@ -16,7 +16,7 @@ from wasmark.jit.digest import blake2b
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_ROOMS: Final = ("binary", "compile", "core", "jit", "registry", "runtime", "validate")
+_ROOMS: Final = ("baseline", "binary", "compile", "core", "jit", "registry", "runtime", "validate")
 """The parts of the package that decide what code looks like, and what is valid."""
 
 _SOURCES: Final = (".py", ".ll")

@@ -6,6 +6,7 @@ An artefact of kind "module" holds one or several modules that share their code 
     image "stubs"           the stubs for what they import and export
     blob "functions <n>"    first places, then ends, of the defined functions of module n, 32 bits each
     blob "escaping <n>"     the functions of module n that can become references, 32 bits each
+    blobs "starts", "lines", "marks"   of the first tier: the rows of its `StencilLines`
 
 What was stored has been validated, under the same features: they are part of the key.
 """
@@ -23,6 +24,7 @@ from wasmark.jit.digest import blake2b
 from wasmark.jit.identity import environment, make_key
 from wasmark.jit.stubs import RUNTIME, basic_images, offer
 from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.image import LoadedImage, load
 from wasmark.runtime.symbols import process_symbol
 
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from wasmark.config import Config
     from wasmark.core.model import ModuleModel
     from wasmark.jit.cache import CodeCache
+    from wasmark.jit.lazy import LazyCode
     from wasmark.runtime.image import Buffer
+    from wasmark.runtime.layout import VMLayout
 
     Progress = Callable[[int, int], None]
 
@@ -42,13 +46,19 @@ _WORTH_LOCKING: Final = 64 << 10
 """Bytes of wasm code from which on a second process rather waits than compiles the same at the same time."""
 
 
+_VALIDATED_LATE: Final = 256 << 10
+"""Bytes of wasm code from which on a lazy module's functions are validated when they are compiled."""
+
+
 class Compiled(NamedTuple):
-    """Loaded code, the functions that can become references of each module, and what it was loaded from."""
+    """Loaded code, the functions that can become references of each module, and what it was loaded from. Of a lazy
+    module, `code` is that of its thunks, and there is no artefact."""
 
     code: CodeObject | None
     escaping: list[list[int]]
     loaded: LoadedImage | None
     artefact: Artefact
+    lazy: LazyCode | None = None
 
 
 def module_key(models: Sequence[ModuleModel], config: Config) -> bytes:
@@ -69,33 +79,70 @@ def obtain(
 
     Raises InvalidError or UnsupportedError where they cannot be compiled, OutOfCodeMemoryError.
     """
+    if config.strategy == "lazy" and len(models) == 1 and models[0].functions:
+        return _lazily(models[0], config, cache)
     key = module_key(models, config)
     if cache is None:
-        return _load(_compile(key, models, config, progress))
+        return _load(_compile(key, models, config, cache, progress))
     found = _from_cache(key, cache)
     if found is None and sum(f.end - f.entry for model in models for f in model.functions) >= _WORTH_LOCKING:
         with cache.lock(key):
             found = _from_cache(key, cache)
             if found is None:
-                artefact = _compile(key, models, config, progress)
+                artefact = _compile(key, models, config, cache, progress)
                 cache.put(artefact)
                 found = _load(artefact)
     if found is None:
-        artefact = _compile(key, models, config, progress)
+        artefact = _compile(key, models, config, cache, progress)
         cache.put(artefact)
         found = _load(artefact)
     return found
 
 
-def _compile(key: bytes, models: Sequence[ModuleModel], config: Config, progress: Progress | None) -> Artefact:
+def _compile(
+    key: bytes, models: Sequence[ModuleModel], config: Config, cache: CodeCache | None, progress: Progress | None
+) -> Artefact:
     from wasmark.compile.check import validated_layout
 
     layouts = [validated_layout(model, config.features) for model in models]
-    from wasmark.compile.module import compile_modules  # not before: it loads LLVM
+    if config.strategy != "eager":
+        from wasmark.baseline.module import translate_modules
 
-    artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
+        artefact = translate_modules(key, models, layouts, cache, progress)
+    else:
+        from wasmark.compile.module import compile_modules  # not before: it loads LLVM
+
+        artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
     artefact.info["options"] = _options(config)
     return artefact
+
+
+def _lazily(model: ModuleModel, config: Config, cache: CodeCache | None) -> Compiled:
+    from wasmark.compile.check import layout_of, validate_bodies
+    from wasmark.jit.lazy import LazyCode
+
+    validator, layout = layout_of(model, config.features)
+    # An implementation may put off the validation of bodies to their first call (core, appendix A.1.3); where it takes
+    # no time worth mentioning, it does not, so that who makes a module hears of an error.
+    late = sum(f.end - f.entry for f in model.functions) > _VALIDATED_LATE
+    if not late:
+        validate_bodies(model, validator)
+    lazy = LazyCode(model, layout, cache, validator if late else None)
+    return Compiled(lazy.thunks.code, [layout.escaping], None, Artefact(b"", {}, {}, {}), lazy)
+
+
+def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
+    """All of a lazy module's code at once, as it can be serialized.
+
+    Raises InvalidError where validating a function had been put off.
+    """
+    from wasmark.compile.check import validated_layout
+    from wasmark.compile.module import compile_modules
+
+    validated_layout(model, config.features)
+    artefact = compile_modules(module_key([model], config), [model], [layout], config.compile_processes, None)
+    artefact.info["options"] = _options(config)
+    return Compiled(None, [layout.escaping], None, artefact)
 
 
 def _from_cache(key: bytes, cache: CodeCache) -> Compiled | None:
@@ -132,6 +179,7 @@ def _load(artefact: Artefact, descriptor: int | None = None) -> Compiled:
             if name.startswith(TRAMPOLINE_PREFIX)
         },
         loaded.line_sources,
+        _stencil_lines(loaded.text_start, artefact),
     )
     return Compiled(code, escaping, loaded, _without_contents(artefact))
 
@@ -140,6 +188,16 @@ def _numbers(blob: Buffer) -> array[int]:
     numbers = array("I")
     numbers.frombytes(blob)
     return numbers
+
+
+def _stencil_lines(base: int, artefact: Artefact) -> list[StencilLines]:
+    columns = artefact.info.get("columns")
+    if columns is None:
+        return []
+    blobs = artefact.blobs
+    marks = array("H")
+    marks.frombytes(blobs["marks"])
+    return [StencilLines(base, _numbers(blobs["starts"]), _numbers(blobs["lines"]), marks, columns)]
 
 
 def _functions(places: array[int], first: int, base: int) -> list[tuple[int, int, int]]:

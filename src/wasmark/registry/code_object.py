@@ -10,18 +10,33 @@ import ctypes
 import weakref
 from array import array
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from wasmark.errors import TrapCode
 from wasmark.registry import process_table
-from wasmark.registry.line_table import MEMORY_ACCESS, LineTable, decode_line_programs
+from wasmark.registry.line_table import MEMORY_ACCESS, decode_line_programs
+from wasmark.runtime.image import LineSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.code_memory import CodeMemory
-    from wasmark.runtime.image import LineSource
+
+
+class Lines(Protocol):
+    """A table of lines and columns, as `line_table` explains them."""
+
+    @property
+    def base(self) -> int:
+        """The lowest address that it knows."""
+
+    def find(self, address: int) -> tuple[int, int]:
+        """(line, column) of an address; (0, 0) where the table says nothing."""
+
+    def rows(self) -> list[tuple[int, int, int]]:
+        """All rows as (start address, line, column)."""
 
 
 class RegisteredModule(Protocol):
@@ -40,6 +55,14 @@ class RegisteredModule(Protocol):
 
     def finished_functions(self) -> Iterable[tuple[int, int, int]]:
         """(function index, start, end exclusive) of its compiled functions."""
+
+
+@runtime_checkable
+class GrowingModule(Protocol):
+    """A module that is compiled bit by bit."""
+
+    def code_objects(self) -> Iterable[CodeObject]:
+        """All of its code by now."""
 
 
 def _trap_instruction(code: int) -> bytes:
@@ -98,6 +121,7 @@ class CodeObject:
 
     modules: what belongs to whom. trampolines: signature string -> address of the code that calls such functions from
     outside. line_sources: line programs by address range, as `runtime.image` makes them; decoded at the first look.
+    lines: tables that need no decoding.
     Raises AssertionError where functions overlap or leave the text, or where the text overlaps that of another code
     object.
     """
@@ -107,7 +131,6 @@ class CodeObject:
         "_ends",
         "_func_indices",
         "_lease",
-        "_line_sources",
         "_line_starts",
         "_line_tables",
         "_module_numbers",
@@ -129,6 +152,7 @@ class CodeObject:
         modules: Sequence[CodeModule] = (),
         trampolines: Mapping[str, int] | None = None,
         line_sources: Iterable[LineSource] = (),
+        lines: Iterable[Lines] = (),
     ) -> None:
         if not code_memory.base <= text_start <= text_end <= code_memory.base + code_memory.size:
             raise AssertionError(f"the text [{text_start:#x}, {text_end:#x}) leaves its code memory")
@@ -137,9 +161,11 @@ class CodeObject:
         self.text_end = text_end
         self.modules = tuple(modules)
         self.trampolines = dict(trampolines or {})
-        self._line_sources = sorted(line_sources, key=lambda source: source.start)
-        self._line_starts = [source.start for source in self._line_sources]
-        self._line_tables: list[LineTable | None] = [None] * len(self._line_sources)
+        tables: list[tuple[int, LineSource | Lines]] = [(source.start, source) for source in line_sources]
+        tables += [(table.base, table) for table in lines]
+        tables.sort(key=itemgetter(0))
+        self._line_starts = [start for start, _ in tables]
+        self._line_tables = [table for _, table in tables]
         self._index_functions()
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
@@ -180,18 +206,18 @@ class CodeObject:
         position = bisect_right(self._line_starts, pc) - 1
         if position < 0:
             return 0, 0
-        table = self._line_tables[position]
-        if table is None:
-            source = self._line_sources[position]
-            table = decode_line_programs(source.program, source.start, source.end, source.bias)
-            self._line_tables[position] = table
-        return table.find(pc)
+        return self._lines(position).find(pc)
 
-    def line_tables(self) -> list[LineTable]:
+    def _lines(self, position: int) -> Lines:
+        table = self._line_tables[position]
+        if isinstance(table, LineSource):
+            table = decode_line_programs(table.program, table.start, table.end, table.bias)
+            self._line_tables[position] = table
+        return table
+
+    def line_tables(self) -> list[Lines]:
         """The decoded line tables, in the order of their addresses."""
-        for start in self._line_starts:
-            self.find_line(start)
-        return [table for table in self._line_tables if table is not None]
+        return [self._lines(position) for position in range(len(self._line_starts))]
 
     def trap_code(self, pc: int) -> TrapCode | None:
         """Why the instruction at exactly `pc` would stop with a wasm trap, or None where it would not."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from wasmark.registry.code_object import GrowingModule
 from wasmark.registry.frames import FrameInfo, frame_info
-from wasmark.registry.process_table import ensure_registered, find_id
+from wasmark.registry.process_table import ensure_registered, find_code, find_id
 
 if TYPE_CHECKING:
     from wasmark.errors import TrapCode
@@ -87,6 +88,10 @@ class ModuleRegistry:
         owners = self._load(code)
         if module in owners:
             return
+        number = next((number for number, part in enumerate(code.modules) if part.module is module), None)
+        if number is not None and owners[number] is None:
+            self._own(code, owners, number, module)
+            return
         first = next(iter(module.finished_functions()), None)
         if first is None:
             # Nothing was compiled of it: no address leads here.
@@ -97,13 +102,35 @@ class ModuleRegistry:
         number = found[0]
         if owners[number] is not None:
             raise AssertionError(f"the code at {first[1]:#x} belongs to another module")
-        owners[number] = module
         code.modules[number].attach(module)
+        self._own(code, owners, number, module)
+
+    def _own(
+        self, code: CodeObject, owners: list[RegisteredModule | None], number: int, module: RegisteredModule
+    ) -> None:
+        owners[number] = module
         self._ranges.setdefault(id(module), []).append((code, number))
+
+    def _adopt(self, code: CodeObject) -> bool:
+        """Load code that was compiled after its module had been registered here. Whether it is such code."""
+        parts = [(number, part.module) for number, part in enumerate(code.modules)]
+        known = [(number, module) for number, module in parts if module is not None and id(module) in self._kept]
+        if known:
+            with self._lock:
+                owners = self._load(code)
+                for number, module in known:
+                    if owners[number] is None:
+                        self._own(code, owners, number, module)
+        return bool(known)
 
     def _find(self, pc: int) -> CodeObject | None:
         """The code object of this store at `pc`."""
-        code = self._by_id.get(find_id(pc))
+        id_ = find_id(pc)
+        code = self._by_id.get(id_)
+        if code is None and id_:
+            later = find_code(pc)
+            if later is not None and self._adopt(later):
+                code = later
         # A page may be longer than the code on it.
         return code if code is not None and code.text_start <= pc < code.text_end else None
 
@@ -130,6 +157,10 @@ class ModuleRegistry:
 
     def function_ranges(self, module: RegisteredModule, func_index: int) -> list[tuple[int, int]]:
         """Every (start, end exclusive) of code that a function has now: the other direction of `lookup_frame_info`."""
+        if isinstance(module, GrowingModule):
+            for code in module.code_objects():
+                if code not in self._loaded:
+                    self._adopt(code)
         return [
             range_
             for code, number in tuple(self._ranges.get(id(module), ()))

@@ -76,7 +76,7 @@ _FILL: Final = b"\xcc"  # int3: what lies between functions is not for running
 _LARGEST_ALIGNMENT: Final = 4096
 
 
-class _Section:
+class Section:
     __slots__ = ("alignment", "flags", "info", "kind", "link", "name", "offset", "place", "size")
 
     def __init__(self, fields: tuple[int, ...], names: bytes) -> None:
@@ -86,7 +86,7 @@ class _Section:
         self.place: int = -1  # in the image; -1: not loaded
 
 
-class _Object:
+class ObjectFile:
     """One parsed object."""
 
     __slots__ = ("data", "debug_line", "loaded", "number", "sections", "strings", "symbols", "values")
@@ -110,7 +110,7 @@ class _Object:
         self.debug_line = next((s for s in self.sections if s.name == ".debug_line"), None)
         self.values: list[tuple[int, int]] = []  # by symbol number: (what it counts from, value)
 
-    def _read_sections(self) -> list[_Section]:
+    def _read_sections(self) -> list[Section]:
         data = self.data
         if len(data) < _HEADER.size or not data.startswith(_IDENT):
             raise Error(f"object {self.number}: not a 64-bit little-endian ELF file")
@@ -125,17 +125,17 @@ class _Object:
         rows = list(_SECTION.iter_unpack(table))
         _, _, _, _, start, size, *_ = rows[names]
         strings = data[start : start + size]
-        sections = [_Section(row, strings) for row in rows]
+        sections = [Section(row, strings) for row in rows]
         for section in sections:
             if section.kind != _SHT_NOBITS and section.offset + section.size > len(data):
                 raise Error(f"object {self.number}: section {section.name!r} lies outside of the file")
         return sections
 
-    def contents(self, section: _Section) -> memoryview:
+    def contents(self, section: Section) -> memoryview:
         """The bytes of a section."""
         return memoryview(self.data)[section.offset : section.offset + section.size]
 
-    def _is_loaded(self, section: _Section) -> bool:
+    def _is_loaded(self, section: Section) -> bool:
         flags = section.flags
         # Nothing unwinds through wasm frames by tables: frames are walked by their frame pointers.
         if not flags & _SHF_ALLOC or not section.size or section.name == ".eh_frame":
@@ -155,7 +155,7 @@ class _Object:
         """The name of a symbol, for the linker and for messages."""
         return _string(self.strings, self.symbols[number][0])
 
-    def relocations(self) -> list[tuple[_Section, _Section]]:
+    def relocations(self) -> list[tuple[Section, Section]]:
         """(relocation section, section it changes) for all that is loaded, and for the line table."""
         wanted = {id(section) for section in self.loaded}
         if self.debug_line is not None:
@@ -201,10 +201,10 @@ def make_image(objects: Sequence[bytes]) -> Image:
 class _Linker:
     def __init__(self, objects: Sequence[bytes]) -> None:
         try:
-            self.objects = [_Object(number, data) for number, data in enumerate(objects)]
+            self.objects = [ObjectFile(number, data) for number, data in enumerate(objects)]
         except struct.error as error:
             raise Error(f"damaged ELF object: {error}") from None
-        self.defined: dict[str, tuple[_Object, int]] = {}  # global symbols: where each is defined
+        self.defined: dict[str, tuple[ObjectFile, int]] = {}  # global symbols: where each is defined
         self.external: dict[str, int] = {}  # undefined symbols of the whole image -> EXTERNAL or WEAK
         self.veneer_slots: dict[str, int] = {}  # external function -> number of its veneer
         self.got_slots: dict[object, int] = {}  # symbol -> number of its slot
@@ -237,7 +237,7 @@ class _Linker:
             rodata = self.got_at + len(self.got_slots) * 8
         self.text_size, self.rodata_size = text, rodata - start
 
-    def _sections(self, *, executable: bool) -> list[_Section]:
+    def _sections(self, *, executable: bool) -> list[Section]:
         return [
             section
             for object_ in self.objects
@@ -265,7 +265,7 @@ class _Linker:
                     defined[name] = (object_, number)
         self.external = {name: WEAK if weak else EXTERNAL for name, weak in undefined.items() if name not in defined}
 
-    def _key(self, object_: _Object, number: int) -> object:
+    def _key(self, object_: ObjectFile, number: int) -> object:
         """What tells a symbol apart in the whole image: the name of a global one, the place of a local one."""
         if object_.symbols[number][1] >> 4 == _STB_LOCAL:
             return (object_.number, number)
@@ -339,7 +339,7 @@ class _Linker:
                 self.fixups.append(Fixup(place, "<Q", False, origin, name, value))
         return image
 
-    def _symbol_values(self, object_: _Object) -> list[tuple[int, int]]:
+    def _symbol_values(self, object_: ObjectFile) -> list[tuple[int, int]]:
         """What every symbol stands for; those of sections that are not loaded count from their section's start."""
         bases = [(IMAGE, s.place) if s.place >= 0 else (ABSOLUTE, 0) for s in object_.sections]
         count = len(bases)
@@ -376,7 +376,7 @@ class _Linker:
         object_ = self.objects[key[0]]
         return (*object_.values[key[1]], object_.symbol_name(key[1]))
 
-    def _relocate(self, object_: _Object, rela: _Section, target: _Section, into: bytearray, start: int) -> None:
+    def _relocate(self, object_: ObjectFile, rela: Section, target: Section, into: bytearray, start: int) -> None:
         """Apply one relocation section: its target starts at `start` in `into`, the image or a line program.
 
         What cannot be known yet becomes a fixup.
@@ -422,7 +422,7 @@ class _Linker:
                 f"object {object_.number}: relocation {info & 0xFFFFFFFF} in {target.name!r} does not reach {name!r}"
             ) from None
 
-    def _name_functions(self, object_: _Object, image: Image) -> None:
+    def _name_functions(self, object_: ObjectFile, image: Image) -> None:
         symbols = image.symbols
         sections = object_.sections
         defined = self.defined

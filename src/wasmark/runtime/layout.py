@@ -34,8 +34,14 @@ STORE_OWNER: Final = 64  # the ThreadBlock of the thread that runs in the store,
 STORE_WAITERS: Final = 72  # threads that wait for it
 STORE_RELEASES: Final = 80  # 32 bits, a futex: counts how often the store was left
 STORE_BUDGET: Final = 88  # bytes of native stack for one outermost call
-STORE_BLOCK_SIZE: Final = 96
-BUILTIN_SIGNATURES: Final = {STORE_MEMORY_GROW: "rI:I", STORE_TABLE_GROW: "rIr:I", STORE_IS_SUBTYPE: "II:i"}
+STORE_COMPILE: Final = 96  # a callee pair: (vmctx, number of a defined function) -> the address of its code
+STORE_BLOCK_SIZE: Final = 112
+BUILTIN_SIGNATURES: Final = {
+    STORE_MEMORY_GROW: "rI:I",
+    STORE_TABLE_GROW: "rIr:I",
+    STORE_IS_SUBTYPE: "II:i",
+    STORE_COMPILE: "rI:I",
+}
 
 # --- MemoryDef: one a linear memory ---------------------------------------------------------------
 MEMORY_BASE: Final = 0  # never changes: the whole range is reserved
@@ -106,14 +112,15 @@ stays within them needs no check; others compare with the memory's length."""
 class VMLayout:
     """Offsets inside the vmctx of one module's instances.
 
-    The head holds the base of memory 0 and the store block; then follow arrays in a fixed order. `escaping` lists the
-    functions that can become references (exported, in an element segment or global, or named by `ref.func`): only they
-    have a FuncRef.
+    The head holds the base of memory 0, the store block, and the table of functions where the module is compiled
+    lazily; then follow arrays in a fixed order. `escaping` lists the functions that can become references (exported,
+    in an element segment or global, or named by `ref.func`): only they have a FuncRef.
     """
 
     MEMORY0_BASE = 0
     STORE_BLOCK = 8
-    HEAD_SIZE = 16
+    FUNCTION_TABLE = 16
+    HEAD_SIZE = 32
 
     __slots__ = (
         "data_segments",

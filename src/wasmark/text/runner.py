@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
+from wasmark.config import Config
 from wasmark.core.types import ValType
 from wasmark.engine import Engine
 from wasmark.errors import Error, InvalidError, LinkError, MalformedError, Trap, TrapCode, UnsupportedError
@@ -57,8 +58,11 @@ class FileResult:
         return self.passed + self.failed + self.waiting.total()
 
 
-def run_file(path: str | os.PathLike[str]) -> FileResult:
-    """Run a script file. Raises OSError; a script that cannot be read at all is one failure."""
+def run_file(path: str | os.PathLike[str], config: Config | None = None) -> FileResult:
+    """Run a script file in an engine of this configuration.
+
+    Raises OSError; a script that cannot be read at all is one failure.
+    """
     with open(path, "rb") as file:
         data = file.read()
     result = FileResult(os.fspath(path))
@@ -71,13 +75,13 @@ def run_file(path: str | os.PathLike[str]) -> FileResult:
         result.failed = 1
         result.failures.append((error.line or 0, error.message))
     else:
-        run_commands(commands, result)
+        run_commands(commands, result, config)
     return result
 
 
-def run_commands(commands: list[Command], result: FileResult) -> None:
-    """Run the commands of one script, in a store of their own."""
-    run = _Run()
+def run_commands(commands: list[Command], result: FileResult, config: Config | None = None) -> None:
+    """Run the commands of one script, in an engine and a store of their own."""
+    run = _Run(config)
     for command in commands:
         counted = isinstance(command, AssertReturn | AssertStops | AssertModule)
         try:
@@ -118,8 +122,8 @@ def _shown(error: Exception) -> str:
 class _Run:
     """The state of one script."""
 
-    def __init__(self) -> None:
-        self._engine = Engine()
+    def __init__(self, config: Config | None) -> None:
+        self._engine = Engine(config)
         self._store = Store(self._engine)
         self._matcher = Matcher(self._store)
         spectest = Instance(Module(SPECTEST, self._engine), {}, self._store)

@@ -1,0 +1,267 @@
+"""Puts stencils one after the other, and keeps book of where operands are.
+
+A function's values live in 8-byte slots of its frame: first the locals, then a place for each depth of the operand
+stack (its *home*). The stack here is virtual: an entry is the slot in which a value is at present, as an offset in
+bytes (its home, or a local's slot, as long as that local is not set), or `~i` for the constant `constants[i]`. So
+`local.get` and constants emit nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from typing import TYPE_CHECKING, Any, Final
+
+from wasmark.baseline.library import CALLEE, TAKEN
+from wasmark.compile.abi import signature
+from wasmark.core.types import FuncType
+from wasmark.runtime.layout import SLOT_SIZE
+
+if TYPE_CHECKING:
+    from wasmark.baseline.library import Library, Stencil
+    from wasmark.core.model import ModuleModel
+    from wasmark.runtime.layout import VMLayout
+
+M32: Final = 0xFFFFFFFF
+DEEP: Final = 64
+"""Below this depth an entry may stand for a local's slot; deeper ones are copied, so that looking for them stays
+cheap."""
+
+_pack: Final = struct.Struct("<i").pack_into
+
+
+class Fragment:
+    """A translated function: the code of its entry and of its body, which belongs right behind the entry.
+
+    relocations: (offset, kind, target, addend) in the body, for distances to a function of the module (CALLEE, by
+    index), to the library's constants (RODATA, by place) or to a function of the process (EXTERNAL, by name). starts,
+    lines, marks: for each stencil of the body, its offset, its instruction's offset in the module, and the number of
+    its marks. `line` and `mark` are those of the entry.
+    """
+
+    __slots__ = ("body", "entry", "func_index", "line", "lines", "mark", "marks", "relocations", "starts")
+
+    def __init__(
+        self,
+        func_index: int,
+        entry: tuple[bytes, int, int],
+        body: bytearray,
+        relocations: list[tuple[int, int, Any, int]],
+        rows: tuple[list[int], list[int], list[int]],
+    ) -> None:
+        self.func_index = func_index
+        self.entry, self.line, self.mark = entry
+        self.body = body
+        self.relocations = relocations
+        self.starts = array("I", rows[0])
+        self.lines = array("I", rows[1])
+        self.marks = array("H", rows[2])
+
+    def callees(self) -> list[int]:
+        """The functions of the module that are called directly."""
+        return [target for _, kind, target, _ in self.relocations if kind == CALLEE]
+
+
+class Label:
+    """A structured control instruction that is open (core §4.2.8): `carried` is how many values a branch to it takes
+    along, `results` how many are there at its end, `height` the depth of the stack below them. `position` is known
+    from the start for loops only; until then `fixups` are the fields (offset, addend) that want to know it."""
+
+    __slots__ = ("carried", "else_fixups", "fixups", "height", "is_loop", "params", "position", "results")
+
+    def __init__(self, carried: int, results: int, height: int, *, is_loop: bool = False) -> None:
+        self.carried = carried
+        self.results = results
+        self.height = height
+        self.is_loop = is_loop
+        self.position = -1
+        self.fixups: list[tuple[int, int]] = []
+        self.else_fixups: list[tuple[int, int]] | None = None  # of an `if` before its `else`
+        self.params = 0
+
+
+class Context:
+    """What the translation of all functions of a module has in common."""
+
+    def __init__(self, model: ModuleModel, layout: VMLayout, library: Library) -> None:
+        self.model = model
+        self.layout = layout
+        self.library = library
+        self.imported_functions = model.imported["func"]
+        self.imported_globals = model.imported["global"]
+        self._signatures: dict[int, tuple[int, int, str]] = {}
+
+    def signature(self, type_index: int) -> tuple[int, int, str]:
+        """(number of parameters, number of results, ABI string) of a function type."""
+        found = self._signatures.get(type_index)
+        if found is None:
+            type_ = self.model.types[type_index].composite
+            assert isinstance(type_, FuncType)
+            text = signature(type_)
+            found = self._signatures[type_index] = (len(type_.params), len(type_.results), text)
+        return found
+
+
+class Assembler:
+    """The code of one function while it is made."""
+
+    def __init__(self, context: Context, defined_index: int) -> None:
+        self.context = context
+        self.library = context.library
+        self.model = context.model
+        self.layout = context.layout
+        self.function = context.model.functions[defined_index]
+        self.func_index = context.imported_functions + defined_index
+        self.out = bytearray()
+        self.starts: list[int] = []
+        self.lines: list[int] = []
+        self.marks: list[int] = []
+        self.relocations: list[tuple[int, int, Any, int]] = []
+        self.stack: list[int] = []
+        self.constants: list[int] = []  # signed
+        self.labels: list[Label] = []
+        self.dead = False
+        self.calls = False  # whether anything that takes stack of its own is called
+        self.offset = self.function.entry
+        self.home = 0  # of the stack's bottom
+        self.high = 0  # the highest home in use
+
+    # --- stencils ---------------------------------------------------------------------------------
+
+    def emit(
+        self,
+        stencil: Stencil,
+        a: int = 0,
+        b: int = 0,
+        c: int = 0,
+        d: int = 0,
+        x: int = 0,
+        y: int = 0,
+        z: int = 0,
+        taken: Label | list[tuple[int, int]] | None = None,
+        callee: int = 0,
+    ) -> None:
+        """Append a stencil with its holes filled in; `taken` is where its branch goes."""
+        at = len(self.out)
+        self.starts.append(at)
+        self.lines.append(self.offset)
+        self.marks.append(stencil.mark)
+        s = stencil
+        number = s.number + a * s.A + b * s.B + c * s.C + d * s.D + x * s.X + y * s.Y + z * s.Z
+        self.out += number.to_bytes(s.size, "little")
+        if s.relocations:
+            self.relocate(at, s.relocations, taken, callee)
+
+    def relocate(
+        self,
+        at: int,
+        relocations: tuple[tuple[int, int, Any, int], ...],
+        taken: Label | list[tuple[int, int]] | None = None,
+        callee: int = 0,
+    ) -> None:
+        """Fill in, or note for later, the distances of a stencil that starts at `at`."""
+        for offset, kind, target, addend in relocations:
+            offset += at
+            if kind == TAKEN:
+                assert taken is not None
+                if isinstance(taken, list):
+                    taken.append((offset, addend))
+                elif taken.position >= 0:
+                    _pack(self.out, offset, taken.position - offset + addend)
+                else:
+                    taken.fixups.append((offset, addend))
+            else:
+                self.relocations.append((offset, kind, callee if kind == CALLEE else target, addend))
+
+    def bind(self, fixups: list[tuple[int, int]]) -> None:
+        """Let these fields lead here."""
+        here = len(self.out)
+        for offset, addend in fixups:
+            _pack(self.out, offset, here - offset + addend)
+
+    # --- operands ---------------------------------------------------------------------------------
+
+    def home_of(self, depth: int) -> int:
+        """The slot that belongs to a depth of the stack."""
+        slot = self.home + SLOT_SIZE * depth
+        if slot > self.high:
+            self.high = slot
+        return slot
+
+    def put(self, entry: int, slot: int) -> None:
+        """Bring the value of a stack entry into a slot."""
+        if entry >= 0:
+            if entry != slot:
+                self.emit(self.library["copy"], a=entry, d=slot)
+            return
+        value = self.constants[~entry]
+        if -0x80000000 <= value <= 0x7FFFFFFF:
+            self.emit(self.library["constant"], d=slot, x=value & M32)
+        else:
+            self.emit(self.library["constant wide"], d=slot, x=value & M32, y=value >> 32 & M32)
+
+    def slot_of(self, entry: int, depth: int) -> int:
+        """A slot with the value of an entry; a constant gets the home of `depth`."""
+        if entry >= 0:
+            return entry
+        home = self.home_of(depth)
+        self.put(entry, home)
+        return home
+
+    def pop_slot(self) -> int:
+        """Pop an operand; a slot with its value."""
+        entry = self.stack.pop()
+        return entry if entry >= 0 else self.slot_of(entry, len(self.stack))
+
+    def pop_wide(self, *, is64: bool) -> int:
+        """Pop an address, index or length; a slot with it as an i64."""
+        entry = self.stack.pop()
+        depth = len(self.stack)
+        if entry < 0:
+            if not is64:
+                self.constants.append(self.constants[~entry] & M32)
+                entry = -len(self.constants)
+            return self.slot_of(entry, depth)
+        if is64:
+            return entry
+        home = self.home_of(depth)
+        self.emit(self.library["i64.extend_i32_u"], a=entry, d=home)
+        return home
+
+    def push_constant(self, value: int) -> None:
+        """Push a signed constant."""
+        self.stack.append(~len(self.constants))
+        self.constants.append(value)
+
+    def push_home(self) -> int:
+        """Push a value that the next stencil writes; the slot to write it to."""
+        slot = self.home_of(len(self.stack))
+        self.stack.append(slot)
+        return slot
+
+    def settle(self, first: int) -> None:
+        """Bring all entries from depth `first` on to their homes."""
+        stack = self.stack
+        for depth in range(first, len(stack)):
+            slot = self.home_of(depth)
+            self.put(stack[depth], slot)
+            stack[depth] = slot
+
+    def save(self, slot: int) -> None:
+        """Bring the entries that stand for the local in `slot` to their homes: it is about to change."""
+        stack = self.stack
+        for depth, entry in enumerate(stack[:DEEP]):
+            if entry == slot:
+                stack[depth] = home = self.home_of(depth)
+                self.put(entry, home)
+
+    def save_all(self) -> None:
+        """Bring all entries that stand for locals to their homes: what comes now may or may not run, or run again."""
+        stack = self.stack
+        home = self.home
+        # What is below the innermost label has been saved when that was opened.
+        for depth in range(self.labels[-1].height if self.labels else 0, min(len(stack), DEEP)):
+            entry = stack[depth]
+            if 0 <= entry < home:
+                stack[depth] = slot = self.home_of(depth)
+                self.put(entry, slot)

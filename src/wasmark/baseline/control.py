@@ -1,0 +1,234 @@
+"""Labels, branches and calls in the first tier.
+
+A branch brings what it carries to the homes at the label's height; at a label everything is in its home. What a
+conditional branch has to copy it copies on the way that is taken only, for the other way may still need what is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wasmark.baseline.assembler import Assembler, Label
+from wasmark.runtime.layout import SLOT_SIZE
+
+if TYPE_CHECKING:
+    from wasmark.baseline.library import Stencil
+    from wasmark.core.opcodes import Opcode
+
+
+class Control(Assembler):
+    """The instructions that lead elsewhere."""
+
+    # --- carrying ---------------------------------------------------------------------------------
+
+    def is_carried(self, label: Label) -> bool:
+        """Whether a branch to `label` would have to copy nothing."""
+        count = label.carried
+        if not count:
+            return True
+        home = self.home + SLOT_SIZE * label.height
+        return self.stack[-count:] == list(range(home, home + SLOT_SIZE * count, SLOT_SIZE))
+
+    def carry(self, height: int, count: int) -> None:
+        """Bring the topmost values to the homes above `height`; the stack stays as it is.
+
+        In this order no value is overwritten that is still to be copied: each goes down, or stays.
+        """
+        if count:
+            for position, entry in enumerate(self.stack[-count:], height):
+                self.put(entry, self.home_of(position))
+
+    def arrive(self, label: Label) -> None:
+        """The stack at the end of a label."""
+        stack = self.stack
+        del stack[label.height :]
+        for depth in range(label.height, label.height + label.results):
+            stack.append(self.home_of(depth))
+
+    def leave(self, label: Label) -> None:
+        """Branch to `label` for good."""
+        self.carry(label.height, label.carried)
+        if label is self.labels[0]:
+            self.emit(self.library["return"])
+        else:
+            self.emit(self.library["jump"], taken=label)
+
+    def branch(self, label: Label, stencil: Stencil, opposite: Stencil, **operands: int) -> None:
+        """Branch where `stencil` takes its branch; `opposite` takes it otherwise."""
+        if self.is_carried(label):
+            self.emit(stencil, taken=label, **operands)
+            return
+        over: list[tuple[int, int]] = []
+        self.emit(opposite, taken=over, **operands)
+        self.leave(label)
+        self.bind(over)
+
+    # --- blocks -----------------------------------------------------------------------------------
+
+    def block(self, row: Opcode, imm: Any) -> None:
+        self.save_all()
+        params, results = imm
+        self.labels.append(Label(len(results), len(results), len(self.stack) - len(params)))
+
+    def loop(self, row: Opcode, imm: Any) -> None:
+        self.save_all()
+        params, results = imm
+        height = len(self.stack) - len(params)
+        self.settle(height)
+        label = Label(len(params), len(results), height, is_loop=True)
+        label.position = len(self.out)
+        self.labels.append(label)
+
+    def if_(self, row: Opcode, imm: Any) -> None:
+        condition = self.pop_slot()
+        self.emit(self.library["unless"], a=condition, taken=self.begin_if(imm))
+
+    def begin_if(self, imm: Any) -> list[tuple[int, int]]:
+        """Open an `if`, to be followed by the branch to its `else`, which belongs into the list."""
+        self.save_all()
+        params, results = imm
+        height = len(self.stack) - len(params)
+        self.settle(height)
+        label = Label(len(results), len(results), height)
+        label.params = len(params)
+        label.else_fixups = []
+        self.labels.append(label)
+        return label.else_fixups
+
+    def else_(self, row: Opcode, imm: Any) -> None:
+        label = self.labels[-1]
+        if not self.dead:
+            self.carry(label.height, label.carried)
+            self.emit(self.library["jump"], taken=label)
+        assert label.else_fixups is not None
+        self.bind(label.else_fixups)
+        label.else_fixups = None
+        del self.stack[label.height :]
+        for depth in range(label.height, label.height + label.params):
+            self.stack.append(self.home_of(depth))
+        self.dead = False
+
+    def end(self, row: Opcode, imm: Any) -> None:
+        label = self.labels[-1]
+        if label.else_fixups is not None:  # an `if` without `else`: its parameters are its results
+            if not self.dead:
+                self.carry(label.height, label.results)
+            self.bind(label.else_fixups)
+            self.bind(label.fixups)
+            self.arrive(label)
+            self.dead = False
+        elif label.fixups and not label.is_loop:
+            if not self.dead:
+                self.carry(label.height, label.results)
+            self.bind(label.fixups)
+            self.arrive(label)
+            self.dead = False
+        elif self.dead:
+            del self.stack[label.height :]
+        elif len(self.labels) == 1:
+            self.carry(0, label.results)
+        self.labels.pop()
+        if not self.labels and not self.dead:
+            self.emit(self.library["return"])
+
+    # --- branches ---------------------------------------------------------------------------------
+
+    def br(self, row: Opcode, imm: int) -> None:
+        self.leave(self.labels[-1 - imm])
+        self.dead = True
+
+    def return_(self, row: Opcode, imm: Any) -> None:
+        self.leave(self.labels[0])
+        self.dead = True
+
+    def br_if(self, row: Opcode, imm: int) -> None:
+        condition = self.pop_slot()
+        self.branch(self.labels[-1 - imm], self.library["if"], self.library["unless"], a=condition)
+
+    def br_table(self, row: Opcode, imm: tuple[int, ...]) -> None:
+        """A binary search over ranges of equal targets."""
+        index = self.pop_slot()
+        labels = {depth: self.labels[-1 - depth] for depth in dict.fromkeys(imm)}
+        landings: dict[int, Label] = {}  # where a branch has to copy something
+        for depth, label in labels.items():
+            landings[depth] = label if self.is_carried(label) else Label(0, 0, 0)
+        starts = [i for i in range(len(imm)) if i == 0 or imm[i] != imm[i - 1]]
+        below = self.library["i32.lt_u const if"]
+        jump = self.library["jump"]
+        pending: list[tuple[int, int, list[tuple[int, int]]]] = [(0, len(starts), [])]
+        while pending:
+            first, last, fixups = pending.pop()
+            self.bind(fixups)
+            while last - first > 1:
+                middle = (first + last) // 2
+                lower: list[tuple[int, int]] = []
+                self.emit(below, a=index, x=starts[middle], taken=lower)
+                pending.append((first, middle, lower))
+                first = middle
+            self.emit(jump, taken=landings[imm[starts[first]]])
+        for depth, landing in landings.items():
+            if landing is not labels[depth]:
+                self.bind(landing.fixups)
+                self.leave(labels[depth])
+        self.dead = True
+
+    def br_on_null(self, row: Opcode, imm: int) -> None:
+        reference = self.pop_slot()
+        library = self.library
+        self.branch(self.labels[-1 - imm], library["ref.is_null if"], library["ref.is_null unless"], a=reference)
+        self.stack.append(reference)
+
+    def br_on_non_null(self, row: Opcode, imm: int) -> None:
+        self.settle(len(self.stack) - 1)
+        library = self.library
+        a = self.stack[-1]
+        self.branch(self.labels[-1 - imm], library["ref.is_null unless"], library["ref.is_null if"], a=a)
+        self.stack.pop()
+
+    def unreachable(self, row: Opcode, imm: Any) -> None:
+        self.emit(self.library["unreachable"])
+        self.dead = True
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    def _arguments(self, params: int, results: int) -> int:
+        """Bring the arguments to their homes, and push the results; the slot of the first of either."""
+        self.calls = True
+        height = len(self.stack) - params
+        self.settle(height)
+        del self.stack[height:]
+        first = self.home_of(height)
+        for depth in range(height, height + results):
+            self.stack.append(self.home_of(depth))
+        return first
+
+    def call(self, row: Opcode, imm: int) -> None:
+        params, results, text = self.context.signature(self.model.func_types[imm])
+        if imm >= self.context.imported_functions:
+            first = self._arguments(params, results)
+            self.emit(self.library[f"call {text}"], a=first, d=first, callee=imm)
+            return
+        pair = self.home_of(len(self.stack))
+        self.emit(self.library["ref.func"], d=pair, x=self.layout.imported_function(imm))
+        first = self._arguments(params, results)
+        self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)
+
+    def call_indirect(self, row: Opcode, imm: tuple[int, int]) -> None:
+        type_index, table = imm
+        index = self.pop_slot()
+        width = "i64" if self.model.table_types[table].limits.is64 else "i32"
+        kind = "final" if self.model.types[type_index].final else "open"
+        pair = self.home_of(len(self.stack))
+        stencil = self.library[f"call_indirect {width} {kind}"]
+        self.emit(stencil, a=index, d=pair, x=self.layout.table_def(table), y=self.layout.type_id(type_index))
+        params, results, text = self.context.signature(type_index)
+        first = self._arguments(params, results)
+        self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)
+
+    def call_ref(self, row: Opcode, imm: int) -> None:
+        reference = self.pop_slot()
+        pair = self.home_of(len(self.stack))
+        self.emit(self.library["call_ref"], a=reference, d=pair)
+        params, results, text = self.context.signature(imm)
+        first = self._arguments(params, results)
+        self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)

@@ -1,0 +1,179 @@
+"""The instructions on memories, tables, globals and references in the first tier, but for the frequent loads and stores
+(those are in the translator's loop)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wasmark.baseline.control import Control
+from wasmark.compile.abi import llvm_type
+from wasmark.compile.access import LOADS
+from wasmark.runtime.layout import OFFSET_GUARD
+
+if TYPE_CHECKING:
+    from wasmark.core.opcodes import Opcode
+
+
+def _signed(bits: int, width: int) -> int:
+    return bits - (1 << width) if bits >> (width - 1) else bits
+
+
+class Operations(Control):
+    """Instructions with a method each."""
+
+    # --- parametric and constants -----------------------------------------------------------------
+
+    def drop(self, row: Opcode, imm: Any) -> None:
+        self.stack.pop()
+
+    def select(self, row: Opcode, imm: Any) -> None:
+        stack = self.stack
+        condition = self.pop_slot()
+        # The homes of the three are different ones: each constant goes to that of its own depth.
+        second, first = stack.pop(), stack.pop()
+        depth = len(stack)
+        b = self.slot_of(second, depth + 1)
+        a = self.slot_of(first, depth)
+        self.emit(self.library["select"], a=a, b=b, c=condition, d=self.push_home())
+
+    def f32_const(self, row: Opcode, imm: int) -> None:
+        self.push_constant(_signed(imm, 32))
+
+    def f64_const(self, row: Opcode, imm: int) -> None:
+        self.push_constant(_signed(imm, 64))
+
+    # --- globals and references -------------------------------------------------------------------
+
+    def _global(self, index: int) -> tuple[str, int]:
+        """(end of the stencil's name, vmctx offset)"""
+        width = "i32" if llvm_type(self.model.global_types[index].value) in ("i32", "float") else "i64"
+        if index < self.context.imported_globals:
+            return f" imported {width}", self.layout.global_pointers + 8 * index
+        return f" {width}", self.layout.global_cell(index)
+
+    def global_get(self, row: Opcode, imm: int) -> None:
+        kind, at = self._global(imm)
+        self.emit(self.library[f"global.get{kind}"], d=self.push_home(), x=at)
+
+    def global_set(self, row: Opcode, imm: int) -> None:
+        kind, at = self._global(imm)
+        self.emit(self.library[f"global.set{kind}"], a=self.pop_slot(), x=at)
+
+    def ref_null(self, row: Opcode, imm: Any) -> None:
+        self.push_constant(0)
+
+    def ref_as_non_null(self, row: Opcode, imm: Any) -> None:
+        slot = self.pop_slot()
+        self.emit(self.library[row.name], a=slot)
+        self.stack.append(slot)
+
+    def ref_func(self, row: Opcode, imm: int) -> None:
+        if imm < self.context.imported_functions:
+            at = self.layout.imported_function(imm) + 16
+            self.emit(self.library["ref.func imported"], d=self.push_home(), x=at)
+        else:
+            self.emit(self.library["ref.func"], d=self.push_home(), x=self.layout.funcref(imm))
+
+    # --- memory -----------------------------------------------------------------------------------
+
+    def access(self, row: Opcode, imm: tuple[int, int, int]) -> None:
+        """Any load or store but the frequent ones: of another memory, with a 64-bit address, or far from it."""
+        _, memory, offset = imm
+        value = 0 if row.name in LOADS else self.pop_slot()
+        is64 = self.model.memory_types[memory].limits.is64
+        x = y = z = c = 0
+        if not is64 and offset + row.access <= OFFSET_GUARD:
+            kind = " memory" if memory else ""
+            address = self.pop_slot()
+            x, y = offset, self.layout.memory_base(memory)
+        else:
+            kind = " checked"
+            address = self.pop_wide(is64=is64)
+            y = self.layout.memory_def(memory)
+            extent = offset + row.access
+            if extent <= 0x7FFFFFFF:
+                x, z = offset, extent
+            else:
+                kind += " wide"
+                if extent >= 1 << 63:  # beyond every possible memory: fails the check, and stays a valid constant
+                    offset, extent = 0, (1 << 63) - 1
+                depth = len(self.stack) + 2
+                c = self.home_of(depth)
+                for i, number in enumerate((offset, extent)):
+                    self.constants.append(_signed(number, 64))
+                    self.put(-len(self.constants), self.home_of(depth + i))
+        stencil = self.library[row.name + kind]
+        if row.name in LOADS:
+            self.emit(stencil, a=address, c=c, d=self.push_home(), x=x, y=y, z=z)
+        else:
+            self.emit(stencil, a=address, b=value, c=c, x=x, y=y, z=z)
+
+    def memory_size(self, row: Opcode, imm: int) -> None:
+        shift = self.model.memory_types[imm].page_size_log2
+        self.emit(self.library[row.name], d=self.push_home(), x=self.layout.memory_def(imm), z=shift)
+
+    def memory_grow(self, row: Opcode, imm: int) -> None:
+        self.calls = True
+        delta = self.pop_wide(is64=self.model.memory_types[imm].limits.is64)
+        self.emit(self.library[row.name], a=delta, d=self.push_home(), x=self.layout.memory_def(imm))
+
+    def _bulk(self, row: Opcode, where: tuple[int, int], is64: tuple[bool, bool, bool]) -> None:
+        """A bulk instruction: pops length, source (or value) and destination; `is64` of each, deepest first."""
+        c = self.pop_wide(is64=is64[2])
+        b = self.pop_slot() if row.name.endswith("fill") else self.pop_wide(is64=is64[1])
+        a = self.pop_wide(is64=is64[0])
+        self.emit(self.library[row.name], a=a, b=b, c=c, x=where[0], y=where[1])
+
+    def memory_fill(self, row: Opcode, imm: int) -> None:
+        is64 = self.model.memory_types[imm].limits.is64
+        self._bulk(row, (self.layout.memory_def(imm), 0), (is64, is64, is64))
+
+    def memory_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
+        to, from_ = (self.model.memory_types[index].limits.is64 for index in imm)
+        where = (self.layout.memory_def(imm[0]), self.layout.memory_def(imm[1]))
+        self._bulk(row, where, (to, from_, to and from_))
+
+    def memory_init(self, row: Opcode, imm: tuple[int, int]) -> None:
+        segment, memory = imm
+        where = (self.layout.memory_def(memory), self.layout.data_segments + 16 * segment)
+        self._bulk(row, where, (self.model.memory_types[memory].limits.is64, False, False))
+
+    def data_drop(self, row: Opcode, imm: int) -> None:
+        self.emit(self.library[row.name], x=self.layout.data_segments + 16 * imm)
+
+    # --- tables -----------------------------------------------------------------------------------
+
+    def table_get(self, row: Opcode, imm: int) -> None:
+        index = self.pop_wide(is64=self.model.table_types[imm].limits.is64)
+        self.emit(self.library[row.name], a=index, d=self.push_home(), x=self.layout.table_def(imm))
+
+    def table_set(self, row: Opcode, imm: int) -> None:
+        value = self.pop_slot()
+        index = self.pop_wide(is64=self.model.table_types[imm].limits.is64)
+        self.emit(self.library[row.name], a=index, b=value, x=self.layout.table_def(imm))
+
+    def table_size(self, row: Opcode, imm: int) -> None:
+        self.emit(self.library[row.name], d=self.push_home(), x=self.layout.table_def(imm))
+
+    def table_grow(self, row: Opcode, imm: int) -> None:
+        self.calls = True
+        delta = self.pop_wide(is64=self.model.table_types[imm].limits.is64)
+        initial = self.pop_slot()
+        self.emit(self.library[row.name], a=initial, b=delta, d=self.push_home(), x=self.layout.table_def(imm))
+
+    def table_fill(self, row: Opcode, imm: int) -> None:
+        is64 = self.model.table_types[imm].limits.is64
+        self._bulk(row, (self.layout.table_def(imm), 0), (is64, False, is64))
+
+    def table_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
+        to, from_ = (self.model.table_types[index].limits.is64 for index in imm)
+        where = (self.layout.table_def(imm[0]), self.layout.table_def(imm[1]))
+        self._bulk(row, where, (to, from_, to and from_))
+
+    def table_init(self, row: Opcode, imm: tuple[int, int]) -> None:
+        segment, table = imm
+        where = (self.layout.table_def(table), self.layout.element_segments + 16 * segment)
+        self._bulk(row, where, (self.model.table_types[table].limits.is64, False, False))
+
+    def elem_drop(self, row: Opcode, imm: int) -> None:
+        self.emit(self.library[row.name], x=self.layout.element_segments + 16 * imm)

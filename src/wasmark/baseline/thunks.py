@@ -1,0 +1,120 @@
+"""The permanent addresses of the functions of a lazy module, and the way into its compiler.
+
+A function that is compiled lazily has a *thunk*: a few bytes that jump through the function's slot in a table of the
+module, which the vmctx points to. References, exports and calls know the thunk; what is behind it can change in one
+store. At first the slot leads to the function's *opener*, which notes its number and goes on to code that keeps all
+argument registers, asks the store to compile (see `layout.STORE_COMPILE`), and jumps to the answer.
+
+This cannot be a stencil: it passes the arguments of every signature on without knowing them. So it is written in the
+bytes of x86-64.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from wasmark.baseline.library import Library
+from wasmark.compile.abi import trampoline_symbol
+from wasmark.errors import Error
+from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.runtime.code_memory import CodeMemory
+from wasmark.runtime.layout import STORE_COMPILE, VMLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_STEP: Final = 16
+_SIZE: Final = 10  # of a thunk or an opener, padded to _STEP
+_PADDING: Final = b"\xcc" * (_STEP - _SIZE)
+
+# The vmctx is the first argument: in rdi, or in rsi where results that fit no registers go through memory.
+_FIRST: Final = b"\x4c\x89\xe7"  # mov rdi, r12: how a `call` stencil passes its own vmctx on
+_SECOND: Final = b"\x4c\x89\xe6"  # mov rsi, r12
+
+_THUNK: Final = (
+    struct.Struct(f"<3sBHi{len(_PADDING)}s"),  # mov rax, [context + FUNCTION_TABLE]; jmp [rax + disp32]
+    (b"\x48\x8b\x47", b"\x48\x8b\x46"),
+    0xA0FF,
+)
+_OPENER: Final = struct.Struct(f"<BIBi{len(_PADDING)}s")  # mov eax, number; jmp rel32
+
+_VECTORS: Final = bytes.fromhex("0424 4c2410 542420 5c2430 642440 6c2450 742460 7c2470")  # [rsp + 16 * k], xmm<k>
+
+
+def _each_vector(opcode: bytes) -> bytes:
+    """`movups` between each of xmm0 to xmm7 and the stack."""
+    operands = [_VECTORS[:2], *(_VECTORS[at : at + 3] for at in range(2, len(_VECTORS), 3))]
+    return b"".join(opcode + operand for operand in operands)
+
+
+def _opening(context: int) -> bytes:
+    """What all openers go on to; `context` is 0 where the vmctx is in rdi, 1 where it is in rsi."""
+    keep = bytes.fromhex("55 4889e5 57 56 52 51 4150 4151 4881ec80000000") + _each_vector(b"\x0f\x11")
+    call = b"" if context else b"\x48\x89\xfe"  # mov rsi, rdi
+    call += b"\x89\xc2\x48\x8b\x46\x08"  # mov edx, eax; mov rax, [rsi + STORE_BLOCK]
+    call += b"\x48\x8b\x78" + bytes([STORE_COMPILE + 8])  # mov rdi, [rax + the compiler's context]
+    call += b"\xff\x50" + bytes([STORE_COMPILE])  # call [rax + the compiler's code]
+    restore = _each_vector(b"\x0f\x10") + bytes.fromhex("4881c480000000 4159 4158 59 5a 5e 5f 5d")
+    return keep + call + restore + b"\xff\xe0"  # jmp rax
+
+
+_OPENINGS: Final = (_opening(0), _opening(1))
+
+
+class Thunks:
+    """The thunks of the functions from `first` on, one for each of `signatures`, with trampolines for `escaping`.
+
+    code: published, with one module, in which each function has the ranges of its thunk and its opener.
+    """
+
+    def __init__(self, first: int, signatures: Sequence[str], escaping: Iterable[str], library: Library) -> None:
+        count = len(signatures)
+        openers_at = _STEP * count
+        openings_at = 2 * openers_at
+        openings = [openings_at, openings_at + len(_OPENINGS[0])]
+        contexts = {signature: _context(library, signature) for signature in dict.fromkeys(signatures)}
+        form, loads, jump = _THUNK
+        parts = [
+            form.pack(loads[contexts[text]], VMLayout.FUNCTION_TABLE, jump, 8 * number, _PADDING)
+            for number, text in enumerate(signatures)
+        ]
+        for number, text in enumerate(signatures):
+            distance = openings[contexts[text]] - (openers_at + _STEP * number + _SIZE)
+            parts.append(_OPENER.pack(0xB8, number, 0xE9, distance, _PADDING))
+        code = bytearray(b"".join([*parts, *_OPENINGS]))
+        trampolines = {}
+        for signature in escaping:
+            code += b"\xcc" * (-len(code) % _STEP)
+            trampolines[signature] = len(code)
+            code += library[trampoline_symbol(signature)].data.code
+        memory = CodeMemory.allocate(len(code))
+        base = self._base = memory.text_start
+        memory.write(base, code)
+        memory.publish()
+        self._first = first
+        self._openers = base + openers_at
+        ranges = [
+            (first + number, start, start + _SIZE)
+            for begin in (base, base + openers_at)
+            for number, start in enumerate(range(begin, begin + openers_at, _STEP))
+        ]
+        addresses = {signature: base + at for signature, at in trampolines.items()}
+        self.code = CodeObject(memory, base, base + len(code), [CodeModule(ranges)], addresses)
+
+    def address(self, func_index: int) -> int:
+        """The permanent address of a function."""
+        return self._base + _STEP * (func_index - self._first)
+
+    def opener(self, number: int) -> int:
+        """Where the slot of a function leads at first."""
+        return self._openers + _STEP * number
+
+
+def _context(library: Library, signature: str) -> int:
+    """Which argument register the vmctx is in, as LLVM sees it in the code of a call."""
+    code = library[f"call {signature}"].data.code
+    found = [_FIRST in code, _SECOND in code]
+    if sum(found) != 1:
+        raise Error(f"the call of {signature!r} does not show where its context is")
+    return found.index(True)
