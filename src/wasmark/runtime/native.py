@@ -161,7 +161,9 @@ class ThreadState:
                 raise Error("cannot set an alternate signal stack")
         _libc.pthread_setspecific(word(STATE_KEY), ctypes.addressof(self.block))
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():  # nothing is to be given back any more, and the names below may be gone
+            return
         if self.block[L.THREAD_ID // 8] == threading.get_native_id():
             _libc.pthread_setspecific(word(STATE_KEY), None)
         give_back_thread_block(self.block)
