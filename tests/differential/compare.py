@@ -24,8 +24,11 @@ FUEL: Final = 120
 CALLS_EACH: Final = 4
 """Calls of each function, with different arguments."""
 
+FRAMES: Final = 20
+"""So many frames of a traceback are compared, the innermost ones."""
+
 Outcome = tuple[str, Any]
-"""("returned", bits of the results) or ("trapped", kind)."""
+"""("returned", bits of the results) or ("trapped", (kind, [(function index, offset in the module), ...]))."""
 
 
 def canonical(bits: int, type_: ValType) -> int:
@@ -123,7 +126,8 @@ class Ours(Recorder):
         try:
             results = self.exports[name].call_bits(raw)
         except wasmark.Trap as trap:
-            return "trapped", _OUR_KINDS[trap.code]
+            frames = [(frame.func_index, frame.module_offset) for frame in trap.frames]
+            return "trapped", (_OUR_KINDS[trap.code], frames[:FRAMES])
         return "returned", [canonical(bits, t) for bits, t in zip(results, type_.results, strict=True)]
 
     def state(self) -> dict[str, Any]:
@@ -170,7 +174,8 @@ class Theirs(Recorder):
         try:
             results = self.exports[name](self.store, *values)
         except wasmtime.Trap as trap:
-            return "trapped", _THEIR_KINDS.get(trap.trap_code, str(trap))
+            frames = [(frame.func_index, frame.module_offset) for frame in trap.frames]
+            return "trapped", (_THEIR_KINDS.get(trap.trap_code, str(trap)), frames[:FRAMES])
         results = [results] if len(type_.results) == 1 else results or []
         return "returned", [to_bits(value, t) for value, t in zip(results, type_.results, strict=True)]
 
@@ -216,7 +221,7 @@ def difference(
                 engine.set_fuel(FUEL)
             mine, other = (engine.call(name, type_, args) for engine in engines)
             if outcomes is not None:
-                kind = mine[1] if mine[0] == "trapped" else mine[0]
+                kind = mine[1][0] if mine[0] == "trapped" else mine[0]
                 outcomes[kind] = outcomes.get(kind, 0) + 1
             where = f"seed {module.seed}, call {round_}: {name}({', '.join(map(hex, args))})"
             if mine != other:

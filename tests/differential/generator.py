@@ -111,7 +111,8 @@ class ModuleGenerator:
         rng = self.rng
         for _ in range(rng.choice((1, 1, 2, 3))):
             pages = rng.randint(1, 2)
-            plan.memories.append(MemoryType(Limits(pages, pages + rng.randint(0, 2), is64=rng.random() < 0.25)))
+            maximum = rng.choice((None, pages + rng.randint(0, 2)))
+            plan.memories.append(MemoryType(Limits(pages, maximum, is64=rng.random() < 0.25)))
         self.model.memories = plan.memories
 
     def _tables(self, plan: Plan) -> None:

@@ -37,6 +37,8 @@ def _initialize() -> None:
     # Code that is the same at the end of several blocks stays where it is: merged, it would belong to no place in the
     # module, and a trap or a call there could not be told from the others.
     llvm.set_option("wasmark", "-enable-tail-merge=false")
+    # The frame is there before anything else: a trap without one would hide the caller from tracebacks.
+    llvm.set_option("wasmark", "-enable-shrink-wrap=false")
 
 
 @functools.cache
