@@ -46,7 +46,8 @@ class LazyCode:
     ) -> None:
         """`layout` comes from validating the module; `validator` is given where that left its bodies out."""
         self._validator = validator
-        self._lock = threading.Lock()
+        # A finalizer may run in the middle of translating, and call a function of this module.
+        self._lock = threading.RLock()
         library: Library = shared_library(cache)
         library.require(signatures_of(model))
         keep_library(library, cache)

@@ -45,7 +45,8 @@ class ModuleRegistry:
     __slots__ = ("_by_id", "_kept", "_loaded", "_lock", "_ranges")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A finalizer may run in the middle of a change, and look something up.
+        self._lock = threading.RLock()
         # Code object -> the registered owner of each of its modules.
         self._loaded: dict[CodeObject, list[RegisteredModule | None]] = {}
         self._by_id: dict[int, CodeObject] = {}
