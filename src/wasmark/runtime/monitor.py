@@ -38,6 +38,7 @@ _lock = threading.Lock()
 _all_blocks: list[ctypes.Array[ctypes.c_uint64]] = []  # the monitor may be looking at any of them: never freed
 _free_blocks: list[ctypes.Array[ctypes.c_uint64]] = []
 _started_in: int | None = None  # process id
+_start_routine = 0
 
 
 def monitor_address() -> int:
@@ -70,8 +71,8 @@ def give_back_thread_block(block: ctypes.Array[ctypes.c_uint64]) -> None:
 
 
 def ensure_monitor(start_routine: int) -> None:
-    """Start the monitor thread in this process unless it runs. A forked child needs one of its own."""
-    global _started_in
+    """Start the monitor thread in this process unless it runs."""
+    global _started_in, _start_routine
     if _started_in == os.getpid():
         return
     with _lock:
@@ -92,12 +93,12 @@ def ensure_monitor(start_routine: int) -> None:
             _libc.pthread_attr_destroy(ctypes.byref(attributes))
         if failed:
             raise Error(f"cannot start the monitor thread: {os.strerror(failed)}")
-        _started_in = os.getpid()
+        _started_in, _start_routine = os.getpid(), start_routine
 
 
 def reset_after_fork(mine: ctypes.Array[ctypes.c_uint64] | None) -> None:
     """In a forked child only the forking thread is left (`mine` is its block): the others' blocks have no thread any
-    more, and the lock may have been theirs."""
+    more, the lock may have been theirs, and the monitor has to be started again."""
     global _lock
     _lock = threading.Lock()
     for block in _all_blocks:
@@ -105,3 +106,5 @@ def reset_after_fork(mine: ctypes.Array[ctypes.c_uint64] | None) -> None:
             block[THREAD_ID // 8] = threading.get_native_id()
         else:
             block[THREAD_ID // 8] = block[THREAD_IN_WASM // 8] = 0
+    if _started_in is not None:
+        ensure_monitor(_start_routine)

@@ -148,6 +148,8 @@ class ThreadState:
 
     def __init__(self) -> None:
         self._alternate: mmap.mmap | None = None
+        self._base = 0
+        self.block: ctypes.Array[ctypes.c_uint64] | None = None
         low, size = _stack_of_this_thread()
         self.block = take_thread_block()
         self.block[L.THREAD_LOW // 8] = low
@@ -165,9 +167,10 @@ class ThreadState:
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # nothing is to be given back any more, and the names below may be gone
             return
-        if self.block[L.THREAD_ID // 8] == threading.get_native_id():
-            _libc.pthread_setspecific(word(STATE_KEY), None)
-        give_back_thread_block(self.block)
+        if self.block is not None:  # else an exception came in the middle of making it
+            if self.block[L.THREAD_ID // 8] == threading.get_native_id():
+                _libc.pthread_setspecific(word(STATE_KEY), None)
+            give_back_thread_block(self.block)
         if self._alternate is not None:
             # In its own thread, which ends: nobody else may get the stack while signals still come to it.
             current = _StackT()
