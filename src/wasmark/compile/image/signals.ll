@@ -289,7 +289,16 @@ ask:
   %stuck = icmp ugt i64 %times, $CHAINED_LIMIT
   br i1 %stuck, label %default, label %call
 call:
+  %c.pc = getelementptr i8, ptr %context, i64 $CONTEXT_RIP
+  %pc.before = load i64, ptr %c.pc
   call void %action(i32 %signal, ptr %info, ptr %context)
+  %pc.after = load i64, ptr %c.pc
+  %unmoved = icmp eq i64 %pc.after, %pc.before
+  br i1 %unmoved, label %look, label %moved
+moved: ; sent elsewhere: dealt with, however often the same comes back
+  store i64 0, ptr %p.last
+  ret void
+look:
   %asked = call i32 @sigpending(ptr %pending)
   %raised = call i32 @sigismember(ptr %pending, i32 %signal)
   %again = icmp eq i32 %raised, 1
