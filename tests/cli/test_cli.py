@@ -73,6 +73,18 @@ def wat(tmp_path: Path) -> Wat:
     return write
 
 
+@pytest.mark.parametrize("strategy", ["eager", "baseline", "lazy"])
+def test_run_compiles_as_it_is_told(wat: Wat, strategy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--strategy", strategy, str(wat(ADD)), "--invoke", "add", "40", "2"]) == 0
+    assert capsys.readouterr().out == "42\n"
+
+
+def test_run_knows_no_other_strategy(wat: Wat, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--strategy", "slow", str(wat(ADD))])
+    assert "invalid choice: 'slow'" in capsys.readouterr().err
+
+
 def test_run_passes_arguments_output_and_status(wat: Wat, tmp_path: Path) -> None:
     done = command("run", wat(HELLO), "--invoked", "a b", "--dir", "x")
     assert done.stdout == b"module.wat\0--invoked\0a b\0--dir\0x\0"

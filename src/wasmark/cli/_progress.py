@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from wasmark import Module
+from wasmark import Engine, Module
 from wasmark.cli._input import InputError
 from wasmark.jit.artefact import is_artefact
 
 _MODULE_SUFFIXES: Final = (".wasm", ".wat", ".wast")
 
 
-def compile_module(data: bytes, file: str) -> Module:
+def compile_module(data: bytes, file: str, engine: Engine | None = None) -> Module:
     """`Module(data)`, with a bar on stderr while it lasts if that is a terminal. Raises what `Module` raises.
 
     What `wasmark compile` wrote is loaded instead: unless its name says that it is a module. Who runs something named
@@ -24,13 +24,15 @@ def compile_module(data: bytes, file: str) -> Module:
     if is_artefact(data):
         if file == "-" or Path(file).suffix in _MODULE_SUFFIXES:
             raise InputError(f"{file}: this is machine code, and no module; if you trust it, name it .wasmark")
-        return Module.deserialize(data, name=name)
+        return Module.deserialize(data, engine, name=name)
     if not sys.stderr.isatty():
-        return Module(data, name=name)
+        return Module(data, engine, name=name)
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("compiling {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name or "module", total=None)
-        return Module(data, name=name, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        return Module(
+            data, engine, name=name, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )

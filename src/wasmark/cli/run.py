@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wasmark.cli import EXIT_INTERRUPTED
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._progress import compile_module
+from wasmark.config import STRATEGIES
 from wasmark.core.types import F32, F64, I32, I64, NumType
 from wasmark.wasi import Preopen
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from wasmark.core.types import FuncType, ValType
 
 WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
+    "--strategy": {
+        "choices": STRATEGIES,
+        "help": "eager (the default) compiles all of it first, for the fastest code; lazy starts at once, and compiles "
+        "a function when it is called; baseline compiles all of it quickly",
+    },
     "--invoke": {"metavar": "NAME", "help": "call this export with ARGS, parsed by its types, and print the results"},
     "--dir": {
         "metavar": "HOST::GUEST",
@@ -84,13 +90,14 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def execute(args: argparse.Namespace) -> int:
     """Compile, link with WASI, and run. Raises what the module raises; a program's status comes as `Exit`."""
-    from wasmark import Linker, Store
+    from wasmark import Config, Engine, Linker, Store
 
+    engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
     with naming(args.file):
-        module = compile_module(data, args.file)
-    store = Store()
-    linker = Linker()
+        module = compile_module(data, args.file, engine)
+    store = Store(engine)
+    linker = Linker(engine)
     linker.define_wasi(
         args=[Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
         env=dict(map(_environment, args.env)),
