@@ -368,12 +368,10 @@ class BodyGenerator:
 
     def _memarg(self, op: Opcode, memory: int, address: ValType) -> tuple[int, int, int]:
         offsets = [0, 0, 0, 1, 4, 100, 0x1FF0, self.rng.randrange(1 << 13)]
-        if self.chance(1.5):
-            # Not so large that it never fits: other engines place the trap of such an access where they like.
-            offsets = [1 << 16]
-            if self.plan.memories[memory].limits.maximum is None:
-                offsets += [0x3FF_FFF8, 64 << 20, 0x7FFFFFFF, 0xFFFFFFF8]
-                offsets += [1 << 32, 1 << 40] if address is I64 else []
+        # An access that can never fit is a trap to other engines, and they place it where they like.
+        if self.plan.memories[memory].limits.maximum is None and self.chance(3):
+            offsets = [1 << 16, 0x3FF_FFF8, 64 << 20, 0x7FFFFFFF, 0xFFFFFFF8]
+            offsets += [1 << 32, 1 << 40] if address is I64 else []
         return self.rng.randint(0, op.access.bit_length() - 1), memory, self.rng.choice(offsets)
 
     def load(self) -> None:

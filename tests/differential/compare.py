@@ -126,8 +126,8 @@ class Ours(Recorder):
         try:
             results = self.exports[name].call_bits(raw)
         except wasmark.Trap as trap:
-            frames = [(frame.func_index, frame.module_offset) for frame in trap.frames]
-            return "trapped", (_OUR_KINDS[trap.code], frames[:FRAMES])
+            places = [(frame.func_index, frame.module_offset) for frame in trap.frames[:FRAMES]]
+            return "trapped", (_OUR_KINDS[trap.code], _comparable(self.module, _OUR_KINDS[trap.code], places))
         return "returned", [canonical(bits, t) for bits, t in zip(results, type_.results, strict=True)]
 
     def state(self) -> dict[str, Any]:
@@ -174,8 +174,9 @@ class Theirs(Recorder):
         try:
             results = self.exports[name](self.store, *values)
         except wasmtime.Trap as trap:
-            frames = [(frame.func_index, frame.module_offset) for frame in trap.frames]
-            return "trapped", (_THEIR_KINDS.get(trap.trap_code, str(trap)), frames[:FRAMES])
+            kind = _THEIR_KINDS.get(trap.trap_code, str(trap))
+            places = [(frame.func_index, frame.module_offset) for frame in trap.frames[:FRAMES]]
+            return "trapped", (kind, places[1:] if kind == "UNREACHABLE" else places)
         results = [results] if len(type_.results) == 1 else results or []
         return "returned", [to_bits(value, t) for value, t in zip(results, type_.results, strict=True)]
 
@@ -193,6 +194,16 @@ class Theirs(Recorder):
         return found
 
 
+def _comparable(module: Generated, kind: str, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The places of the frames as far as wasmtime gives them: it puts an `unreachable` at the start of a block at the
+    branch that leads there."""
+    if kind != "UNREACHABLE":
+        return places
+    assert module.binary[places[0][1]] == _UNREACHABLE, "that is no `unreachable`"
+    return places[1:]
+
+
+_UNREACHABLE: Final = 0x00
 _THEIR_TYPES: Final[dict[str, ValType]] = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
 
 # An index beyond the table of an indirect call, and a null function reference, are other kinds of ours.
