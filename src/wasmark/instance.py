@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
-from wasmark.core.types import GlobalType, RefType, TableType
 from wasmark.errors import Trap, TrapCode, UnsupportedError
 from wasmark.func import Func
 from wasmark.globals import Global
@@ -98,9 +97,7 @@ class Instance:
 
     def _allocate(self, externs: list[Extern]) -> None:
         module, store = self.module, self.store
-        model = module.model
-        ids = module.type_ids
-        types = store.engine.types
+        model, plan = module.model, module.instance_plan()
         by_kind: dict[type, list[Any]] = {Func: [], Table: [], Memory: [], Global: []}
         for extern in externs:
             next(found for class_, found in by_kind.items() if isinstance(extern, class_)).append(extern)
@@ -111,39 +108,31 @@ class Instance:
         self._memories = [*self._memories, *(Memory(store, type_) for type_ in model.memories)]
 
         layout = self._layout = module.layout
-        self.vmctx = store.allocate(layout.size)
+        self.vmctx = store.allocate_copy(plan.template)
         words = self._words = (ctypes.c_uint64 * (layout.size // 8)).from_address(self.vmctx)
         words[layout.STORE_BLOCK // 8] = store.block_address
-        words[layout.FUNCTION_TABLE // 8] = module.function_table
         for index, memory in enumerate(self._memories):
             words[layout.memory_def(index) // 8] = memory.definition
             words[layout.memory_def(index) // 8 + 1] = memory.base
         if self._memories:
             words[layout.MEMORY0_BASE // 8] = self._memories[0].base
-        words[layout.type_ids // 8 : layout.type_ids // 8 + len(ids)] = list(ids)
         for index, func in enumerate(self._functions):
             at = layout.imported_function(index) // 8
             words[at], words[at + 1], words[at + 2] = func.code_address, func.context, func.address
-        for func_index in layout.escaping:
-            at = layout.funcref(func_index) // 8
-            words[at] = module.function_address(func_index)
-            words[at + 1] = self.vmctx
-            words[at + 2] = ids[model.func_types[func_index]]
+        words[plan.funcref_contexts] = [self.vmctx] * len(layout.escaping)
         for index, global_ in enumerate(self._globals):
             words[layout.global_pointers // 8 + index] = global_.address
 
         store.registry.register_module(module)
         store.add_instance(self.vmctx, self)
-        for index, definition in enumerate(model.globals, len(self._globals)):
-            type_ = GlobalType(types.canonical(definition.type.value, ids), definition.type.mutable)
-            cell = self.vmctx + layout.global_cell(index)
-            ctypes.c_uint64.from_address(cell).value = self._evaluate(definition.init)
-            self._globals.append(Global(store, type_, cell))
-        for table in model.tables:
-            element = types.canonical(table.type.element, ids)
-            assert isinstance(element, RefType)
+        for index, global_type in enumerate(plan.global_types):
+            cell = self.vmctx + layout.global_cells + 16 * index
+            if index in plan.unset_globals:
+                ctypes.c_uint64.from_address(cell).value = self._evaluate(model.globals[index].init)
+            self._globals.append(Global(store, global_type, cell))
+        for table, table_type in zip(model.tables, plan.table_types, strict=True):
             initial = self._evaluate(table.init) if table.init is not None else 0
-            self._tables.append(Table(store, TableType(element, table.type.limits), initial))
+            self._tables.append(Table(store, table_type, initial))
         for index, owned in enumerate(self._tables):
             words[layout.table_def(index) // 8] = owned.definition
 
@@ -169,11 +158,6 @@ class Instance:
                 self.store.hold_externs(ctypes.addressof(items), len(bits), element)
                 at = (layout.element_segments + 16 * index) // 8
                 words[at], words[at + 1] = ctypes.addressof(items), len(bits)
-        data = ctypes.cast(ctypes.c_char_p(model.data), ctypes.c_void_p).value or 0
-        for index, data_segment in enumerate(model.data_segments):
-            if data_segment.offset_expr is None:
-                at = (layout.data_segments + 16 * index) // 8
-                words[at], words[at + 1] = data + data_segment.start, data_segment.end - data_segment.start
         for bits, segment in zip(elements, model.elements, strict=True):
             if segment.offset_expr is not None:
                 table = self._tables[segment.table]
@@ -181,20 +165,37 @@ class Instance:
                 if start + len(bits) > len(table):
                     raise Trap(TrapCode.TABLE_OUT_OF_BOUNDS, detail="an element segment does not fit its table")
                 table.write_bits(start, bits)
-        for data_segment in model.data_segments:
-            if data_segment.offset_expr is not None:
-                assert data_segment.memory is not None
-                memory = self._memories[data_segment.memory]
-                start = self._evaluate(data_segment.offset_expr)
-                length = data_segment.end - data_segment.start
-                if start + length > len(memory):
-                    raise Trap(TrapCode.MEMORY_OUT_OF_BOUNDS, detail="a data segment does not fit its memory")
-                ctypes.memmove(memory.base + start, data + data_segment.start, length)
+        self._write_data()
         if model.start is not None:
             self._start(model.start)
 
+    def _write_data(self) -> None:
+        plan = self.module.instance_plan()
+        if plan.images is not None:
+            for index, offset, image in plan.images:
+                ctypes.memmove(self._memories[index].base + offset, image, len(image))
+            return
+        for segment in self.module.model.data_segments:
+            if segment.offset_expr is not None:
+                assert segment.memory is not None
+                memory = self._memories[segment.memory]
+                start = self._evaluate(segment.offset_expr)
+                length = segment.end - segment.start
+                if start + length > len(memory):
+                    raise Trap(TrapCode.MEMORY_OUT_OF_BOUNDS, detail="a data segment does not fit its memory")
+                ctypes.memmove(memory.base + start, plan.data + segment.start, length)
+
     def _element_bits(self, segment: ElementSegment) -> list[int]:
-        return [self._funcref(item) if isinstance(item, int) else self._evaluate(item) for item in segment.items]
+        own, first = len(self._functions), self.vmctx + self._layout.funcrefs
+        numbers = self._layout.funcref_index
+        return [
+            self._evaluate(item)
+            if not isinstance(item, int)
+            else first + L.FUNCREF_SIZE * numbers[item]
+            if item >= own
+            else self._functions[item].address
+            for item in segment.items
+        ]
 
     def _start(self, func_index: int) -> None:
         if func_index < len(self._functions):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wasmark.binary.decoder import decode_module
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error
+from wasmark.instance_plan import InstancePlan
 from wasmark.jit import modules as jit
 from wasmark.runtime.layout import VMLayout
 
@@ -35,6 +36,7 @@ class Module:
         "_lazy",
         "_name",
         "_own_part",
+        "_plan",
         "engine",
         "layout",
         "model",
@@ -55,6 +57,7 @@ class Module:
 
     def _set_up(self, model: ModuleModel, engine: Engine, name: str | None, compiled: jit.Compiled, part: int) -> None:
         self.engine = engine
+        self._plan: InstancePlan | None = None
         self._name = name
         self.model = model
         self.type_ids = engine.types.register(model)
@@ -150,6 +153,12 @@ class Module:
         if self._lazy is not None:
             return self._lazy.thunks.address(func_index)
         return self._code.modules[self._own_part].ranges(func_index)[0][0]
+
+    def instance_plan(self) -> InstancePlan:
+        """For instances: what they have in common."""
+        if self._plan is None:
+            self._plan = InstancePlan(self)
+        return self._plan
 
     @property
     def function_table(self) -> int:

@@ -75,6 +75,12 @@ class Store:
         self.keep(block)
         return (ctypes.addressof(block) + 15) & -16
 
+    def allocate_copy(self, contents: bytes) -> int:
+        """Native memory like that of `allocate`, with these contents."""
+        address = self.allocate(len(contents))
+        ctypes.memmove(address, contents, len(contents))
+        return address
+
     def host_context(self, callable_: Callable[..., Any], convert: Callable[[Any, int], None] | None = None) -> int:
         """The address of a host context.
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_body
 from wasmark.binary.leb import read_s
+from wasmark.core.opcodes import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmark.core.model import ConstExpr, ModuleModel
 
-_I32_CONST: Final = 0x41
+_INTEGER_BITS: Final = {BY_NAME["i32.const"].code: 32, BY_NAME["i64.const"].code: 64}
 _MASK32: Final = 0xFFFFFFFF
 _MASK64: Final = 0xFFFFFFFFFFFFFFFF
 
@@ -26,6 +27,15 @@ _ARITHMETIC: Final[dict[str, Callable[[int, int], int]]] = {
 }
 
 
+def constant(data: bytes, expr: ConstExpr) -> int | None:
+    """The bits of an expression that is one integer constant, as most of a module's very many are; None for others."""
+    bits = _INTEGER_BITS.get(data[expr.start])
+    if bits is None:
+        return None
+    value, behind = read_s(data, expr.start + 1, bits)
+    return value & ((1 << bits) - 1) if behind + 1 == expr.end else None
+
+
 def evaluate(
     model: ModuleModel, expr: ConstExpr, global_bits: Callable[[int], int], funcref: Callable[[int], int]
 ) -> int:
@@ -33,11 +43,9 @@ def evaluate(
 
     `global_bits` reads a global, `funcref` gives the address of a function's FuncRef.
     """
-    data = model.data
-    if data[expr.start] == _I32_CONST:
-        value, behind = read_s(data, expr.start + 1, 32)
-        if behind + 1 == expr.end:  # nothing else follows: a module may have very many of these
-            return value & _MASK32
+    value = constant(model.data, expr)
+    if value is not None:
+        return value
     stack: list[int] = []
     for row, imm, _ in decode_body(model, expr.start, expr.end):
         name = row.name

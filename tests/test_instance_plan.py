@@ -1,0 +1,85 @@
+"""Instances start from a plan made once a module: each gets the same contents, however its segments are written."""
+
+from __future__ import annotations
+
+import pytest
+
+import wasmark
+from wasmark.core.types import I32
+
+OVERLAPPING = """(module (memory (export "memory") 1)
+  (data (i32.const 10) "aaaaaa") (data (i32.const 12) "bb") (data (i32.const 65535) "z") (data (i32.const 40) ""))"""
+
+
+def test_later_segments_win_and_every_instance_starts_afresh() -> None:
+    module = wasmark.Module(OVERLAPPING)
+    assert module.instance_plan().images is not None
+    for _ in range(3):
+        memory = wasmark.Instance(module).exports.memory
+        assert memory.read(9, 8) == b"\0aabbaa\0"
+        assert memory.read(65535, 1) == b"z"
+        memory.write(0, b"x" * 65536)
+
+
+def test_segments_into_an_imported_memory_leave_what_is_between_them() -> None:
+    owner = wasmark.Instance(wasmark.Module('(module (memory (export "m") 1))'))
+    owner.exports.m.write(0, b"." * 32)
+    module = wasmark.Module('(module (import "o" "m" (memory 1)) (data (i32.const 1) "a") (data (i32.const 5) "b"))')
+    assert module.instance_plan().images is None
+    wasmark.Instance(module, {"o": {"m": owner.exports.m}}, owner.store)
+    assert owner.exports.m.read(0, 8) == b".a...b.."
+
+
+def test_segments_far_apart_take_no_image_of_what_is_between() -> None:
+    module = wasmark.Module(
+        '(module (memory (export "m") 1000) (data (i32.const 0) "a") (data (i32.const 60000000) "b"))'
+    )
+    assert module.instance_plan().images is None
+    memory = wasmark.Instance(module).exports.m
+    assert (memory.read(0, 1), memory.read(60000000, 1)) == (b"a", b"b")
+
+
+def test_a_segment_that_does_not_fit_traps_after_the_ones_before_it_are_written() -> None:
+    owner = wasmark.Instance(wasmark.Module('(module (memory (export "m") 1))'))
+    late = wasmark.Module(
+        '(module (import "o" "m" (memory 1)) (data (i32.const 0) "ok") (data (i32.const 65535) "no"))'
+    )
+    with pytest.raises(wasmark.Trap) as caught:
+        wasmark.Instance(late, {"o": {"m": owner.exports.m}}, owner.store)
+    assert caught.value.code is wasmark.TrapCode.MEMORY_OUT_OF_BOUNDS
+    assert owner.exports.m.read(0, 2) == b"ok"
+    own = wasmark.Module('(module (memory 1) (data (i32.const 65535) "no"))')
+    assert own.instance_plan().images is None
+    with pytest.raises(wasmark.Trap):
+        wasmark.Instance(own)
+
+
+def test_globals_are_set_from_constants_and_from_other_globals() -> None:
+    module = wasmark.Module("""(module (import "e" "g" (global $g i32))
+      (global (export "a") (mut i32) (i32.const -5)) (global (export "b") i64 (i64.const -6))
+      (global (export "c") i32 (global.get $g)) (global (export "d") f64 (f64.const 2.5))
+      (global (export "e") i32 (i32.add (global.get $g) (i32.const 1))))""")
+    for value in (7, 9):
+        store = wasmark.Store()
+        given = wasmark.Global.of(store, wasmark.GlobalType(I32, mutable=False), value)
+        exports = wasmark.Instance(module, {"e": {"g": given}}, store).exports
+        assert [exports[name].value for name in "abcde"] == [-5, -6, value, 2.5, value + 1]
+        exports.a.value = 100
+
+
+@pytest.mark.parametrize("strategy", ["eager", "lazy"])
+def test_references_of_two_instances_lead_to_their_own(strategy: str) -> None:
+    engine = wasmark.Engine(wasmark.Config(strategy=strategy))
+    module = wasmark.Module(
+        """(module (table (export "t") 2 funcref) (elem (i32.const 0) $get $set)
+          (global $g (mut i32) (i32.const 1))
+          (func $get (export "get") (result i32) (global.get $g))
+          (func $set (export "set") (param i32) (global.set $g (local.get 0))))""",
+        engine,
+    )
+    store = wasmark.Store(engine)
+    first, second = wasmark.Instance(module, store=store).exports, wasmark.Instance(module, store=store).exports
+    first.t[1](11)
+    second.t[1](22)
+    assert (first.t[0](), second.t[0]()) == (11, 22)
+    assert first.t[0] is first["get"]
