@@ -1,7 +1,7 @@
 """Installs the runtime image in this process: signal handlers, alternate stacks, and the way into wasm.
 
-`install` is called once with the linked image. The image itself is made elsewhere (`compile.runtime_image`, or a
-cache), so this room needs no compiler.
+`Runtime` is made once, of the loaded image. Where the image comes from (`compile.image`, or the cache) is not known
+here, so this room needs no compiler.
 """
 
 from __future__ import annotations
