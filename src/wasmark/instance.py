@@ -47,6 +47,10 @@ class Exports:
         except KeyError:
             raise AttributeError(f"the module exports no {name!r}") from None
 
+    def __reduce__(self) -> tuple[type, tuple[Instance]]:
+        """A copy is made of the instance: one without it would look for itself in vain."""
+        return Exports, (self._instance,)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._where)
 
@@ -68,9 +72,9 @@ class Instance:
 
     imports: {module name: {name: value}}, where a value is a Func, Memory, Table or Global of the same store, or a
     plain callable where a function is wanted. `on_allocated` is called with the instance when it is whole but before
-    any of its code has run (the start function may need it to be known). Raises LinkError (then nothing has happened),
-    Trap where an active segment does not fit or the start function traps (then, as the standard wants it, earlier
-    segments have been written), Error where there is no memory.
+    any of its code has run (the start function may need it to be known). Raises LinkError, or Error where there is no
+    memory (then nothing has happened), Trap where an active segment does not fit or the start function traps (then, as
+    the standard wants it, earlier segments have been written, and what functions are in tables stays alive).
     """
 
     def __init__(
@@ -87,7 +91,13 @@ class Instance:
         self.module = module
         self.store = store
         externs = resolve_imports(module, imports or {}, store)
-        self._allocate(externs)
+        made: list[Memory | Table] = []
+        try:
+            self._allocate(externs, made)
+        except BaseException:
+            for failed in made:
+                store.discard(failed)
+            raise
         self.exports = Exports(self)
         if on_allocated is not None:
             on_allocated(self)
@@ -95,7 +105,8 @@ class Instance:
 
     # --- allocation (core §4.7.3) -----------------------------------------------------------------
 
-    def _allocate(self, externs: list[Extern]) -> None:
+    def _allocate(self, externs: list[Extern], made: list[Memory | Table]) -> None:
+        """`made` gets what the store would keep."""
         module, store = self.module, self.store
         model, plan = module.model, module.instance_plan()
         by_kind: dict[type, list[Any]] = {Func: [], Table: [], Memory: [], Global: []}
@@ -105,7 +116,10 @@ class Instance:
         self._memories: list[Memory] = by_kind[Memory]
         self._tables: list[Table] = by_kind[Table]
         self._globals: list[Global] = by_kind[Global]
-        self._memories = [*self._memories, *(Memory(store, type_) for type_ in model.memories)]
+        for type_ in model.memories:
+            memory = Memory(store, type_)
+            made.append(memory)
+            self._memories.append(memory)
 
         layout = self._layout = module.layout
         self.vmctx = store.allocate_copy(plan.template)
@@ -123,8 +137,6 @@ class Instance:
         for index, global_ in enumerate(self._globals):
             words[layout.global_pointers // 8 + index] = global_.address
 
-        store.registry.register_module(module)
-        store.add_instance(self.vmctx, self)
         for index, global_type in enumerate(plan.global_types):
             cell = self.vmctx + layout.global_cells + 16 * index
             if index in plan.unset_globals:
@@ -132,9 +144,13 @@ class Instance:
             self._globals.append(Global(store, global_type, cell))
         for table, table_type in zip(model.tables, plan.table_types, strict=True):
             initial = self._evaluate(table.init) if table.init is not None else 0
-            self._tables.append(Table(store, table_type, initial))
+            own_table = Table(store, table_type, initial)
+            made.append(own_table)
+            self._tables.append(own_table)
         for index, owned in enumerate(self._tables):
             words[layout.table_def(index) // 8] = owned.definition
+        store.registry.register_module(module)
+        store.add_instance(self.vmctx, self)
 
     def _evaluate(self, expr: ConstExpr) -> int:
         return evaluate(self.module.model, expr, lambda index: self._globals[index].bits, self._funcref)

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _REFUSED: Final = -1
 
 
+def _flat(view: memoryview) -> memoryview:
+    """The bytes of a view of any shape and item."""
+    if view.nbytes and view.c_contiguous and len(view.format) == 1:
+        return view.cast("B")
+    return memoryview(view.tobytes())  # cast() wants none of these
+
+
 @functools.cache
 def _exporting(class_: type, get_buffer: int) -> type:
     """`class_` with the buffer protocol."""
@@ -111,7 +118,7 @@ class Memory:
         """A copy of `length` bytes. Raises IndexError."""
         if offset >= 0 <= length:
             found = self._view[offset : offset + length].tobytes()
-            if len(found) == length:
+            if len(found) == length and (length or offset <= self._memory.length):
                 return found
             if offset + length <= self._memory.length:  # it has grown since the view was made
                 self._view = memoryview(self)
@@ -120,7 +127,7 @@ class Memory:
 
     def write(self, offset: int, data: Any) -> None:
         """Store a bytes-like object at `offset`. Raises IndexError; then nothing is written."""
-        with memoryview(data) as view, view.cast("B") as flat, memoryview(self) as whole:
+        with memoryview(data) as view, _flat(view) as flat, memoryview(self) as whole:
             self._range(offset, len(flat))
             whole[offset : offset + len(flat)] = flat
 

@@ -243,6 +243,11 @@ class Store:
         """Remember whose vmctx this is."""
         self._instances[vmctx] = instance
 
+    def discard(self, failed: Memory | Table) -> None:
+        """Forget what was made for an instance that did not come to be."""
+        self.memories.pop(failed.definition, None)
+        self.tables.pop(failed.definition, None)
+
     def add_host_func(self, func: Func) -> None:
         """Keep a host function, whose address may end up anywhere in wasm."""
         self._host_funcs[func.address] = func

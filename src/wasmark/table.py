@@ -38,7 +38,10 @@ class Table:
         self._definition = (ctypes.c_uint64 * (L.TABLE_DEF_SIZE // 8))()
         self.definition = ctypes.addressof(self._definition)
         self._elements = (ctypes.c_uint64 * 0)()
-        self._resize(type_.limits.minimum, initial)
+        try:
+            self._resize(type_.limits.minimum, initial)
+        except (MemoryError, OverflowError):
+            raise Error(f"no memory for a table of {type_.limits.minimum} elements") from None
         store.tables[self.definition] = self
 
     def _resize(self, length: int, fill: int) -> None:
@@ -89,7 +92,7 @@ class Table:
             return _REFUSED
         try:
             self._resize(old + count, bits & 0xFFFFFFFFFFFFFFFF)
-        except MemoryError:
+        except (MemoryError, OverflowError):
             return _REFUSED
         return old
 

@@ -53,14 +53,16 @@ def _target_machine(relocation: str) -> Any:
     )
 
 
-@functools.cache
-def _pipeline(relocation: str) -> tuple[Any, Any]:
-    builder = llvm.create_pass_builder(_target_machine(relocation), llvm.create_pipeline_tuning_options(1))
-    manager = llvm.create_new_module_pass_manager()
-    manager.add_sroa_pass()
-    manager.add_instruction_combine_pass()
-    manager.add_simplify_cfg_pass()
-    return manager, builder
+def _optimize(module: Any, machine: Any) -> None:
+    # A pass builder becomes slower with each module it has seen: one for each costs nothing.
+    with (
+        llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(1)) as builder,
+        llvm.create_new_module_pass_manager() as manager,
+    ):
+        manager.add_sroa_pass()
+        manager.add_instruction_combine_pass()
+        manager.add_simplify_cfg_pass()
+        manager.run(module, builder)
 
 
 def compile_ir(text: str, *, relocation: str = "pic", verify: bool = False) -> bytes:
@@ -78,9 +80,9 @@ def compile_ir(text: str, *, relocation: str = "pic", verify: bool = False) -> b
         ):
             if verify:
                 module.verify()
-            manager, builder = _pipeline(relocation)
-            manager.run(module, builder)
-            code: bytes = _target_machine(relocation).emit_object(module)
+            machine = _target_machine(relocation)
+            _optimize(module, machine)
+            code: bytes = machine.emit_object(module)
         return code
 
 
