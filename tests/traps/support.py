@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
 import wasmark
 from wasmark.binary import decode_body
 from wasmark.registry import is_wasm_trap_pc, lookup_frame_info
+
+ENGINES: Final = {name: wasmark.Engine(wasmark.Config(strategy=name)) for name in ("eager", "baseline", "lazy")}
+"""One engine for each way to compile."""
 
 
 class Place(NamedTuple):

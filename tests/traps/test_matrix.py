@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import wasmark
-from tests.traps.support import Place, catch, check, place
+from tests.traps.support import ENGINES, Place, catch, check, place
 from wasmark import TrapCode
 
 
@@ -81,15 +81,16 @@ OWN_START = """(module $own
 class World:
     """An instance with a function that traps, and one of another module that imports it."""
 
-    def __init__(self, code: TrapCode) -> None:
+    def __init__(self, code: TrapCode, engine: wasmark.Engine) -> None:
         self.code = code
+        self.engine = engine
         case = CASES[code]
-        self.store = wasmark.Store()
+        self.store = wasmark.Store(engine)
         self.between: Any = lambda: None
         text = MODULE.format(body=case.body).replace("(table $table", '(table $table (export "table")')
-        self.inner = wasmark.Module(text)
+        self.inner = wasmark.Module(text, engine)
         self.instance = wasmark.Instance(self.inner, {"host": {"between": lambda: self.between()}}, self.store)
-        self.outer = wasmark.Module(OUTER)
+        self.outer = wasmark.Module(OUTER, engine)
         self.importer = wasmark.Instance(self.outer, {"inner": self.instance.exports}, self.store)
         self.here = place(self.inner, "trap", case.instruction)
 
@@ -107,9 +108,14 @@ class World:
             assert trap.omitted == 0
 
 
+@pytest.fixture(params=ENGINES, scope="module")
+def engine(request: pytest.FixtureRequest) -> wasmark.Engine:
+    return ENGINES[request.param]
+
+
 @pytest.fixture(params=list(TrapCode), ids=lambda code: code.name.lower(), scope="module")
-def world(request: pytest.FixtureRequest) -> World:
-    return World(request.param)
+def world(request: pytest.FixtureRequest, engine: wasmark.Engine) -> World:
+    return World(request.param, engine)
 
 
 def test_every_code_has_a_case() -> None:
@@ -192,13 +198,13 @@ def test_in_another_thread(world: World) -> None:
 
 
 def test_from_a_start_function_that_calls_an_import(world: World) -> None:
-    module = wasmark.Module(STARTING)
+    module = wasmark.Module(STARTING, world.engine)
     trap = catch(wasmark.Instance, module, {"inner": world.instance.exports}, world.store)
     world.check(trap, place(module, "main", "call"))
 
 
 def test_from_the_start_function_of_its_own_module(world: World) -> None:
-    module = wasmark.Module(OWN_START.format(body=CASES[world.code].body))
+    module = wasmark.Module(OWN_START.format(body=CASES[world.code].body), world.engine)
     trap = catch(wasmark.Instance, module, None, world.store)
     places = [place(module, "trap", CASES[world.code].instruction)]
     if world.code is not TrapCode.STACK_OVERFLOW:

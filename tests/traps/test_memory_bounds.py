@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 import wasmark
-from tests.traps.support import catch, check, place
+from tests.traps.support import ENGINES, catch, check, place
 from wasmark import TrapCode
 from wasmark.core.opcodes import OPCODES, Opcode
 
@@ -72,6 +72,16 @@ _EXTRA: Final = {
 }
 
 
+@pytest.fixture(params=["eager", "baseline"], scope="module")
+def engine(request: pytest.FixtureRequest) -> wasmark.Engine:
+    return ENGINES[request.param]
+
+
+def instantiate(module: wasmark.Module) -> wasmark.Instance:
+    """An instance in a store of its own."""
+    return wasmark.Instance(module, store=wasmark.Store(module.engine))
+
+
 def value_type(row: Opcode) -> str:
     """The type of the value that is loaded or stored."""
     return TYPES[row.sig.strip("a:")]
@@ -85,16 +95,17 @@ def load_users(row: Opcode, address: str = "(local.get 0)") -> list[str]:
 
 
 @pytest.mark.parametrize("row", LOADS, ids=lambda row: row.name)
-def test_a_load_traps_at_its_own_offset_whatever_uses_its_value(row: Opcode) -> None:
+def test_a_load_traps_at_its_own_offset_whatever_uses_its_value(row: Opcode, engine: wasmark.Engine) -> None:
     type_ = value_type(row)
     users = load_users(row)
     functions = "\n".join(
         f'(func $user{n} (export "user{n}") (param i32) (local {type_}) {user})' for n, user in enumerate(users)
     )
     module = wasmark.Module(
-        f"(module (memory 1) (global $kept (mut {type_}) ({type_}.const 0)) (func $use (param {type_})) {functions})"
+        f"(module (memory 1) (global $kept (mut {type_}) ({type_}.const 0)) (func $use (param {type_})) {functions})",
+        engine,
     )
-    instance = wasmark.Instance(module)
+    instance = instantiate(module)
     for n in range(len(users)):
         function = instance.exports[f"user{n}"]
         trap = catch(function, PAGE - row.access + 1)
@@ -106,7 +117,7 @@ def test_a_load_traps_at_its_own_offset_whatever_uses_its_value(row: Opcode) -> 
 
 
 @pytest.mark.parametrize("row", STORES, ids=lambda row: row.name)
-def test_a_store_traps_at_its_own_offset_whatever_it_stores(row: Opcode) -> None:
+def test_a_store_traps_at_its_own_offset_whatever_it_stores(row: Opcode, engine: wasmark.Engine) -> None:
     type_ = value_type(row)
     values = [
         "(local.get 1)",
@@ -126,9 +137,10 @@ def test_a_store_traps_at_its_own_offset_whatever_it_stores(row: Opcode) -> None
         for n, body in enumerate([*bodies, pair, hidden])
     )
     module = wasmark.Module(
-        f'(module (memory (export "memory") 1) (func $give (result {type_}) ({type_}.const 9)) {functions})'
+        f'(module (memory (export "memory") 1) (func $give (result {type_}) ({type_}.const 9)) {functions})',
+        engine,
     )
-    instance = wasmark.Instance(module)
+    instance = instantiate(module)
     argument = 7 if type_[0] == "i" else 7.0
     last = len(bodies)
     for n in range(last + 2):
@@ -144,7 +156,7 @@ def test_a_store_traps_at_its_own_offset_whatever_it_stores(row: Opcode) -> None
 
 
 @pytest.mark.parametrize("row", LOADS, ids=lambda row: row.name)
-def test_two_loads_of_which_the_second_traps_blame_the_second(row: Opcode) -> None:
+def test_two_loads_of_which_the_second_traps_blame_the_second(row: Opcode, engine: wasmark.Engine) -> None:
     type_ = value_type(row)
     add = f"{type_}.add"
     module = wasmark.Module(
@@ -153,9 +165,10 @@ def test_two_loads_of_which_the_second_traps_blame_the_second(row: Opcode) -> No
           ({add} ({row.name} (local.get 0)) ({row.name} (local.get 1))))
         (func $chosen (export "chosen") (param i32 i32 i32) (result {type_})
           (if (result {type_}) (local.get 2)
-            (then ({row.name} (local.get 0))) (else ({row.name} (local.get 1))))))"""
+            (then ({row.name} (local.get 0))) (else ({row.name} (local.get 1))))))""",
+        engine,
     )
-    instance = wasmark.Instance(module)
+    instance = instantiate(module)
     for bad, arguments in ((1, (0, -8)), (0, (-8, 0)), (0, (-8, -8))):
         trap = catch(instance.exports.both, *arguments)
         check(trap, instance.store, TrapCode.MEMORY_OUT_OF_BOUNDS, [place(module, "both", row.name, bad)])
@@ -195,7 +208,7 @@ def loaded(row: Opcode, data: bytes) -> int:
 class Bounds:
     """A module with every access at every offset, to one memory."""
 
-    def __init__(self, memory: str, index: int, bits: int, offsets: tuple[int, ...]) -> None:
+    def __init__(self, memory: str, index: int, bits: int, offsets: tuple[int, ...], engine: wasmark.Engine) -> None:
         self.bits = bits
         self.offsets = offsets
         parts = []
@@ -210,7 +223,9 @@ class Bounds:
                 else:
                     parts.append(f"{head} {type_}) ({row.name} {where} (local.get 1)))")
         grow = f'(func (export "grow") (param i{bits}) (result i{bits}) (memory.grow {index} (local.get 0)))'
-        self.module = wasmark.Module(f'(module {memory} (export "memory" (memory {index})) {grow} {"".join(parts)})')
+        self.module = wasmark.Module(
+            f'(module {memory} (export "memory" (memory {index})) {grow} {"".join(parts)})', engine
+        )
 
     def run(self, instance: wasmark.Instance) -> None:
         """Every access at its edges: it traps exactly where it has to, and else it is right."""
@@ -255,50 +270,51 @@ class Bounds:
 
 
 @pytest.fixture(scope="module")
-def single() -> Bounds:
-    return Bounds("(memory 1)", 0, 32, OFFSETS_32)
+def single(engine: wasmark.Engine) -> Bounds:
+    return Bounds("(memory 1)", 0, 32, OFFSETS_32, engine)
 
 
 def test_bounds_of_a_32_bit_memory_before_and_after_it_grows(single: Bounds) -> None:
-    instance = wasmark.Instance(single.module)
+    instance = instantiate(single.module)
     single.run(instance)
     assert instance.exports.grow(1) == 1
     single.run(instance)
 
 
-def test_bounds_of_a_memory_without_pages() -> None:
-    bounds = Bounds("(memory 0)", 0, 32, (0, 1, PAGE, GUARD - 1, GUARD, (1 << 32) - 1))
-    instance = wasmark.Instance(bounds.module)
+def test_bounds_of_a_memory_without_pages(engine: wasmark.Engine) -> None:
+    bounds = Bounds("(memory 0)", 0, 32, (0, 1, PAGE, GUARD - 1, GUARD, (1 << 32) - 1), engine)
+    instance = instantiate(bounds.module)
     bounds.run(instance)
     assert instance.exports.grow(1) == 0
     bounds.run(instance)
 
 
-def test_bounds_of_a_memory_that_others_stand_before() -> None:
-    bounds = Bounds("(memory 3) (memory i64 2) (memory 1)", 2, 32, (0, 8, PAGE, GUARD, (1 << 32) - 1))
-    bounds.run(wasmark.Instance(bounds.module))
+def test_bounds_of_a_memory_that_others_stand_before(engine: wasmark.Engine) -> None:
+    bounds = Bounds("(memory 3) (memory i64 2) (memory 1)", 2, 32, (0, 8, PAGE, GUARD, (1 << 32) - 1), engine)
+    bounds.run(instantiate(bounds.module))
 
 
-def test_bounds_of_a_64_bit_memory_before_and_after_it_grows() -> None:
-    bounds = Bounds("(memory i64 1)", 0, 64, OFFSETS_64)
-    instance = wasmark.Instance(bounds.module)
+def test_bounds_of_a_64_bit_memory_before_and_after_it_grows(engine: wasmark.Engine) -> None:
+    bounds = Bounds("(memory i64 1)", 0, 64, OFFSETS_64, engine)
+    instance = instantiate(bounds.module)
     bounds.run(instance)
     assert instance.exports.grow(2) == 1
     bounds.run(instance)
 
 
-def test_bounds_of_a_64_bit_memory_with_a_number() -> None:
-    bounds = Bounds("(memory 2) (memory i64 1)", 1, 64, (0, 1, GUARD, 1 << 32, (1 << 64) - 1))
-    bounds.run(wasmark.Instance(bounds.module))
+def test_bounds_of_a_64_bit_memory_with_a_number(engine: wasmark.Engine) -> None:
+    bounds = Bounds("(memory 2) (memory i64 1)", 1, 64, (0, 1, GUARD, 1 << 32, (1 << 64) - 1), engine)
+    bounds.run(instantiate(bounds.module))
 
 
-def test_the_last_bytes_of_four_gibibytes_are_there_and_nothing_behind_them() -> None:
+def test_the_last_bytes_of_four_gibibytes_are_there_and_nothing_behind_them(engine: wasmark.Engine) -> None:
     module = wasmark.Module(
         """(module (memory (export "memory") 65536)
         (func $load (export "load") (param i32) (result i64) (i64.load (local.get 0)))
-        (func $far (export "far") (param i32) (result i32) (i32.load8_u offset=0xffffffff (local.get 0))))"""
+        (func $far (export "far") (param i32) (result i32) (i32.load8_u offset=0xffffffff (local.get 0))))""",
+        engine,
     )
-    instance = wasmark.Instance(module)
+    instance = instantiate(module)
     memory = instance.exports.memory
     assert len(memory) == 1 << 32
     memory[(1 << 32) - 8 :] = bytes(range(1, 9))
@@ -345,10 +361,10 @@ _RANGES: Final[dict[str, tuple[str, tuple[int, ...], TrapCode]]] = {
 
 
 @pytest.mark.parametrize("name", _RANGES)
-def test_bulk_instructions_trap_before_they_change_anything(name: str) -> None:
+def test_bulk_instructions_trap_before_they_change_anything(name: str, engine: wasmark.Engine) -> None:
     instruction, spaces, code = _RANGES[name]
-    module = wasmark.Module(BULK)
-    instance = wasmark.Instance(module)
+    module = wasmark.Module(BULK, engine)
+    instance = instantiate(module)
     memory, table = instance.exports.memory, instance.exports.table
     memory[:] = pattern(PAGE)
     function = instance.exports[name]
@@ -370,9 +386,9 @@ def test_bulk_instructions_trap_before_they_change_anything(name: str) -> None:
                     assert (memory[:], list(table)) == before
 
 
-def test_dropped_segments_are_empty() -> None:
-    module = wasmark.Module(BULK)
-    instance = wasmark.Instance(module)
+def test_dropped_segments_are_empty(engine: wasmark.Engine) -> None:
+    module = wasmark.Module(BULK, engine)
+    instance = instantiate(module)
     instance.exports.drop()
     for name, instruction, code in (
         ("init", "memory.init", TrapCode.MEMORY_OUT_OF_BOUNDS),
@@ -383,7 +399,7 @@ def test_dropped_segments_are_empty() -> None:
         check(catch(instance.exports[name], 0, 1, 0), instance.store, code, [place(module, name, instruction)])
 
 
-def test_what_was_stored_before_a_trap_is_there_after_it() -> None:
+def test_what_was_stored_before_a_trap_is_there_after_it(engine: wasmark.Engine) -> None:
     module = wasmark.Module(
         """(module (memory (export "memory") 1) (global $g (export "g") (mut i64) (i64.const 0))
         (func (export "run") (param i32 f64)
@@ -392,9 +408,10 @@ def test_what_was_stored_before_a_trap_is_there_after_it() -> None:
           (f64.store offset=8 (i32.const 0) (local.get 1))
           (drop (i32.load (local.get 0)))
           (i32.store (i32.const 0) (i32.const -1))
-          (global.set $g (i64.const 6))))"""
+          (global.set $g (i64.const 6))))""",
+        engine,
     )
-    instance = wasmark.Instance(module)
+    instance = instantiate(module)
     catch(instance.exports.run, -1, 2.5)
     assert instance.exports.memory[:16] == struct.pack("<Iid", 0x11223344, 0, 2.5)
     assert instance.exports.g.value == 5

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 import wasmark
-from tests.traps.support import catch, check, place
+from tests.traps.support import ENGINES, catch, check, place
 from wasmark import TrapCode
 from wasmark.core.opcodes import OPCODES
 
@@ -27,7 +27,17 @@ def signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def module_of(names: list[str], params: dict[str, str], results: dict[str, str]) -> wasmark.Module:
+@pytest.fixture(params=["eager", "baseline"], scope="module")
+def engine(request: pytest.FixtureRequest) -> wasmark.Engine:
+    return ENGINES[request.param]
+
+
+def instantiate(text: str, engine: wasmark.Engine) -> wasmark.Instance:
+    """An instance in a store of its own."""
+    return wasmark.Instance(wasmark.Module(text, engine), store=wasmark.Store(engine))
+
+
+def text_of(names: list[str], params: dict[str, str], results: dict[str, str]) -> str:
     """One exported function an instruction."""
     functions = []
     for name in names:
@@ -35,13 +45,13 @@ def module_of(names: list[str], params: dict[str, str], results: dict[str, str])
         operands = " ".join(f"(local.get {i})" for i in range(len(types)))
         head = f'(func ${name} (export "{name}") (param {params[name]}) (result {results[name]})'
         functions.append(f"{head} ({name} {operands}))")
-    return wasmark.Module(f"(module {' '.join(functions)})")
+    return f"(module {' '.join(functions)})"
 
 
 @pytest.fixture(scope="module")
-def divisions() -> wasmark.Instance:
+def divisions(engine: wasmark.Engine) -> wasmark.Instance:
     types = {name: name.split(".")[0] for name in DIVISIONS}
-    return wasmark.Instance(module_of(DIVISIONS, {name: f"{t} {t}" for name, t in types.items()}, types))
+    return instantiate(text_of(DIVISIONS, {name: f"{t} {t}" for name, t in types.items()}, types), engine)
 
 
 def quotient(name: str, a: int, b: int, bits: int) -> int | TrapCode:
@@ -73,7 +83,7 @@ def test_division_at_every_pair_of_extreme_values(divisions: wasmark.Instance, n
 
 
 @pytest.mark.parametrize("name", DIVISIONS)
-def test_division_by_a_constant_traps_where_the_constant_says_so(name: str) -> None:
+def test_division_by_a_constant_traps_where_the_constant_says_so(name: str, engine: wasmark.Engine) -> None:
     type_ = name.split(".")[0]
     bits = _BITS[type_]
     divisors = [0, 1, 2, 3, 10, 1 << (bits - 1), (1 << bits) - 1]
@@ -82,7 +92,7 @@ def test_division_by_a_constant_traps_where_the_constant_says_so(name: str) -> N
         f" ({name} (local.get 0) ({type_}.const {signed(divisor, bits)})))"
         for n, divisor in enumerate(divisors)
     )
-    instance = wasmark.Instance(wasmark.Module(f"(module {functions})"))
+    instance = instantiate(f"(module {functions})", engine)
     for n, divisor in enumerate(divisors):
         for value in (0, 1, 17, (1 << (bits - 1)) - 1, 1 << (bits - 1), (1 << bits) - 1):
             expected = quotient(name, value, divisor, bits)
@@ -94,14 +104,14 @@ def test_division_by_a_constant_traps_where_the_constant_says_so(name: str) -> N
                 assert function.call_bits([value]) == [expected]
 
 
-def test_each_of_many_divisions_in_a_function_blames_itself() -> None:
+def test_each_of_many_divisions_in_a_function_blames_itself(engine: wasmark.Engine) -> None:
     # A later check is no check where an earlier one has told the outcome; what is left must not share a trap.
-    module = wasmark.Module(
+    instance = instantiate(
         """(module (func $many (export "many") (param i32 i32 i32 i32) (result i32)
         (i32.add (i32.add (i32.div_s (local.get 0) (local.get 1)) (i32.div_s (local.get 0) (local.get 2)))
-                 (i32.add (i32.div_s (local.get 0) (local.get 3)) (i32.rem_s (local.get 3) (local.get 1))))))"""
+                 (i32.add (i32.div_s (local.get 0) (local.get 3)) (i32.rem_s (local.get 3) (local.get 1))))))""",
+        engine,
     )
-    instance = wasmark.Instance(module)
     least = -(1 << 31)
     assert instance.exports.many(100, 10, 5, 4) == 10 + 20 + 25 + 4
     for arguments, code, nth in (
@@ -112,7 +122,12 @@ def test_each_of_many_divisions_in_a_function_blames_itself() -> None:
         ((least, 1, -1, 0), TrapCode.INTEGER_OVERFLOW, 1),
         ((least, 1, 1, -1), TrapCode.INTEGER_OVERFLOW, 2),
     ):
-        check(catch(instance.exports.many, *arguments), instance.store, code, [place(module, "many", "i32.div_s", nth)])
+        check(
+            catch(instance.exports.many, *arguments),
+            instance.store,
+            code,
+            [place(instance.module, "many", "i32.div_s", nth)],
+        )
 
 
 # --- conversions --------------------------------------------------------------------------------------
@@ -169,12 +184,11 @@ def truncated(name: str, value: float) -> int | TrapCode:
 
 
 @pytest.fixture(scope="module")
-def conversions() -> wasmark.Instance:
+def conversions(engine: wasmark.Engine) -> wasmark.Instance:
     names = [*TRUNCATIONS, *SATURATIONS]
     types = {name: conversion_types(name) for name in names}
-    return wasmark.Instance(
-        module_of(names, {n: source for n, (source, _) in types.items()}, {n: t for n, (_, t) in types.items()})
-    )
+    sources = {name: source for name, (source, _) in types.items()}
+    return instantiate(text_of(names, sources, {name: target for name, (_, target) in types.items()}), engine)
 
 
 @pytest.mark.parametrize("name", TRUNCATIONS)

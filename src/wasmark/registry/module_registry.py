@@ -9,7 +9,7 @@ store is able to run code, it answers: also for a finalizer in the garbage cycle
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from wasmark.registry.code_object import GrowingModule
 from wasmark.registry.frames import FrameInfo, frame_info
@@ -124,6 +124,22 @@ class ModuleRegistry:
                         self._own(code, owners, number, module)
         return bool(known)
 
+    def _adopt_ownerless(self, id_: int) -> CodeObject | None:
+        """The same for code that is called by a finalizer while the garbage that it is part of is taken apart: weak
+        references to it and to its module are dead, but the module still has it."""
+        for module in tuple(self._kept.values()):
+            if isinstance(module, GrowingModule):
+                growing = cast("RegisteredModule", module)
+                for code in module.code_objects():
+                    if code.id == id_:
+                        with self._lock:
+                            owners = self._load(code)
+                            for number, owner in enumerate(owners):
+                                if owner is None and code.modules[number].module in (None, growing):
+                                    self._own(code, owners, number, growing)
+                        return code
+        return None
+
     def _find(self, pc: int) -> CodeObject | None:
         """The code object of this store at `pc`."""
         id_ = find_id(pc)
@@ -132,6 +148,8 @@ class ModuleRegistry:
             later = find_code(pc)
             if later is not None and self._adopt(later):
                 code = later
+            elif later is None or any(part.module is None for part in later.modules):
+                code = self._adopt_ownerless(id_)
         # A page may be longer than the code on it.
         return code if code is not None and code.text_start <= pc < code.text_end else None
 
