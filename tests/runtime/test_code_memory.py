@@ -17,7 +17,7 @@ import pytest
 
 from wasmark.errors import Error, OutOfCodeMemoryError
 from wasmark.runtime import code_memory
-from wasmark.runtime.code_memory import PAGE_SIZE, Arena, CodeMemory
+from wasmark.runtime.code_memory import PAGE_SIZE, Arena, CodeMemory, Grant
 
 RETURN_42 = b"\xb8\x2a\0\0\0\xc3"
 
@@ -261,40 +261,48 @@ def test_ranges_never_overlap_and_free_neighbours_are_joined(seed: int) -> None:
     rng = random.Random(seed)
     pages = 200
     arena = Arena(0, 0, pages * PAGE_SIZE)
-    taken: dict[int, int] = {}
+    taken: list[Grant] = []
     for _ in range(2_000):
         if taken and rng.random() < 0.5:
-            first = rng.choice(list(taken))
-            arena.give_back(first, taken.pop(first))
+            grant = taken.pop(rng.randrange(len(taken)))
+            arena.give_back(grant)
+            assert grant == []
+            arena.give_back(grant)
         else:
             count = rng.choice([1, 1, 2, 3, rng.randint(1, 60)])
             fits = [free for _, free in arena.free_ranges if free >= count]
-            first_page = arena.take(count)
-            assert (first_page is None) == (not fits)
-            if first_page is not None:
-                taken[first_page] = count
+            grant = []
+            assert arena.take(count, grant) == bool(fits) == bool(grant)
+            if grant:
+                assert grant[0][1] == count
+                taken.append(grant)
         owners = [0] * pages
-        for first, count in [*taken.items(), *arena.free_ranges]:
+        for first, count in [*(grant[0] for grant in taken), *arena.free_ranges]:
             for page in range(first, first + count):
                 owners[page] += 1
         assert owners == [1] * pages
         ranges = arena.free_ranges
         assert all(a + n < b for (a, n), (b, _) in itertools.pairwise(ranges))
-        assert arena.free_pages == pages - sum(taken.values())
-    for first, count in taken.items():
-        arena.give_back(first, count)
+        assert arena.free_pages == pages - sum(grant[0][1] for grant in taken)
+    for grant in taken:
+        arena.give_back(grant)
     assert arena.free_ranges == [(0, pages)]
 
 
 def test_the_best_fit_is_taken_and_of_equals_the_one_that_was_free_longest() -> None:
     arena = Arena(0, 0, 100 * PAGE_SIZE)
-    starts = [arena.take(count) for count in (5, 1, 3, 1, 3, 1, 87 - 1)]
-    assert None not in starts
-    arena.give_back(0, 5)
-    arena.give_back(10, 3)
-    arena.give_back(6, 3)
-    assert [arena.take(3), arena.take(3), arena.take(3), arena.take(2)] == [10, 6, 0, 3]
-    assert arena.take(2) is None
+
+    def take(count: int) -> Grant:
+        grant: Grant = []
+        arena.take(count, grant)
+        return grant
+
+    grants = [take(count) for count in (5, 1, 3, 1, 3, 1, 87 - 1)]
+    assert [] not in grants
+    for number in (0, 4, 2):
+        arena.give_back(grants[number])
+    assert [take(3), take(3), take(3), take(2)] == [[(10, 3)], [(6, 3)], [(0, 3)], [(3, 2)]]
+    assert take(2) == []
 
 
 def test_threads_share_the_arenas() -> None:

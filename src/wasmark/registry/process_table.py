@@ -126,12 +126,14 @@ def adopt(code: CodeObject) -> tuple[int, Lease]:
             if any(index[pages]):
                 raise AssertionError(f"code at {code.text_start:#x} overlaps other code")
             id_ = _new_id()
-            _codes[id_] = weakref.ref(code)
-            _fill(index, pages, id_)
+            # Before anything is entered: a signal handler may raise at every step, and the memory must not be freed
+            # while the index still says whose it was.
             forget = (_forget, id_, index, owners, pages, code.code_memory)
             finalizer = weakref.finalize(lease, _retirement.retire, *forget)
             # At the end of the process other threads may still be running this code.
             finalizer.atexit = False
+            _codes[id_] = weakref.ref(code)
+            _fill(index, pages, id_)
     finally:
         _retirement.drain()
     return id_, lease
@@ -139,9 +141,10 @@ def adopt(code: CodeObject) -> tuple[int, Lease]:
 
 def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: slice, memory: CodeMemory) -> None:
     # In this order: no signal may be taken for ours when the pages already belong to nobody, or to somebody else.
-    _fill(owners, pages, 0)
-    _fill(index, pages, 0)
-    del _codes[id_]
+    if index[pages.start] == id_:
+        _fill(owners, pages, 0)
+        _fill(index, pages, 0)
+    _codes.pop(id_, None)
     memory.free()
 
 

@@ -5,6 +5,10 @@ given back. What is allocated inside is in whole pages and close together, so th
 so that a small table over the arenas can tell what any address is (`registry.process_table`). No page is ever
 writable and executable at once. A freed range is mapped inaccessible before it can be handed out again: stale code
 does not run, it faults.
+
+A Python signal handler may raise between any two steps here. So whether a page is taken is one byte, and a range
+changes hands in one assignment that comes right beside the note of who has it; all else is derived, and made anew
+where a change of it was cut short.
 """
 
 from __future__ import annotations
@@ -53,46 +57,67 @@ def map_zeroed(size: int) -> int:
     return address
 
 
+Grant = list[tuple[int, int]]
+"""The range that somebody holds, as (first page, count), or nothing."""
+
+
 class Arena:
     """A reserved address range and the free pages in it. Everything here is done under the lock of this file."""
 
-    __slots__ = ("_by_size", "_ends", "_sizes", "_starts", "base", "number", "size")
+    __slots__ = ("_by_size", "_ends", "_settled", "_sizes", "_starts", "_taken", "base", "number", "size")
 
     def __init__(self, number: int, base: int, size: int) -> None:
         self.number = number
         self.base = base
         self.size = size
+        self._taken = bytearray(size >> PAGE_SHIFT)  # 1 for each page that is; the rest below follows from it
+        self._settled = False  # whether it does so now
         # Free ranges, in pages, under four views: neighbours are found by start and end, the best fit by size.
         self._starts: dict[int, int] = {}  # first page -> count
         self._ends: dict[int, int] = {}  # page behind -> first page
         self._by_size: dict[int, dict[int, None]] = {}  # count -> first pages, the longest free one first
         self._sizes: list[int] = []  # the keys of `_by_size`, sorted
-        self._insert(0, size >> PAGE_SHIFT)
 
     @property
     def free_pages(self) -> int:
         """How many pages are free."""
-        return sum(self._starts.values())
+        return self._taken.count(0)
 
     @property
     def free_ranges(self) -> list[tuple[int, int]]:
         """The free ranges as (first page, count), sorted; no two of them touch."""
+        self._settle()
         return sorted(self._starts.items())
 
-    def take(self, count: int) -> int | None:
-        """The first page of `count` pages that are now taken, or None where no free range is long enough."""
+    def take(self, count: int, grant: Grant) -> bool:
+        """Take `count` pages, which are then in `grant` (empty so far). False where no free range is long enough."""
+        self._settle()
         position = bisect_left(self._sizes, count)
         if position == len(self._sizes):
-            return None
+            return False
         size = self._sizes[position]
         first = next(iter(self._by_size[size]))
+        self._settled = False
         self._remove(first, size)
         if size > count:
             self._insert(first + count, size - count)
-        return first
+        ones = b"\1" * count
+        row = (first, count)
+        self._taken[first : first + count] = ones
+        grant.append(row)
+        self._settled = True
+        return True
 
-    def give_back(self, first: int, count: int) -> None:
-        """Free pages again, and join them with their free neighbours."""
+    def give_back(self, grant: Grant) -> None:
+        """Free the pages of a grant, which is empty then, and join them with their free neighbours."""
+        if not grant:
+            return
+        first, count = grant[0]
+        self._settle()
+        self._settled = False
+        zeros = bytes(count)
+        self._taken[first : first + count] = zeros
+        grant.clear()
         behind = first + count
         if behind in self._starts:
             more = self._starts[behind]
@@ -104,6 +129,20 @@ class Arena:
             count += first - before
             first = before
         self._insert(first, count)
+        self._settled = True
+
+    def _settle(self) -> None:
+        if self._settled:
+            return
+        for view in (self._starts, self._ends, self._by_size, self._sizes):
+            view.clear()
+        behind = 0
+        while (first := self._taken.find(0, behind)) >= 0:
+            behind = self._taken.find(1, first)
+            if behind < 0:
+                behind = len(self._taken)
+            self._insert(first, behind - first)
+        self._settled = True
 
     def _insert(self, first: int, count: int) -> None:
         self._starts[first] = count
@@ -147,13 +186,15 @@ def _reserve_arena(least: int) -> Arena | None:
     return None
 
 
-def _release(arena: Arena, first: int, count: int) -> None:
-    address = arena.base + (first << PAGE_SHIFT)
-    # A new mapping over the old one drops the pages and their contents in one step.
-    if _map(address, count << PAGE_SHIFT, _PROT_NONE, _RESERVE | _MAP_FIXED, -1, 0) != address:
-        # The kernel could not split its list of mappings: the range stays as it is and is not handed out again.
-        return
-    arena.give_back(first, count)
+def _release(arena: Arena, grant: Grant) -> None:
+    """Give back what a grant still holds; nothing where that has happened."""
+    for first, count in grant:
+        address = arena.base + (first << PAGE_SHIFT)
+        # A new mapping over the old one drops the pages and their contents in one step.
+        if _map(address, count << PAGE_SHIFT, _PROT_NONE, _RESERVE | _MAP_FIXED, -1, 0) != address:
+            # The kernel could not split its list of mappings: the range stays as it is and is not handed out again.
+            return
+    arena.give_back(grant)
 
 
 def _pages(size: int) -> int:
@@ -165,14 +206,15 @@ class CodeMemory:
 
     `base` = `text_start` is the first byte, `text_size` and `rodata_size` are the sizes asked for, `rodata_start` is
     the start of the page behind the code, `size` the whole range in bytes. It is writable until `publish`, executable
-    afterwards. The memory is freed by `free`, or when the object is garbage collected.
+    afterwards. The memory is freed (`freed`) by `free`, or when the object is garbage collected.
     """
 
     __slots__ = (
         "__weakref__",
-        "_finalizer",
+        "_grant",
         "arena",
         "base",
+        "freed",
         "rodata_size",
         "rodata_start",
         "size",
@@ -240,24 +282,29 @@ class CodeMemory:
             raise OutOfCodeMemoryError(f"no room for {count << PAGE_SHIFT} bytes of code in {len(_arenas)} arenas")
         return memory
 
-    def __init__(self, arena: Arena, first: int, count: int, text_size: int, text_pages: int, rodata_size: int) -> None:
-        """Not for use from outside: see `allocate`."""
+    def __init__(self, arena: Arena, text_size: int, text_pages: int, rodata_size: int) -> None:
+        """Not for use from outside: see `allocate`. It has no pages yet."""
         self.arena = arena
-        self.base = self.text_start = arena.base + (first << PAGE_SHIFT)
-        self.size = count << PAGE_SHIFT
+        self._grant: Grant = []
         self.text_size = text_size
-        self.rodata_start = self.base + (text_pages << PAGE_SHIFT)
         self.rodata_size = rodata_size
-        self.writable = False
-        self.writable_from = self.base
-        self._finalizer = weakref.finalize(self, _retirement.retire, _release, arena, first, count)
+        self.base = self.text_start = self.writable_from = arena.base
+        self.rodata_start = arena.base + (text_pages << PAGE_SHIFT)
+        self.size = 0
+        self.writable = self.freed = False
         # Other threads may still run wasm code while the interpreter ends.
-        self._finalizer.atexit = False
+        weakref.finalize(self, _retirement.retire, _release, arena, self._grant).atexit = False
 
-    @property
-    def freed(self) -> bool:
-        """Whether the range has been given back."""
-        return not self._finalizer.alive
+    def take(self, count: int) -> bool:
+        """Take its pages, under the lock; whether there were enough in the arena."""
+        if not self.arena.take(count, self._grant):
+            return False
+        first, _ = self._grant[0]
+        distance = first << PAGE_SHIFT
+        self.base = self.text_start = self.writable_from = self.base + distance
+        self.rodata_start += distance
+        self.size = count << PAGE_SHIFT
+        return True
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Copy `data` to an absolute address inside. Raises ValueError outside of the range or after `publish`."""
@@ -290,20 +337,17 @@ class CodeMemory:
         """Give the pages back to the arena; any later access or execution there faults. Doing it again changes
         nothing."""
         self.writable = False
-        self._finalizer()
+        self.freed = True
+        _retirement.retire(_release, self.arena, self._grant)
 
 
 def _take(text_size: int, text_pages: int, rodata_size: int, count: int) -> CodeMemory | None:
-    for arena in _arenas:
-        first = arena.take(count)
-        if first is not None:
-            break
-    else:
-        fresh = _reserve_arena(count << PAGE_SHIFT)
-        if fresh is None:
+    for arena in (*_arenas, None):
+        there = arena if arena is not None else _reserve_arena(count << PAGE_SHIFT)
+        if there is None:
             return None
-        arena = fresh
-        first = arena.take(count)
-        if first is None:
-            return None
-    return CodeMemory(arena, first, count, text_size, text_pages, rodata_size)
+        # The object first: whatever is granted is given back when it goes.
+        memory = CodeMemory(there, text_size, text_pages, rodata_size)
+        if memory.take(count):
+            return memory
+    return None

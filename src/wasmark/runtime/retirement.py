@@ -3,6 +3,9 @@
 A finalizer may run in any thread, at any allocation, even inside the very block that holds the lock of the table it
 has to change: waiting there would wait for ever, and a re-entrant lock would let it change a table that is half
 changed. So finalizers leave their work in a queue, and whoever can take the lock, or gives it back, does it.
+
+A Python signal handler may raise at any moment. What is in the queue stays there until it is done, and may then be
+begun again; and the lock is taken by `with` alone, which nothing comes in between of.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Retirement:
-    """`with retirement.lock: ...` then `retirement.drain()`; finalizers call `retire` instead."""
+    """`with retirement.lock: ...` then `retirement.drain()`; finalizers call `retire` instead. What is given to that
+    must do no harm where it is called twice."""
 
     __slots__ = ("_work", "lock")
 
@@ -38,10 +42,10 @@ class Retirement:
         """Do the work that came in while the lock was held. To be called without it."""
         work = self._work
         # The queue is looked at again after the release: an entry may have come between the last look and the release.
-        while work and self.lock.acquire(blocking=False):
-            try:
+        # Where somebody else is faster at taking the lock, this waits for one who does the work: nobody holds it long.
+        while work and not self.lock.locked():
+            with self.lock:
                 while work:
-                    function, arguments = work.popleft()
+                    function, arguments = work[0]
                     function(*arguments)
-            finally:
-                self.lock.release()
+                    work.popleft()
