@@ -20,6 +20,9 @@ class Config:
     strategy: "eager" compiles a whole module when it is made, with all that LLVM has to offer; "baseline" does the same
     with the first tier alone, which is ready many times sooner and whose code is some times slower; "lazy" uses
     the first tier for each function when it is called first (a large module's functions are validated then, too).
+    tier_up: how many calls and turns of loops make a function of a lazy module worth LLVM's time; None: it never is.
+    tier_up_in_background: whether code goes on in the first tier until it is ready, in another process; otherwise
+    it waits, and LLVM runs in this one.
     max_wasm_stack: bytes of native stack that wasm code (and host functions between) may use in one outermost call.
     max_memory_bytes: upper bound of any one linear memory; `memory.grow` beyond it answers -1.
     max_table_elements: upper bound of any one table, likewise.
@@ -31,6 +34,8 @@ class Config:
     """
 
     strategy: str = "eager"
+    tier_up: int | None = 1_000
+    tier_up_in_background: bool = True
     max_wasm_stack: int = 1 << 20
     max_memory_bytes: int = 1 << 32
     max_table_elements: int = 10_000_000
@@ -42,6 +47,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {self.strategy!r}; known: {', '.join(map(repr, STRATEGIES))}")
+        if self.tier_up is not None and not 0 <= self.tier_up < 1 << 31:
+            raise ValueError("tier_up is a number of 31 bits, or None")
         if self.max_wasm_stack < 16 << 10:
             raise ValueError("max_wasm_stack must be at least 16 KiB")
         if self.cache_limit < 0:

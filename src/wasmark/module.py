@@ -173,6 +173,11 @@ class Module:
         assert self._lazy is not None
         return self._lazy.compile(number)
 
+    def tier_up(self, number: int, loop: int) -> int:
+        """For the store: see `LazyCode.tier_up`."""
+        assert self._lazy is not None
+        return self._lazy.tier_up(number, loop)
+
     def __repr__(self) -> str:
         model = self.model
         counts = f"{len(model.functions)} functions, {len(model.imports)} imports, {len(model.exports)} exports"

@@ -20,7 +20,7 @@ from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error, Trap, TrapCode, UnsupportedError
 from wasmark.externs import ExternTable
 from wasmark.jit import stubs
-from wasmark.registry import FrameInfo, ModuleRegistry, lookup_frame_info
+from wasmark.registry import FrameInfo, ModuleRegistry, continues, lookup_frame_info
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.native import futex_wait, thread_state
 
@@ -118,8 +118,13 @@ class Store:
             slots = (ctypes.c_int64 * 2).from_address(address)
             slots[0] = instances[slots[0]].module.compile_function(slots[1])
 
+        def tier_up(address: int) -> None:
+            slots = (ctypes.c_int64 * 3).from_address(address)
+            slots[0] = instances[slots[0]].module.tier_up(slots[1], slots[2])
+
         builtins: dict[int, Callable[..., Any]] = {
             L.STORE_COMPILE: compile_function,
+            L.STORE_TIER_UP: tier_up,
             L.STORE_MEMORY_GROW: memory_grow,
             L.STORE_TABLE_GROW: table_grow,
             L.STORE_IS_SUBTYPE: is_subtype,
@@ -227,6 +232,8 @@ class Store:
         for position, pc in enumerate(pcs):
             # All but the first are return addresses, which may lie behind the last instruction of the caller.
             at = pc if position == 0 else pc - 1
+            if position and continues(at):
+                continue
             frame = self.registry.lookup_frame_info(at) or lookup_frame_info(at)
             if frame is not None:
                 frames.append(frame)

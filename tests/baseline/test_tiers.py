@@ -10,11 +10,11 @@ import pytest
 
 import wasmark
 from tests.differential.generator import generate
+from tests.ways import WAYS, config
 from wasmark.binary import decode_body
-from wasmark.config import STRATEGIES
 from wasmark.errors import TrapCode
 
-ENGINES = {strategy: wasmark.Engine(wasmark.Config(strategy=strategy)) for strategy in STRATEGIES}
+ENGINES = {way: wasmark.Engine(config(way)) for way in WAYS}
 
 
 def baseline(source: str | bytes, imports: Any = None) -> wasmark.Instance:
@@ -120,11 +120,11 @@ def test_tiers_call_each_other_with_every_kind_of_argument() -> None:
         (func (export "f") (param {types}) (result {results}) (call $g {passed}))
         (func (export "h") (param {types}) (result {results}) (call_indirect (type $t) {passed} (i32.const 0))))"""
     # One engine, so that one store can hold both; the tier of each module is that of its own compilation.
-    for inner, outer in product(STRATEGIES, STRATEGIES):
+    for inner, outer in product(WAYS, WAYS):
         engine = wasmark.Engine(wasmark.Config(cache=False))
         made = []
-        for strategy, source in ((inner, callee), (outer, caller)):
-            engine.config = wasmark.Config(strategy=strategy, cache=False)
+        for way, source in ((inner, callee), (outer, caller)):
+            engine.config = config(way, cache=False)
             made.append(wasmark.Module(source, engine))
         store = wasmark.Store(engine)
         g = wasmark.Instance(made[0], store=store).exports.g

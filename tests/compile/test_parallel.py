@@ -93,13 +93,13 @@ def test_what_lies_in_the_working_directory_is_not_imported(monkeypatch: pytest.
     (tmp_path / "wasmark").mkdir()
     (tmp_path / "wasmark" / "__init__.py").write_text("raise SystemExit(99)")
     (tmp_path / "signal.py").write_text("raise SystemExit(99)")
-    started: list[parallel._Worker] = []
+    started: list[parallel.CompilerProcess] = []
     start = parallel._start
 
-    def watched(count: int) -> list[parallel._Worker]:
+    def watched(count: int) -> list[parallel.CompilerProcess]:
         started.extend(start(count))
         assert all(worker.ready() for worker in started)
-        monkeypatch.setattr(parallel._Worker, "ready", lambda self: True)
+        monkeypatch.setattr(parallel.CompilerProcess, "ready", lambda self: True)
         return started
 
     monkeypatch.setattr(parallel, "_start", watched)

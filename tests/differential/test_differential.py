@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.differential.generator import generate
+from tests.ways import WAYS
 from wasmark import Module
-from wasmark.config import STRATEGIES
 from wasmark.core.opcodes import OPCODES
 from wasmark.errors import TrapCode
 
@@ -25,10 +25,10 @@ CHUNKS = 5
 _RARE = {TrapCode.STACK_OVERFLOW, TrapCode.UNDEFINED_ELEMENT, TrapCode.NULL_FUNCTION_REFERENCE}
 
 
-def compare(first: int, end: int, strategy: str) -> tuple[list[str], dict[str, int], set[str]]:
+def compare(first: int, end: int, way: str) -> tuple[list[str], dict[str, int], set[str]]:
     """(differences, how often each kind of outcome came about, rows that occurred) for a range of seeds."""
     run = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-m", "tests.differential.worker", str(first), str(end), strategy],
+        [sys.executable, "-X", "faulthandler", "-m", "tests.differential.worker", str(first), str(end), way],
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
@@ -46,11 +46,11 @@ def seen() -> tuple[dict[str, int], set[str]]:
     return {}, set()
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_no_module_tells_the_engines_apart(chunk: int, strategy: str, seen: tuple[dict[str, int], set[str]]) -> None:
+def test_no_module_tells_the_engines_apart(chunk: int, way: str, seen: tuple[dict[str, int], set[str]]) -> None:
     pytest.importorskip("wasmtime", reason="wasmtime is not installed: there is nothing to compare with")
-    differences, outcomes, rows = compare(chunk * CHUNK, (chunk + 1) * CHUNK, strategy)
+    differences, outcomes, rows = compare(chunk * CHUNK, (chunk + 1) * CHUNK, way)
     assert differences == []
     assert outcomes["returned"] > sum(outcomes.values()) / 2, "most calls should run to their end"
     for kind, count in outcomes.items():

@@ -1,8 +1,8 @@
 """Compares the engines over a range of seeds, in a process of its own: a difference may be that one of them dies.
 
-Arguments: the first seed, the one behind the last, and the strategy. Prints a JSON object a line: {"seed": n} before a
-module is made, {"difference": text} where the engines differ, and {"outcomes": {kind: count}, "rows":
-[names]} at the end.
+Arguments: the first seed, the one behind the last, and the way code comes about. Prints a JSON object a line:
+{"seed": n} before a module is made, {"difference": text} where the engines differ, and {"outcomes": {kind: count},
+"rows": [names]} at the end.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import sys
 
 from tests.differential.compare import difference
 from tests.differential.generator import generate
-from wasmark import Config, Engine
+from tests.ways import config
+from wasmark import Engine
 
 
-def main(first: int, end: int, strategy: str = "eager") -> None:
-    engine = Engine(Config(strategy=strategy))
+def main(first: int, end: int, way: str = "eager") -> None:
+    engine = Engine(config(way))
     outcomes: dict[str, int] = {}
     rows: set[str] = set()
     for seed in range(first, end):

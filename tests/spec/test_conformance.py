@@ -14,13 +14,13 @@ import pytest
 
 from tests.spec.official import CORE, SCRIPTS, TESTSUITE, needs_testsuite
 from tests.spec.worker import Worker
-from wasmark.config import STRATEGIES
+from tests.ways import WAYS
 
 LEAST_SHARE = 0.97
 """Of what the core scripts assert."""
 
 
-@pytest.fixture(scope="module", params=STRATEGIES)
+@pytest.fixture(scope="module", params=WAYS)
 def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     worker = Worker(request.param)
     yield worker

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from wasmark import Config
+from tests.ways import config
 from wasmark.text.runner import FileResult, run_file
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -24,8 +24,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 class Worker:
     """The other end: `run` starts the process when there is none."""
 
-    def __init__(self, strategy: str = "eager") -> None:
-        self._strategy = strategy
+    def __init__(self, way: str = "eager") -> None:
+        self._way = way
         self._process: subprocess.Popen[str] | None = None
         self._results: dict[Path, FileResult] = {}
 
@@ -38,7 +38,7 @@ class Worker:
     def _run(self, path: Path) -> FileResult:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-m", "tests.spec.worker", self._strategy],
+                [sys.executable, "-X", "faulthandler", "-m", "tests.spec.worker", self._way],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -74,10 +74,10 @@ class Worker:
 
 
 def main() -> None:
-    """The process itself; its argument is the strategy of the engines."""
-    config = Config(strategy=sys.argv[1])
+    """The process itself; its argument says how code comes about."""
+    chosen = config(sys.argv[1])
     for line in sys.stdin:
-        result = run_file(line.rstrip("\n"), config)
+        result = run_file(line.rstrip("\n"), chosen)
         print(json.dumps({field.name: getattr(result, field.name) for field in dataclasses.fields(result)}), flush=True)
 
 

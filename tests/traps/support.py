@@ -7,11 +7,12 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 import wasmark
+from tests.ways import WAYS, config
 from wasmark.binary import decode_body
 from wasmark.registry import is_wasm_trap_pc, lookup_frame_info
 
-ENGINES: Final = {name: wasmark.Engine(wasmark.Config(strategy=name)) for name in ("eager", "baseline", "lazy")}
-"""One engine for each way to compile."""
+ENGINES: Final = {way: wasmark.Engine(config(way)) for way in WAYS if way != "lazy"}
+"""One engine for each way to compile, but for the one that changes code at any time: stacks are measured here."""
 
 
 class Place(NamedTuple):

@@ -392,6 +392,8 @@ def test_a_nested_call_has_what_the_outer_one_has_left(module: wasmark.Module) -
 
     made.append(wasmark.Instance(module, {"host": {"back": back}}, wasmark.Store(module.engine)))
     made[0].exports.host(20)
+    depths.clear()  # functions may have got other code, with another frame, in the middle of it
+    made[0].exports.host(20)
     own, others = depths[::2], depths[1::2]
     assert all(inner < outer for outer, inner in itertools.pairwise(own))
     assert all(abs(a - b) < 100 for a, b in zip(own, others, strict=True))

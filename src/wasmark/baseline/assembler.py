@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 M32: Final = 0xFFFFFFFF
 DEEP: Final = 64
-"""Below this depth an entry may stand for a local's slot; deeper ones are copied, so that looking for them stays
-cheap."""
+"""Below this depth an entry may stand for a local's slot or a constant; deeper ones are copied, so that looking for
+them stays cheap."""
 
 _pack: Final = struct.Struct("<i").pack_into
 
@@ -36,10 +36,10 @@ class Fragment:
     relocations: (offset, kind, target, addend) in the body, for distances to a function of the module (CALLEE, by
     index), to the library's constants (RODATA, by place) or to a function of the process (EXTERNAL, by name). starts,
     lines, marks: for each stencil of the body, its offset, its instruction's offset in the module, and the number of
-    its marks. `line` and `mark` are those of the entry.
+    its marks. `line` and `mark` are those of the entry. callees: the functions of the module that are called directly.
     """
 
-    __slots__ = ("body", "entry", "func_index", "line", "lines", "mark", "marks", "relocations", "starts")
+    __slots__ = ("body", "callees", "entry", "func_index", "line", "lines", "mark", "marks", "relocations", "starts")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Fragment:
         body: bytearray,
         relocations: list[tuple[int, int, Any, int]],
         rows: tuple[list[int], list[int], list[int]],
+        callees: list[int],
     ) -> None:
         self.func_index = func_index
         self.entry, self.line, self.mark = entry
@@ -56,10 +57,7 @@ class Fragment:
         self.starts = array("I", rows[0])
         self.lines = array("I", rows[1])
         self.marks = array("H", rows[2])
-
-    def callees(self) -> list[int]:
-        """The functions of the module that are called directly."""
-        return [target for _, kind, target, _ in self.relocations if kind == CALLEE]
+        self.callees = callees
 
 
 class Label:
@@ -81,9 +79,17 @@ class Label:
 
 
 class Context:
-    """What the translation of all functions of a module has in common."""
+    """What the translation of all functions of a module has in common.
 
-    def __init__(self, model: ModuleModel, layout: VMLayout, library: Library) -> None:
+    lazy: whether functions are called through the module's table of functions, for they may not be there yet. counted:
+    whether functions and loops count how often they run, in that table.
+    """
+
+    def __init__(
+        self, model: ModuleModel, layout: VMLayout, library: Library, *, lazy: bool = False, counted: bool = False
+    ) -> None:
+        self.lazy = lazy
+        self.counted = counted
         self.model = model
         self.layout = layout
         self.library = library
@@ -111,12 +117,17 @@ class Assembler:
         self.model = context.model
         self.layout = context.layout
         self.function = context.model.functions[defined_index]
+        self.number = defined_index
         self.func_index = context.imported_functions + defined_index
+        # Counters come behind the addresses in the table of functions, 4 bytes each.
+        self.counter = 8 * len(context.model.functions) + 4 * defined_index
         self.out = bytearray()
         self.starts: list[int] = []
         self.lines: list[int] = []
         self.marks: list[int] = []
         self.relocations: list[tuple[int, int, Any, int]] = []
+        self.callees: list[int] = []
+        self.hot: list[tuple[int, list[tuple[int, int]], Label]] = []  # see `Control.count`
         self.stack: list[int] = []
         self.constants: list[int] = []  # signed
         self.labels: list[Label] = []
@@ -230,8 +241,12 @@ class Assembler:
 
     def push_constant(self, value: int) -> None:
         """Push a signed constant."""
-        self.stack.append(~len(self.constants))
+        entry = ~len(self.constants)
         self.constants.append(value)
+        if len(self.stack) < DEEP:
+            self.stack.append(entry)
+        else:
+            self.put(entry, self.push_home())
 
     def push_home(self) -> int:
         """Push a value that the next stencil writes; the slot to write it to."""
@@ -256,12 +271,14 @@ class Assembler:
                 self.put(entry, home)
 
     def save_all(self) -> None:
-        """Bring all entries that stand for locals to their homes: what comes now may or may not run, or run again."""
+        """Bring all entries that stand for locals to their homes: what comes now may or may not run, or run again.
+        Constants as well, where optimised code may want to find them."""
         stack = self.stack
         home = self.home
+        least = -len(self.constants) if self.context.counted else 0
         # What is below the innermost label has been saved when that was opened.
         for depth in range(self.labels[-1].height if self.labels else 0, min(len(stack), DEEP)):
             entry = stack[depth]
-            if 0 <= entry < home:
+            if least <= entry < home:
                 stack[depth] = slot = self.home_of(depth)
                 self.put(entry, slot)

@@ -62,6 +62,7 @@ def signature_sources(signatures: Iterable[str]) -> list[tuple[str, str]]:
             header = header.replace("NAME", f'@"{name}"')
             found.append((name, f"{header} !dbg {SCOPE} {{\n{body}}}\n"))
         found.append(_stencil(f"call {signature}", forms.call(signature)))
+        found.append(_stencil(f"call slot {signature}", forms.call_slot(signature)))
         found.append(_stencil(f"call through {signature}", forms.call_through(signature)))
         found.append((trampoline_symbol(signature), forms.trampoline(signature)))
     return found

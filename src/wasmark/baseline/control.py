@@ -78,6 +78,24 @@ class Control(Assembler):
         label = Label(len(params), len(results), height, is_loop=True)
         label.position = len(self.out)
         self.labels.append(label)
+        if self.context.counted:
+            self.count(self.offset)
+
+    def count(self, where: int) -> None:
+        """Count, and tier up at last. `where` is the loop that starts here, by the byte of the module; 0 stands for the
+        function. All operands are in their homes, where optimised code can find them."""
+        fixups: list[tuple[int, int]] = []
+        self.emit(self.library["count"], x=self.counter, taken=fixups)
+        back = Label(0, 0, 0)
+        back.position = len(self.out)
+        self.hot.append((where, fixups, back))
+
+    def tier_up(self) -> None:
+        """What all counts of the function lead to, behind its body."""
+        for where, fixups, back in self.hot:
+            self.bind(fixups)
+            self.offset = where or self.function.start
+            self.emit(self.library["tier up"], x=self.number, y=where, taken=back)
 
     def if_(self, row: Opcode, imm: Any) -> None:
         condition = self.pop_slot()
@@ -205,8 +223,13 @@ class Control(Assembler):
     def call(self, row: Opcode, imm: int) -> None:
         params, results, text = self.context.signature(self.model.func_types[imm])
         if imm >= self.context.imported_functions:
+            self.callees.append(imm)
             first = self._arguments(params, results)
-            self.emit(self.library[f"call {text}"], a=first, d=first, callee=imm)
+            if self.context.lazy:
+                slot = 8 * (imm - self.context.imported_functions)
+                self.emit(self.library[f"call slot {text}"], a=first, d=first, x=slot)
+            else:
+                self.emit(self.library[f"call {text}"], a=first, d=first, callee=imm)
             return
         pair = self.home_of(len(self.stack))
         self.emit(self.library["ref.func"], d=pair, x=self.layout.imported_function(imm))

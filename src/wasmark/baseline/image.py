@@ -18,7 +18,7 @@ from wasmark.runtime import image as I  # noqa: N812 - a page of names
 from wasmark.runtime.symbols import process_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from wasmark.baseline.assembler import Fragment
     from wasmark.baseline.library import Library
@@ -35,8 +35,7 @@ class FragmentImage:
     """The image of the fragments of several modules (usually one).
 
     functions: (function index, start, end) by module, as places in the image. trampolines: the place of each
-    signature's. starts, lines, marks: the rows of all code, as `StencilLines` has them. Where `outside` is given, calls
-    go to the address that it says, and not within the image.
+    signature's. starts, lines, marks: the rows of all code, as `StencilLines` has them.
     """
 
     def __init__(
@@ -44,13 +43,11 @@ class FragmentImage:
         parts: Sequence[Sequence[Fragment]],
         library: Library,
         signatures: Iterable[str] = (),
-        outside: Callable[[int], int] | None = None,
     ) -> None:
         self.functions: list[list[tuple[int, int, int]]] = []
         self.trampolines: dict[str, int] = {}
         self.starts, self.lines, self.marks = array("I"), array("I"), array("H")
         self._library = library
-        self._outside = outside
         self._text = bytearray()
         self._external: dict[str, int] = {}
         for part in parts:
@@ -114,10 +111,6 @@ class FragmentImage:
                 start = places[fragment.func_index] + len(fragment.entry)
                 for offset, kind, target, addend in fragment.relocations:
                     offset += start
-                    if kind == CALLEE and self._outside is not None:
-                        value = self._outside(target) + addend
-                        fixups.append(I.Fixup(offset, "<i", True, I.ABSOLUTE, f"function {target}", value))
-                        continue
                     if kind == CALLEE:
                         place = places[target]
                     elif kind == RODATA:

@@ -18,6 +18,8 @@ from wasmark.compile.abi import LETTER_TO_LLVM
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
 from wasmark.compile.numeric import NUMERIC
 from wasmark.core.opcodes import OPCODES
+from wasmark.registry.line_table import SAME_ACTIVATION
+from wasmark.runtime.layout import VMLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,6 +196,35 @@ def _callees() -> Iterator[tuple[str, str]]:
     yield "call_ref", f"{check}\n{store_slot('%ref_', 'ptr')}{_NEXT}"
 
 
+def function_table(hole: str) -> str:
+    """Load the address `%at` of what is at a hole, in bytes, from the start of the table of functions."""
+    return (
+        f"%table.p = getelementptr i8, ptr %vm, i64 {VMLayout.FUNCTION_TABLE}\n%table = load ptr, ptr %table.p\n"
+        f"%at = getelementptr i8, ptr %table, i64 {constant(hole)}\n"
+    )
+
+
+def _hot() -> Iterator[tuple[str, str]]:
+    """Where a function, or a loop in it, notices that it is hot.
+
+    `count` takes one from the function's counter, at X in the table of functions, and branches when it falls below
+    zero. `tier up` asks for optimised code of function X that goes on at loop Y: it runs that in its own stead, or
+    branches where there is none yet.
+    """
+    yield (
+        "count",
+        f"{function_table('X')}%n = load i32, ptr %at\n%less = sub i32 %n, 1\nstore i32 %less, ptr %at\n"
+        f"%hot = icmp slt i32 %less, 0\nbr i1 %hot, label %go, label %go.on, !prof !2\ngo:\n{_TAKEN}go.on:\n{_NEXT}",
+    )
+    ask = ACCESSORS["tier up callee"].format(**_COMMON)
+    yield (
+        "tier up",
+        f"{ask}%code = call ptr %code_(ptr %ctx_, ptr %vm, i64 {constant('X')}, i64 {constant('Y')}){DEBUG})\n"
+        f"%none = icmp eq ptr %code, null\nbr i1 %none, label %go, label %run\ngo:\n{_TAKEN}run:\n"
+        f"call void %code{PARAMETERS}{DEBUG}, column: {SAME_ACTIVATION})\nret void\n",
+    )
+
+
 ZEROED_AT_ONCE: Final = (16, 8, 4, 2, 1)
 """Numbers of slots that there are stencils to zero; more take `zero many`, with the bytes in X."""
 
@@ -223,6 +254,6 @@ def _moves() -> Iterator[tuple[str, str]]:
 def shapes() -> dict[str, str]:
     """The body of every stencil that does not depend on a signature, by name."""
     found: dict[str, str] = {}
-    for part in (_numeric(), _accesses(), _steps(), _callees(), _moves()):
+    for part in (_numeric(), _accesses(), _steps(), _callees(), _hot(), _moves()):
         found.update(part)
     return found

@@ -6,13 +6,14 @@
 `entry leaf`  the same without the check, for a small frame from which nothing is called.
 `call`        calls `callee`, a function of the same module. Its arguments are in the slots from A on, its results go
               to those from D on.
+`call slot`   the same with a function of the same module whose code is at X in the table of functions.
 `call through`  the same with a {code, context} pair, whose address is in slot B.
 `trampoline`  the way in from outside, as in `compile.stubs`.
 """
 
 from __future__ import annotations
 
-from wasmark.baseline.shapes import DEBUG, PARAMETERS, constant, load_slot
+from wasmark.baseline.shapes import DEBUG, PARAMETERS, constant, function_table, load_slot
 from wasmark.compile.abi import result_type, split_signature
 from wasmark.compile.access import ACCESSORS
 from wasmark.compile.stubs import trampoline
@@ -75,6 +76,11 @@ def call(signature: str) -> str:
     return _call(signature, "", "@callee", "%vm")
 
 
+def call_slot(signature: str) -> str:
+    """The body of `call slot`."""
+    return _call(signature, f"{function_table('X')}%code = load ptr, ptr %at\n", "%code", "%vm")
+
+
 def call_through(signature: str) -> str:
     """The body of `call through`."""
     before = (
@@ -85,4 +91,4 @@ def call_through(signature: str) -> str:
     return _call(signature, before, "%code", "%context")
 
 
-__all__ = ["call", "call_through", "entry", "trampoline"]
+__all__ = ["call", "call_slot", "call_through", "entry", "trampoline"]

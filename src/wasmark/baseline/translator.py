@@ -45,8 +45,11 @@ class Translator(Operations):
         locals_ = params + sum(count for count, _ in self.function.locals)
         self.home = self.high = SLOT_SIZE * locals_
         self._zero(params, locals_ - params)
+        if self.context.counted:
+            self.count(0)
         self.labels.append(Label(results, results, 0))
         self._body(instrs)
+        self.tier_up()
         self.home_of(results)
         size = self.high + SLOT_SIZE
         leaf = not self.calls and size <= _LEAF_FRAME_LIMIT
@@ -54,7 +57,8 @@ class Translator(Operations):
         assert not entry.relocations
         number = entry.number + size * entry.X + self.home * entry.D
         head = (number.to_bytes(entry.size, "little"), self.function.entry, entry.mark)
-        return Fragment(self.func_index, head, self.out, self.relocations, (self.starts, self.lines, self.marks))
+        rows = self.starts, self.lines, self.marks
+        return Fragment(self.func_index, head, self.out, self.relocations, rows, self.callees)
 
     def _zero(self, first: int, count: int) -> None:
         slot = SLOT_SIZE * first
@@ -93,8 +97,12 @@ class Translator(Operations):
                     self.put(imm * 8, self.push_home())
                 continue
             if kind == R.CONST:
-                push(~len(constants))
-                constants.append(imm)
+                if len(stack) < DEEP:
+                    push(~len(constants))
+                    constants.append(imm)
+                else:
+                    self.offset = offset
+                    self.push_constant(imm)
                 continue
 
             if kind == R.BINARY:

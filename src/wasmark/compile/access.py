@@ -205,6 +205,11 @@ _TEMPLATES: Final[dict[str, str]] = {
     "{r} = load ptr, ptr %fp{n}, !invariant.load !0",
     "ref.as_non_null": "%c{n} = icmp eq ptr {a}, null@\nbr i1 %c{n}, label %t{n}, label %k{n}, !prof !2\n"
     "t{n}:\n@TNULL_REFERENCE\nk{n}:",
+    "tier up callee": _callee(L.STORE_TIER_UP),
+    # A function of the same module, wherever its code is at present.
+    "callee slot": f"%tp{{n}} = getelementptr i8, ptr {{vm}}, i64 {L.VMLayout.FUNCTION_TABLE}\n"
+    "%table{n} = load ptr, ptr %tp{n}, !invariant.load !0\n%cp{n} = getelementptr i8, ptr %table{n}, i64 {o}\n"
+    "%code{n} = load ptr, ptr %cp{n}",
     # The callee of an indirect call: `%code{n}` and `%ctx{n}` are what to call, and with.
     "callee imported": "%ip{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
     "%code{n} = load ptr, ptr %ip{n}, !invariant.load !0\n"

@@ -74,9 +74,14 @@ class Frame:
 
 
 class ModuleContext:
-    """What all functions of one module share while they are translated."""
+    """What all functions of one module share while they are translated.
 
-    def __init__(self, model: ModuleModel, layout: VMLayout, prefix: str) -> None:
+    here: the functions (by number, imported ones not counted) that can be called by their symbols; the others are
+    called through the module's table of functions. None means all.
+    """
+
+    def __init__(self, model: ModuleModel, layout: VMLayout, prefix: str, here: frozenset[int] | None = None) -> None:
+        self.here = here
         self.model = model
         self.layout = layout
         self.prefix = prefix
@@ -116,6 +121,7 @@ class FunctionTranslator:
         self.local_types: list[str] = []
         self.n = 0
         self.d = ""
+        self.offset = 0  # of the instruction that is being translated, in the module
         self.dead = False
         self.bases: dict[int, str] = {}
         self.calls: set[int] = set()  # functions called directly
@@ -124,15 +130,24 @@ class FunctionTranslator:
     def translate(self, instrs: list[Instr]) -> str:
         """The definition of the function. `instrs` is the decoded, validated body."""
         params, results, returns = self.context.signature(self.function.type_index)
-        name = self.context.symbol(self.func_index)
-        declared = "".join(f", {type_} %P{i}" for i, type_ in enumerate(params))
         self.d = location(self.function.entry, self.scope)
         self._open_frame(params, instrs)
-        frame = Frame("return", results, results, 0)
-        self.frames.append(frame)
+        self._start(params)
+        self._open(Frame("return", results, results, 0))
         self._body(instrs)
-        head = f"define hidden {returns} @{name}(ptr %vm{declared}) #0 !dbg !{self.scope} {{\nentry:"
+        head = f"define hidden {self._header(params, returns)} #0 !dbg !{self.scope} {{\nentry:"
         return "\n".join([head, *self.head, *self.out, "}\n"])
+
+    def _header(self, params: list[str], returns: str) -> str:
+        declared = "".join(f", {type_} %P{i}" for i, type_ in enumerate(params))
+        return f"{returns} @{self.context.symbol(self.func_index)}(ptr %vm{declared})"
+
+    def _start(self, params: list[str]) -> None:
+        """Give the parameters to their locals."""
+        self.out.extend(f"store {type_} %P{i}, ptr %L{i}" for i, type_ in enumerate(params))
+
+    def _open(self, frame: Frame) -> None:
+        self.frames.append(frame)
 
     def _open_frame(self, params: list[str], instrs: list[Instr]) -> None:
         types = list(params)
@@ -141,7 +156,6 @@ class FunctionTranslator:
         self.local_types = types
         self.head.extend(f"%L{i} = alloca {type_}" for i, type_ in enumerate(types))
         out = self.out
-        out.extend(f"store {type_} %P{i}, ptr %L{i}" for i, type_ in enumerate(params))
         zeros = {"ptr": "null", "i32": "0", "i64": "0"}
         for i in range(len(params), len(types)):
             type_ = types[i]
@@ -198,6 +212,7 @@ class FunctionTranslator:
                     emit(template.format(r=result, a=a, b=b, n=n, d=d))
                 push((type_, result))
                 continue
+            self.offset = offset
             self.d = f", !dbg !DILocation(line: {offset}, scope: !{scope}"
             special[row](self, row, imm)
 
@@ -284,23 +299,27 @@ class FunctionTranslator:
         return frame.label
 
     def _arrive(self, frame: Frame) -> None:
-        """Put what came to `frame` by branches on the stack."""
+        """Put what came to `frame` by branches on the stack, which is as high as that says."""
+        self._rejoin()
         for slot, type_ in zip(frame.slots, frame.types, strict=True):
             self.n += 1
             self.out.append(f"%v{self.n} = load {type_}, ptr {slot}")
             self.stack.append((type_, f"%v{self.n}"))
+
+    def _rejoin(self) -> None:
+        """What is on the stack at a label. On every way there it is the same."""
 
     def _block_types(self, block: tuple[tuple[ValType, ...], tuple[ValType, ...]]) -> tuple[list[str], list[str]]:
         return [llvm_type(t) for t in block[0]], [llvm_type(t) for t in block[1]]
 
     def block(self, row: Opcode, imm: Any) -> None:
         params, results = self._block_types(imm)
-        self.frames.append(Frame(self._label("end"), results, results, len(self.stack) - len(params)))
+        self._open(Frame(self._label("end"), results, results, len(self.stack) - len(params)))
 
     def loop(self, row: Opcode, imm: Any) -> None:
         params, results = self._block_types(imm)
         frame = Frame(self._label("loop"), params, results, len(self.stack) - len(params), is_loop=True)
-        self.frames.append(frame)
+        self._open(frame)
         label = self._carry(frame)
         self.out.append(f"br label %{label}\n{label}:")
         del self.stack[frame.height :]
@@ -313,7 +332,7 @@ class FunctionTranslator:
         frame.entry_values = self.stack[frame.height :]
         frame.else_label = self._label("else")
         then = self._label("then")
-        self.frames.append(frame)
+        self._open(frame)
         self.out.append(f"br i1 {condition}, label %{then}, label %{frame.else_label}{self.d})\n{then}:")
 
     def else_(self, row: Opcode, imm: Any) -> None:
@@ -322,7 +341,9 @@ class FunctionTranslator:
             self.out.append(f"br label %{self._carry(frame)}")
         self.out.append(f"{frame.else_label}:")
         frame.else_label = None
-        self.stack[frame.height :] = frame.entry_values
+        del self.stack[frame.height :]
+        self._rejoin()
+        self.stack.extend(frame.entry_values)
         self.dead = False
 
     def end(self, row: Opcode, imm: Any) -> None:
@@ -426,6 +447,11 @@ class FunctionTranslator:
     def call(self, row: Opcode, imm: int) -> None:
         type_index = self.model.func_types[imm]
         if imm >= self.context.imported_functions:
+            number = imm - self.context.imported_functions
+            if self.context.here is not None and number not in self.context.here:
+                self._step("callee slot", o=8 * number)
+                self._call(type_index, f"%code{self.n}", "%vm")
+                return
             self.calls.add(imm)
             self._call(type_index, f"@{self.context.symbol(imm)}", "%vm")
             return

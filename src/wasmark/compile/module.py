@@ -10,15 +10,13 @@ from array import array
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from wasmark.binary import decode_body
-from wasmark.compile import stubs
 from wasmark.compile.abi import trampoline_symbol
+from wasmark.compile.batch import functions_ir
 from wasmark.compile.check import border_signatures, escaping_signatures
 from wasmark.compile.function import FunctionTranslator, ModuleContext
 from wasmark.compile.images import stubs_image
 from wasmark.compile.parallel import Task, compile_all
-from wasmark.compile.prelude import ATTRIBUTES, INTRINSICS, METADATA, SCOPE_BASE
-from wasmark.compile.stubs import trampoline
+from wasmark.compile.prelude import SCOPE_BASE
 from wasmark.jit.artefact import Artefact
 from wasmark.runtime.elf import make_image
 
@@ -53,26 +51,9 @@ def _batches(model: ModuleModel) -> Iterator[list[int]]:
 
 def batch_ir(context: ModuleContext, batch: Sequence[int], signatures: Sequence[str] = ()) -> str:
     """The IR module of a batch of functions, with trampolines for `signatures`."""
-    parts = [INTRINSICS]
-    metadata = [METADATA]
-    called: set[int] = set()
-    for position, index in enumerate(batch):
-        scope = SCOPE_BASE + position
-        function = context.model.functions[index]
-        translator = FunctionTranslator(context, index, scope)
-        parts.append(translator.translate(decode_body(context.model, function.start, function.end)))
-        called |= translator.calls
-        metadata.append(
-            f'!{scope} = distinct !DISubprogram(name: "f{translator.func_index}", scope: !6, file: !6, '
-            "line: 0, type: !7, unit: !5, spFlags: DISPFlagDefinition)\n"
-        )
+    translators = [FunctionTranslator(context, index, scope) for scope, index in enumerate(batch, SCOPE_BASE)]
     here = {context.imported_functions + index for index in batch}
-    for func_index in sorted(called - here):
-        params, _, returns = context.signature(context.model.func_types[func_index])
-        declared = "".join(f", {type_}" for type_ in params)
-        parts.append(f"declare hidden {returns} @{context.symbol(func_index)}(ptr{declared})\n")
-    parts.extend(map(trampoline, signatures))
-    return "".join([*parts, ATTRIBUTES, stubs.ATTRIBUTES, *metadata])
+    return functions_ir(context, translators, here, signatures)
 
 
 def compile_modules(

@@ -1,7 +1,6 @@
 """Compiles batches on all processors: large modules go to worker processes, everything else stays in this one.
 
-A worker is another Python that reads IR and answers object code through its pipes (see `worker`); LLVM itself, as
-llvmlite has it, compiles one thing at a time. Each worker has a thread here, which translates a batch and then waits
+A worker is another Python (see `process`). Each has a thread here, which translates a batch and then waits
 for its code: so the translation, too, keeps no processor waiting. Where no worker can be started, nothing is lost but
 time. Results are in the order of the tasks, whoever did them.
 """
@@ -10,15 +9,11 @@ from __future__ import annotations
 
 import os
 import queue
-import subprocess
-import sys
-import tempfile
 import threading
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmark.compile.llvm import compile_ir
-from wasmark.compile.worker import GREETING, read_block, write_block
-from wasmark.errors import Error
+from wasmark.compile.process import CompilerProcess, can_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +22,6 @@ WORTH_WORKERS: Final = 400 << 10
 """Bytes of wasm from which on starting workers pays."""
 
 _MOST_WORKERS: Final = 8
-_STDERR_KEPT: Final = 2000
 
 
 class Task(NamedTuple):
@@ -54,8 +48,7 @@ def compile_all(
             progress(done, total)
 
     wanted = min(processes or min(len(os.sched_getaffinity(0)), _MOST_WORKERS), len(tasks))
-    # A frozen application is its own `sys.executable`: starting that would start the application again.
-    if wanted > 1 and total >= WORTH_WORKERS and sys.executable and not getattr(sys, "frozen", False):
+    if wanted > 1 and total >= WORTH_WORKERS and can_start():
         workers = _start(wanted)
         if workers:
             return _Crew(workers, tasks).run(step)
@@ -66,65 +59,12 @@ def compile_all(
     return objects
 
 
-class _Worker:
-    """A worker process. It does not see Ctrl-C: this process does, and ends it."""
-
-    def __init__(self) -> None:
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-        # -P: what lies in the working directory is not to be imported.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "wasmark.compile.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            bufsize=0,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._in: IO[bytes] = self._process.stdin
-        self._out: IO[bytes] = self._process.stdout
-
-    def ready(self) -> bool:
-        """Whether it is there and answers."""
-        try:
-            return read_block(self._out) == GREETING
-        except (EOFError, OSError):
-            return False
-
-    def compile(self, ir: str) -> bytes:
-        """The object code of a batch. Raises Error where the worker dies of it."""
-        try:
-            write_block(self._in, ir.encode())
-            return read_block(self._out)
-        except (EOFError, OSError):
-            raise Error(f"a compiler process has died ({self._last_words()})") from None
-
-    def _last_words(self) -> str:
-        status = self._process.wait()
-        self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, self._stderr.tell() - _STDERR_KEPT))
-        words = " ".join(self._stderr.read().decode("utf-8", "replace").split())
-        return f"status {status}: {words}" if words else f"status {status}"
-
-    def end(self) -> None:
-        """End it, whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """Close what belongs to an ended one; nobody may be using it any more."""
-        self._in.close()
-        self._out.close()
-        self._stderr.close()
-
-
-def _start(count: int) -> list[_Worker]:
+def _start(count: int) -> list[CompilerProcess]:
     """Up to `count` workers that answer."""
-    workers: list[_Worker] = []
+    workers: list[CompilerProcess] = []
     try:
         for _ in range(count):
-            worker = _Worker()
+            worker = CompilerProcess()
             workers.append(worker)
     except OSError:
         pass  # no more processes to be had: with fewer it takes longer
@@ -134,7 +74,7 @@ def _start(count: int) -> list[_Worker]:
     return workers
 
 
-def _end(workers: Sequence[_Worker]) -> None:
+def _end(workers: Sequence[CompilerProcess]) -> None:
     for worker in workers:
         worker.end()
     for worker in workers:
@@ -144,7 +84,7 @@ def _end(workers: Sequence[_Worker]) -> None:
 class _Crew:
     """Workers, their threads, and what there is to do."""
 
-    def __init__(self, workers: Sequence[_Worker], tasks: Sequence[Task]) -> None:
+    def __init__(self, workers: Sequence[CompilerProcess], tasks: Sequence[Task]) -> None:
         self._workers = workers
         self._tasks = tasks
         # The largest first: else all might wait for one that was begun last.
@@ -177,7 +117,7 @@ class _Crew:
                 worker.close()
         return objects
 
-    def _serve(self, worker: _Worker) -> None:
+    def _serve(self, worker: CompilerProcess) -> None:
         """A worker's thread: one task after the other. Without its worker it compiles by itself."""
         try:
             compile_ = worker.compile if worker.ready() else compile_ir

@@ -1,14 +1,19 @@
-"""Functions that are compiled when they are called first.
+"""Functions that are compiled when they are called first, and again when they prove to be hot.
 
 A call that finds a function not compiled yet comes here from its thunk, through the store. It is translated by the
 first tier, together with what it calls directly, up to a limit that grows from time to time: so code is published in
 pieces that fill their pages. Every piece is a code object of its own, and known to the registry before any slot leads
 into it. One thread at a time compiles for a module; the others that want the same wait for it.
+
+Code of the first tier counts how often its functions are called and its loops go round (see `baseline.shapes`). At a
+limit it asks for code of the second tier: for the function, which gets its slot, or for a loop, which goes on in it at
+once. Code of the first tier stays, for it may still be running.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import threading
 import weakref
 from typing import TYPE_CHECKING, Final
@@ -21,15 +26,25 @@ from wasmark.baseline.thunks import Thunks
 from wasmark.baseline.translator import Translator
 from wasmark.binary import decode_body
 from wasmark.compile.check import escaping_signatures, type_signature
+from wasmark.compile.hot import Hot
 from wasmark.errors import Error
+from wasmark.jit.optimizer import optimizer
+from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.registry.process_table import ensure_registered
+from wasmark.runtime.elf import make_image
+from wasmark.runtime.image import load
+from wasmark.runtime.symbols import process_symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wasmark.baseline.assembler import Fragment
     from wasmark.binary import Instr
+    from wasmark.config import Config
     from wasmark.core.model import ModuleModel
     from wasmark.jit.cache import CodeCache
-    from wasmark.registry.code_object import CodeObject, RegisteredModule
+    from wasmark.jit.optimizer import Optimizer
+    from wasmark.registry.code_object import RegisteredModule
     from wasmark.runtime.layout import VMLayout
     from wasmark.validate.module import ModuleValidator
 
@@ -37,15 +52,28 @@ _FIRST_PIECE: Final = 8 << 10
 _LARGEST_PIECE: Final = 64 << 10
 """Bytes of wasm that are translated together; each piece may be twice as large as the one before."""
 
+_WAITING: Final = 1_000_000
+"""How often code that waits for the second tier runs until it asks again."""
+
+_numbers = itertools.count(1)
+
 
 class LazyCode:
     """The code of one module with functions: what there is of it by now."""
 
     def __init__(
-        self, model: ModuleModel, layout: VMLayout, cache: CodeCache | None, validator: ModuleValidator | None
+        self,
+        model: ModuleModel,
+        layout: VMLayout,
+        config: Config,
+        cache: CodeCache | None,
+        validator: ModuleValidator | None,
     ) -> None:
         """`layout` comes from validating the module; `validator` is given where that left its bodies out."""
+        self.number = next(_numbers)
         self._validator = validator
+        self._limit = config.tier_up
+        self._in_background = config.tier_up_in_background
         # A finalizer may run in the middle of translating, and call a function of this module.
         self._lock = threading.RLock()
         library: Library = shared_library(cache)
@@ -53,13 +81,21 @@ class LazyCode:
         keep_library(library, cache)
         self._model = model
         self._library = library
-        self._context = Context(model, layout, library)
+        self._context = Context(model, layout, library, lazy=True, counted=self._limit is not None)
         first = self._first = model.imported["func"]
         signatures = [type_signature(model, function.type_index) for function in model.functions]
         self.thunks = Thunks(first, signatures, dict.fromkeys(escaping_signatures(model, layout)), library)
         count = len(signatures)
-        self._slots = (ctypes.c_uint64 * count)(*map(self.thunks.opener, range(count)))
-        self.table_address = ctypes.addressof(self._slots)
+        # The table of functions: an address for each, and behind them a counter for each.
+        table = ctypes.create_string_buffer(12 * count)
+        self.table_address = ctypes.addressof(table)
+        self._slots = (ctypes.c_uint64 * count).from_buffer(table)
+        self._slots[:] = list(map(self.thunks.opener, range(count)))
+        self._counters = (ctypes.c_int32 * count).from_buffer(table, 8 * count)
+        if self._limit is not None:
+            self._counters[:] = [self._limit] * count
+        self._optimized: dict[Hot, int] = {}  # the address of its code
+        self._asked: dict[Hot, Optimizer] = {}  # what is on its way
         self._done = bytearray(count)
         self._piece = _FIRST_PIECE
         self._module: weakref.ref[RegisteredModule] | None = None
@@ -113,17 +149,89 @@ class LazyCode:
                 continue  # that is told when it is called
             fragment = Translator(self._context, number).translate(body)
             fragments.append(fragment)
-            for callee in fragment.callees():
+            for callee in fragment.callees:
                 if callee - first not in seen and not self._done[callee - first]:
                     seen.add(callee - first)
                     queue.append(callee - first)
         self._piece = min(2 * self._piece, _LARGEST_PIECE)
-        code = FragmentImage([fragments], self._library, outside=self.thunks.address).load()
+        code = FragmentImage([fragments], self._library).load()
+        self._publish(code)
+        for func_index, start, _ in code.modules[0].functions:
+            self._done[func_index - first] = 1
+            self._slots[func_index - first] = start
+
+    def _publish(self, code: CodeObject) -> None:
         module = self._module() if self._module is not None else None
         if module is not None:
             code.modules[0].attach(module)
         ensure_registered(code)
         self.pieces.append(code)
-        for func_index, start, _ in code.modules[0].functions:
-            self._done[func_index - first] = 1
-            self._slots[func_index - first] = start
+
+    # --- the second tier --------------------------------------------------------------------------
+
+    @property
+    def binary(self) -> bytes:
+        """The module."""
+        return self._model.data
+
+    @property
+    def escaping(self) -> list[int]:
+        """The functions that can become references."""
+        return self._context.layout.escaping
+
+    def size(self, hot: Hot) -> int:
+        """Bytes of wasm of a function."""
+        function = self._model.functions[hot.number]
+        return function.end - function.entry
+
+    def tier_up(self, number: int, loop: int) -> int:
+        """What code of the first tier asks when a counter has come to its end: the address of code that goes on at
+        this loop, or 0 where there is none by now. A function (`loop` is 0) does not change in the middle."""
+        assert self._limit is not None
+        hot = Hot(number, loop)
+        if hot not in self._optimized:
+            if self._in_background:
+                self._ask(hot, urgent=True)
+                if loop:
+                    self._ask(Hot(number, 0), urgent=False)
+            else:
+                self._optimize_now(hot)
+        address = self._optimized.get(hot, 0)
+        self._counters[number] = self._limit if address else _WAITING
+        return address if loop else 0
+
+    def _ask(self, hot: Hot, *, urgent: bool) -> None:
+        here = optimizer()
+        if hot not in self._optimized and self._asked.get(hot) is not here:
+            # In this order: an exception between the two has it asked for twice, and not never.
+            here.request(self, hot, urgent=urgent)
+            self._asked[hot] = here
+
+    def _optimize_now(self, hot: Hot) -> None:
+        from wasmark.compile.batch import hot_ir
+        from wasmark.compile.llvm import compile_ir
+
+        with self._lock:
+            if hot not in self._optimized:
+                self.install([hot], compile_ir(hot_ir(self._model, self._context.layout, [hot])))
+
+    def install(self, wanted: Sequence[Hot], data: bytes) -> None:
+        """Take the object code of these pieces, and let it be used."""
+        first = self._first
+        loaded = load(make_image([data]), process_symbol)
+        places = [loaded.symbols[hot.symbol(first)] for hot in wanted]
+        rows = [(first + hot.number, start, start + size) for hot, (start, size) in zip(wanted, places, strict=True)]
+        code = CodeObject(
+            loaded.code_memory,
+            loaded.text_start,
+            loaded.text_end,
+            [CodeModule(rows)],
+            line_sources=loaded.line_sources,
+        )
+        with self._lock:
+            self._publish(code)
+            for hot, (start, _) in zip(wanted, places, strict=True):
+                self._optimized[hot] = start
+                if not hot.loop:
+                    self._slots[hot.number] = start
+                self._counters[hot.number] = 0  # who is still in the first tier asks at the next loop

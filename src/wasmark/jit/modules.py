@@ -127,7 +127,7 @@ def _lazily(model: ModuleModel, config: Config, cache: CodeCache | None) -> Comp
     late = sum(f.end - f.entry for f in model.functions) > _VALIDATED_LATE
     if not late:
         validate_bodies(model, validator)
-    lazy = LazyCode(model, layout, cache, validator if late else None)
+    lazy = LazyCode(model, layout, config, cache, validator if late else None)
     return Compiled(lazy.thunks.code, [layout.escaping], None, Artefact(b"", {}, {}, {}), lazy)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wasmark.core.model import ModuleModel, Names
+from wasmark.registry.line_table import SAME_ACTIVATION
 from wasmark.registry.process_table import find_code
 
 if TYPE_CHECKING:
@@ -127,6 +128,13 @@ def frame_info(code: CodeObject, pc: int, modules: Sequence[RegisteredModule | N
     if module is None:
         return None
     return FrameInfo(module, func_index, code.find_line(pc)[0], pc)
+
+
+def continues(pc: int) -> bool:
+    """Whether the call at `pc` goes on with the same activation in other code: what it calls is no callee, but the rest
+    of the function. Such a frame is not one that a person would count."""
+    code = find_code(pc)
+    return code is not None and code.find_line(pc)[1] == SAME_ACTIVATION
 
 
 def lookup_frame_info(pc: int) -> FrameInfo | None:

@@ -6,6 +6,7 @@ as a whole), and a *column* says what may go wrong at that place:
     0        nothing
     1..63    the `TrapCode` of an explicit trap instruction
     64       an access to a linear memory that may fault
+    65       a call that goes on with the same activation of the same function in other code: not a frame of its own
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from wasmark.errors import Error
 
 EXPLICIT_TRAPS: Final = range(1, 64)
 MEMORY_ACCESS: Final = 64
+SAME_ACTIVATION: Final = 65
 
 # Standard opcodes (DWARF 5 §6.2.5.2) and extended ones (§6.2.5.3).
 _COPY, _ADVANCE_PC, _ADVANCE_LINE, _SET_FILE, _SET_COLUMN = 1, 2, 3, 4, 5

@@ -35,12 +35,14 @@ STORE_WAITERS: Final = 72  # threads that wait for it
 STORE_RELEASES: Final = 80  # 32 bits, a futex: counts how often the store was left
 STORE_BUDGET: Final = 88  # bytes of native stack for one outermost call
 STORE_COMPILE: Final = 96  # a callee pair: (vmctx, number of a defined function) -> the address of its code
-STORE_BLOCK_SIZE: Final = 112
+STORE_TIER_UP: Final = 112  # a callee pair: (vmctx, number of a defined function, where) -> its optimised code or 0
+STORE_BLOCK_SIZE: Final = 128
 BUILTIN_SIGNATURES: Final = {
     STORE_MEMORY_GROW: "rI:I",
     STORE_TABLE_GROW: "rIr:I",
     STORE_IS_SUBTYPE: "II:i",
     STORE_COMPILE: "rI:I",
+    STORE_TIER_UP: "rII:r",
 }
 
 # --- MemoryDef: one a linear memory ---------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""Translated functions -> one IR module, for LLVM to digest at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wasmark.binary import decode_body
+from wasmark.compile import stubs
+from wasmark.compile.function import FunctionTranslator, ModuleContext
+from wasmark.compile.loop_entry import LoopEntryTranslator
+from wasmark.compile.prelude import ATTRIBUTES, INTRINSICS, METADATA, SCOPE_BASE
+from wasmark.compile.stubs import trampoline
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from wasmark.compile.hot import Hot
+    from wasmark.core.model import ModuleModel
+    from wasmark.runtime.layout import VMLayout
+
+
+def functions_ir(
+    context: ModuleContext,
+    translators: Sequence[FunctionTranslator],
+    here: Collection[int],
+    signatures: Sequence[str] = (),
+) -> str:
+    """The IR module of what these translators make, whose scopes have the numbers from SCOPE_BASE on in their order,
+    with trampolines for `signatures`. `here` are the functions that it defines, by index."""
+    parts = [INTRINSICS]
+    metadata = [METADATA]
+    called: set[int] = set()
+    for scope, translator in enumerate(translators, SCOPE_BASE):
+        function = translator.function
+        parts.append(translator.translate(decode_body(context.model, function.start, function.end)))
+        called |= translator.calls
+        metadata.append(
+            f'!{scope} = distinct !DISubprogram(name: "f{translator.func_index}", scope: !6, file: !6, '
+            "line: 0, type: !7, unit: !5, spFlags: DISPFlagDefinition)\n"
+        )
+    for func_index in sorted(called.difference(here)):
+        params, _, returns = context.signature(context.model.func_types[func_index])
+        declared = "".join(f", {type_}" for type_ in params)
+        parts.append(f"declare hidden {returns} @{context.symbol(func_index)}(ptr{declared})\n")
+    parts.extend(map(trampoline, signatures))
+    return "".join([*parts, ATTRIBUTES, stubs.ATTRIBUTES, *metadata])
+
+
+def hot_ir(model: ModuleModel, layout: VMLayout, wanted: Sequence[Hot]) -> str:
+    """The IR module of what is hot in a lazy module; each item is found under its `symbol`. Functions that are not in
+    it are called through the table of functions.
+
+    Raises Error where one of them cannot be made.
+    """
+    first = model.imported["func"]
+    whole = frozenset(hot.number for hot in wanted if not hot.loop)
+    context = ModuleContext(model, layout, "", whole)
+    translators: list[FunctionTranslator] = []
+    for scope, hot in enumerate(wanted, SCOPE_BASE):
+        if hot.loop:
+            translators.append(LoopEntryTranslator(context, hot, scope))
+        else:
+            translators.append(FunctionTranslator(context, hot.number, scope))
+    return functions_ir(context, translators, {first + number for number in whole})

@@ -1,0 +1,108 @@
+"""A function that is entered in the middle, at one of its loops, with the frame that the first tier made of it.
+
+The first tier keeps each local and each depth of the operand stack in an 8-byte slot of its own, and at a loop all
+operands are there (see `baseline.control`). The function made here loads them, goes on at the loop, and leaves its
+results where the first tier has those of the body.
+
+It is the same translation, but control comes to the loop from two sides, so values from before it cannot be SSA names:
+an operand below a label goes to an `alloca` of its depth when the label is opened, and is loaded again wherever control
+joins. What of the function cannot be reached from the loop is for LLVM to throw away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from wasmark.compile.function import Frame, FunctionTranslator
+from wasmark.errors import Error
+from wasmark.runtime.layout import SLOT_SIZE
+
+if TYPE_CHECKING:
+    from wasmark.binary import Instr
+    from wasmark.compile.function import ModuleContext
+    from wasmark.compile.hot import Hot
+
+_MOST_MOVES: Final = 200_000
+"""Loads and stores of operands, beyond which it is not worth it: only a contrived function has so many below labels."""
+
+
+class LoopEntryTranslator(FunctionTranslator):
+    """Translates one body, to be entered at a loop."""
+
+    def __init__(self, context: ModuleContext, hot: Hot, scope: int) -> None:
+        super().__init__(context, hot.number, scope)
+        self._hot = hot
+        self._loop = hot.loop
+        self._moves = 0
+        self._homes: dict[tuple[int, str], str] = {}
+        self._entry = 0  # where in `out` the way to the loop belongs
+        self._found = False
+
+    def translate(self, instrs: list[Instr]) -> str:
+        """As for a whole function. Raises Error where there is no such loop that can be reached, or it is beyond all
+        measure."""
+        text = super().translate(instrs)
+        if not self._found:
+            raise Error(f"function {self.func_index} has no loop at {self._loop:#x}")
+        return text
+
+    def _header(self, params: list[str], returns: str) -> str:
+        return f"void @{self._hot.symbol(self.context.imported_functions)}(ptr %vm, ptr %fp, ptr %mb)"
+
+    def _start(self, params: list[str]) -> None:
+        self._entry = len(self.out)
+        self.out.append("")
+
+    def _from_frame(self, slot: int, type_: str, to: str) -> str:
+        self.n += 1
+        n = self.n
+        return (
+            f"%fp{n} = getelementptr i8, ptr %fp, i64 {SLOT_SIZE * slot}\n"
+            f"%fv{n} = load {type_}, ptr %fp{n}\nstore {type_} %fv{n}, ptr {to}"
+        )
+
+    def _home(self, depth: int, type_: str) -> str:
+        home = self._homes.get((depth, type_))
+        if home is None:
+            home = self._homes[depth, type_] = f"%H{depth}.{type_}"
+            self.head.append(f"{home} = alloca {type_}")
+        return home
+
+    def _count(self, moves: int) -> None:
+        self._moves += moves
+        if self._moves > _MOST_MOVES:
+            raise Error(f"function {self.func_index} has too many operands below its labels")
+
+    def _open(self, frame: Frame) -> None:
+        first = self.frames[-1].height if self.frames else 0  # what is below is in its home since that was opened
+        self._count(frame.height - first)
+        for depth in range(first, frame.height):
+            type_, value = self.stack[depth]
+            self.out.append(f"store {type_} {value}, ptr {self._home(depth, type_)}")
+        super()._open(frame)
+        if frame.is_loop and self.offset == self._loop:
+            self._found = True
+            locals_ = len(self.local_types)
+            way = [self._from_frame(i, type_, f"%L{i}") for i, type_ in enumerate(self.local_types)]
+            for depth, (type_, _) in enumerate(self.stack[: frame.height]):
+                way.append(self._from_frame(locals_ + depth, type_, self._home(depth, type_)))
+            for depth, (slot, type_) in enumerate(zip(self._slots(frame), frame.types, strict=True), frame.height):
+                way.append(self._from_frame(locals_ + depth, type_, slot))
+            self.out[self._entry] = "\n".join([*way, f"br label %{frame.label}\nstart:"])
+
+    def _rejoin(self) -> None:
+        self._count(len(self.stack))
+        for depth, (type_, _) in enumerate(self.stack):
+            self.n += 1
+            self.out.append(f"%v{self.n} = load {type_}, ptr {self._home(depth, type_)}")
+            self.stack[depth] = (type_, f"%v{self.n}")
+
+    def _return(self, results: list[str]) -> None:
+        first = len(self.local_types)
+        for i, (type_, value) in enumerate(self._take(len(results))):
+            self.n += 1
+            self.out.append(
+                f"%rp{self.n} = getelementptr i8, ptr %fp, i64 {SLOT_SIZE * (first + i)}\n"
+                f"store {type_} {value}, ptr %rp{self.n}"
+            )
+        self.out.append(f"ret void{self.d})")
