@@ -110,7 +110,9 @@ def build(
     sources: list[tuple[str, str]], rodata_at: int, *, verify: bool = False
 ) -> tuple[dict[str, StencilData], bytes]:
     """Compile: (stencils by name, the constants that they refer to, which will lie at `rodata_at`)."""
-    return _Extractor(compile_ir(stencils_ir(sources), relocation="static", verify=verify), rodata_at).run()
+    return _Extractor(
+        compile_ir(stencils_ir(sources), relocation="static", portable=True, verify=verify), rodata_at
+    ).run()
 
 
 class _Extractor:

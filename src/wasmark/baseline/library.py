@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import marshal
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from wasmark.baseline.compose import classes, compose, is_composed, names, pieces, split_name
 from wasmark.baseline.stencil import Stencil, StencilData
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
+from wasmark.jit.shipped import LIBRARY, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,16 +103,20 @@ class Library:
 
 _shared: Library | None = None
 _shared_lock = threading.Lock()
-_BLOB: Final = "library"
 
 
 def shared_library(cache: CodeCache | None) -> Library:
-    """The library of this process; at the first call, as the cache has it."""
+    """The library of this process; at the first call, as the cache or else the package has it."""
     global _shared
     with _shared_lock:
         if _shared is None:
-            _shared = _stored(cache) or Library()
+            _shared = _stored(cache) or _ready_made() or Library()
         return _shared
+
+
+def _ready_made() -> Library | None:
+    found = shipped()
+    return Library(*marshal.loads(found.artefact.blobs[LIBRARY])) if found is not None else None
 
 
 def _stored(cache: CodeCache | None) -> Library | None:
@@ -121,7 +126,7 @@ def _stored(cache: CodeCache | None) -> Library | None:
     if stored is None:
         return None
     try:
-        return Library(*marshal.loads(stored.artefact.blobs[_BLOB]))
+        return Library(*marshal.loads(stored.artefact.blobs[LIBRARY]))
     finally:
         stored.close()
 
@@ -129,5 +134,7 @@ def _stored(cache: CodeCache | None) -> Library | None:
 def keep_library(library: Library, cache: CodeCache | None) -> None:
     """Put the library into the cache, if it has grown since it was there."""
     if cache is not None and library.grown:
-        cache.put(Artefact(make_key("stencils", ()), {"kind": "stencils"}, {}, {_BLOB: marshal.dumps(library.rows())}))
+        cache.put(
+            Artefact(make_key("stencils", ()), {"kind": "stencils"}, {}, {LIBRARY: marshal.dumps(library.rows())})
+        )
         library.grown = False
