@@ -110,8 +110,8 @@ def is_artefact(data: Buffer) -> bool:
 def decode(data: memoryview, key: bytes | None = None, *, checked: bool = True) -> Artefact:
     """The artefact in `data`, which has to stay as it is while the artefact is in use.
 
-    Where not `checked`, the checksum is left alone. Raises ArtefactError where it is no artefact of this format, was made
-    under another key than `key`, or is damaged.
+    Where not `checked`, the checksum is left alone. Raises ArtefactError where it is no artefact of this format, was
+    made under another key than `key`, or is damaged.
     """
     if len(data) < _HEADER.size:
         raise ArtefactError("not an artefact: too short")
