@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wasmark.jit.cache import CodeCache
-    from wasmark.runtime.image import Buffer
 
 Row = tuple[Any, ...]
 
