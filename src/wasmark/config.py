@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wasmark.core.features import Feature
+from wasmark.core.record import FrozenRecord, set_
 
 if TYPE_CHECKING:
     import os
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 STRATEGIES = ("eager", "baseline", "lazy")
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(FrozenRecord):
     """How an engine compiles and what its code may use.
 
     strategy: "eager" compiles a whole module when it is made, with all that LLVM has to offer; "baseline" does the same
@@ -33,18 +32,53 @@ class Config:
     compile_processes: how many processes compile a large module; None means one for each processor, at most 8.
     """
 
-    strategy: str = "eager"
-    tier_up: int | None = 1_000
-    tier_up_in_background: bool = True
-    max_wasm_stack: int = 1 << 20
-    max_memory_bytes: int = 1 << 32
-    max_table_elements: int = 10_000_000
-    features: frozenset[Feature] = frozenset(Feature)
-    cache: bool | str | os.PathLike[str] = True
-    cache_limit: int = 2 << 30
-    compile_processes: int | None = None
+    __slots__ = (
+        "cache",
+        "cache_limit",
+        "compile_processes",
+        "features",
+        "max_memory_bytes",
+        "max_table_elements",
+        "max_wasm_stack",
+        "strategy",
+        "tier_up",
+        "tier_up_in_background",
+    )
 
-    def __post_init__(self) -> None:
+    strategy: str
+    tier_up: int | None
+    tier_up_in_background: bool
+    max_wasm_stack: int
+    max_memory_bytes: int
+    max_table_elements: int
+    features: frozenset[Feature]
+    cache: bool | str | os.PathLike[str]
+    cache_limit: int
+    compile_processes: int | None
+
+    def __init__(
+        self,
+        strategy: str = "eager",
+        tier_up: int | None = 1_000,
+        tier_up_in_background: bool = True,
+        max_wasm_stack: int = 1 << 20,
+        max_memory_bytes: int = 1 << 32,
+        max_table_elements: int = 10_000_000,
+        features: frozenset[Feature] = frozenset(Feature),
+        cache: bool | str | os.PathLike[str] = True,
+        cache_limit: int = 2 << 30,
+        compile_processes: int | None = None,
+    ) -> None:
+        set_(self, "strategy", strategy)
+        set_(self, "tier_up", tier_up)
+        set_(self, "tier_up_in_background", tier_up_in_background)
+        set_(self, "max_wasm_stack", max_wasm_stack)
+        set_(self, "max_memory_bytes", max_memory_bytes)
+        set_(self, "max_table_elements", max_table_elements)
+        set_(self, "features", features)
+        set_(self, "cache", cache)
+        set_(self, "cache_limit", cache_limit)
+        set_(self, "compile_processes", compile_processes)
         if self.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {self.strategy!r}; known: {', '.join(map(repr, STRATEGIES))}")
         if self.tier_up is not None and not 0 <= self.tier_up < 1 << 31:

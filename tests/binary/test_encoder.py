@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from wasmark.binary import decode_body, decode_module, encode_instruction, encode_module
@@ -17,6 +15,7 @@ from wasmark.core.model import (
     Table,
 )
 from wasmark.core.opcodes import BY_NAME
+from wasmark.core.record import Record
 from wasmark.core.types import EXTERNREF, FUNCREF, I32, FuncType, HeapType, Limits, RefType, SubType, TableType
 
 from .build import (
@@ -84,9 +83,9 @@ def contents(model: ModuleModel) -> object:
         match value:
             case ConstExpr() | DataSegment() | CustomSection():
                 rest = {
-                    f.name: at(getattr(value, f.name))
-                    for f in dataclasses.fields(value)
-                    if f.name not in ("start", "end", "offset")
+                    name: at(getattr(value, name))
+                    for name in value.field_names
+                    if name not in ("start", "end", "offset")
                 }
                 return type(value), rest, model.data[value.start : value.end]
             case Function():
@@ -96,18 +95,14 @@ def contents(model: ModuleModel) -> object:
                 return value.type_index, value.locals, value.start - value.entry, body
             case list():
                 return [at(item) for item in value]
-            case _ if dataclasses.is_dataclass(value):
-                return type(value), {
-                    f.name: at(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name != "offset"
-                }
+            case Record():
+                return type(value), {name: at(getattr(value, name)) for name in value.field_names if name != "offset"}
         return value
 
     return {
-        field.name: [id_ for id_, _, _ in model.sections]
-        if field.name == "sections"
-        else at(getattr(model, field.name))
-        for field in dataclasses.fields(model)
-        if field.name != "data"
+        name: [id_ for id_, _, _ in model.sections] if name == "sections" else at(getattr(model, name))
+        for name in model.field_names
+        if name != "data"
     }
 
 

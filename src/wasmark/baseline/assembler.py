@@ -12,13 +12,14 @@ import struct
 from array import array
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.baseline.library import CALLEE, TAKEN
+from wasmark.baseline.stencil import CALLEE, TAKEN
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType
 from wasmark.runtime.layout import SLOT_SIZE
 
 if TYPE_CHECKING:
-    from wasmark.baseline.library import Library, Stencil
+    from wasmark.baseline.library import Library
+    from wasmark.baseline.stencil import Stencil
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.layout import VMLayout
 

@@ -7,15 +7,17 @@ last.
 
 from __future__ import annotations
 
+import re
 import struct
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline import signatures as forms
-from wasmark.baseline.library import HOLES, StencilData
-from wasmark.baseline.shapes import SCOPE, shapes
+from wasmark.baseline.compose import CALL, ENTRY, LEAF, SLOT, THROUGH, TRAMPOLINE, split_name
+from wasmark.baseline.shapes import PARAMETERS, SCOPE, shapes
+from wasmark.baseline.stencil import HOLES, StencilData
 from wasmark.compile import stubs
-from wasmark.compile.abi import trampoline_symbol
 from wasmark.compile.llvm import compile_ir
 from wasmark.compile.prelude import ATTRIBUTES, INTRINSICS, METADATA, SCOPE_BASE
 from wasmark.errors import Error
@@ -40,32 +42,56 @@ attributes #4 = { nounwind optsize "frame-pointer"="all" }
 _SYMBOLS: Final = "".join(
     [*(f"@{hole} = external dso_local global i8\n" for hole in HOLES)]
     + [f"declare dso_local preserve_nonecc void @{name}(ptr, ptr, ptr)\n" for name in ("next", "taken")]
+    + [f"declare dso_local preserve_nonecc void @wide{forms.PARAMETER_TYPES}\n"]
     + ["declare dso_local void @callee()\n"]
 )
 
 
-def _stencil(name: str, body: str) -> tuple[str, str]:
-    return name, f'define preserve_nonecc void @"{name}"(ptr %vm, ptr %fp, ptr %mb) #3 !dbg {SCOPE} {{\n{body}}}\n'
+def _stencil(name: str, body: str, parameters: str = PARAMETERS) -> tuple[str, str]:
+    return name, f'define preserve_nonecc void @"{name}"{parameters} #3 !dbg {SCOPE} {{\n{body}}}\n'
+
+
+def _function(name: str, header: str, body: str) -> tuple[str, str]:
+    header = header.replace("NAME", f'@"{name}"')
+    return name, f"{header} !dbg {SCOPE} {{\n{body}}}\n"
 
 
 def base_sources() -> list[tuple[str, str]]:
     """(name, IR) of every stencil that does not depend on a signature."""
-    return [_stencil(name, body) for name, body in shapes().items()]
+    found = [_stencil(name, body) for name, body in shapes().items()]
+    found += [_stencil(name, body, forms.ALL_PARAMETERS) for name, body in forms.registers()]
+    return [*found, _function("piece trampoline", *forms.piece_trampoline())]
 
 
-def signature_sources(signatures: Iterable[str]) -> list[tuple[str, str]]:
-    """(name, IR) of the stencils of these signatures."""
+_PIECE: Final = re.compile(r"piece (entry leaf|entry|call|slot|through|code) ?(\d*):([IF]*)")
+
+
+def sources_of(names: Iterable[str]) -> list[tuple[str, str]]:
+    """(name, IR) of pieces for some kind of results, and of stencils of signatures that are made as a whole."""
     found: list[tuple[str, str]] = []
-    for signature in signatures:
-        for name, leaf in ((f"entry {signature}", False), (f"entry leaf {signature}", True)):
-            header, body = forms.entry(signature, leaf=leaf)
-            header = header.replace("NAME", f'@"{name}"')
-            found.append((name, f"{header} !dbg {SCOPE} {{\n{body}}}\n"))
-        found.append(_stencil(f"call {signature}", forms.call(signature)))
-        found.append(_stencil(f"call slot {signature}", forms.call_slot(signature)))
-        found.append(_stencil(f"call through {signature}", forms.call_through(signature)))
-        found.append((trampoline_symbol(signature), forms.trampoline(signature)))
+    for name in names:
+        piece = _PIECE.fullmatch(name)
+        if piece is not None:
+            form, stacked, results = piece.groups()
+            if stacked:
+                found.append(_stencil(name, forms.piece_call(form, int(stacked), results), forms.ALL_PARAMETERS))
+            else:
+                found.append(_function(name, *forms.piece_entry(results, leaf=form == "entry leaf")))
+            continue
+        whole = split_name(name)
+        assert whole is not None
+        found.append(_WHOLE[whole[0]](name, whole[1]))
     return found
+
+
+_WHOLE: Final[dict[str, Callable[[str, str], tuple[str, str]]]] = {
+    ENTRY: lambda name, signature: _function(name, *forms.entry(signature)),
+    LEAF: lambda name, signature: _function(name, *forms.entry(signature, leaf=True)),
+    CALL: lambda name, signature: _stencil(name, forms.call(signature)),
+    SLOT: lambda name, signature: _stencil(name, forms.call_slot(signature)),
+    THROUGH: lambda name, signature: _stencil(name, forms.call_through(signature)),
+    TRAMPOLINE: lambda name, signature: (name, stubs.trampoline(signature)),
+}
 
 
 def stencils_ir(sources: Iterable[tuple[str, str]]) -> str:
@@ -85,7 +111,9 @@ def build(
     sources: list[tuple[str, str]], rodata_at: int, *, verify: bool = False
 ) -> tuple[dict[str, StencilData], bytes]:
     """Compile: (stencils by name, the constants that they refer to, which will lie at `rodata_at`)."""
-    return _Extractor(compile_ir(stencils_ir(sources), relocation="static", verify=verify), rodata_at).run()
+    return _Extractor(
+        compile_ir(stencils_ir(sources), relocation="static", portable=True, verify=verify), rodata_at
+    ).run()
 
 
 class _Extractor:
@@ -192,4 +220,5 @@ class _Extractor:
         _, _, _, section, value, _ = self.object.symbols[number]
         if section in self.places:
             return "", self.places[section] + value
-        return self.object.symbol_name(number), None
+        name = self.object.symbol_name(number)
+        return ("next" if name == "wide" else name), None

@@ -12,7 +12,7 @@ from wasmark.baseline.assembler import Assembler, Label
 from wasmark.runtime.layout import SLOT_SIZE
 
 if TYPE_CHECKING:
-    from wasmark.baseline.library import Stencil
+    from wasmark.baseline.stencil import Stencil
     from wasmark.core.opcodes import Opcode
 
 

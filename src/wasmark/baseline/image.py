@@ -10,7 +10,7 @@ import struct
 from array import array
 from typing import TYPE_CHECKING, Final
 
-from wasmark.baseline.library import CALLEE, EXTERNAL, RODATA
+from wasmark.baseline.stencil import CALLEE, EXTERNAL, RODATA
 from wasmark.compile.abi import trampoline_symbol
 from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines

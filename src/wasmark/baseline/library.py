@@ -1,199 +1,122 @@
-"""Stencils as plain data, and the libraries they are kept in.
+"""The library of stencils: where the translator looks them up.
 
-A library starts empty or is loaded from what `dump` wrote, and grows when something is asked for that is not there:
-only then LLVM is needed. It belongs to one kind of processor: whoever stores a dump has to keep that with it.
+A library starts empty or from the rows that another one had (`rows`), and grows when something is asked for that is
+not there: only then LLVM is needed. A stencil is made of its row when it is looked up first, and that of a signature is
+composed then.
 """
 
 from __future__ import annotations
 
-import base64
-import json
+import marshal
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from wasmark.errors import Error
+from wasmark.baseline.compose import classes, compose, is_composed, names, pieces, split_name
+from wasmark.baseline.stencil import Stencil, StencilData
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
+from wasmark.jit.shipped import LIBRARY, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wasmark.jit.cache import CodeCache
 
-HOLES: Final = "ABCDXYZ"
-_FORMAT: Final = 1
-_M32: Final = 0xFFFFFFFF
-
-
-class StencilData:
-    """What there is to know of a stencil.
-
-    holes: (offset, hole, addend) of 4-byte fields that hold a number. taken, callee: (offset, addend) of 4-byte
-    fields that hold a distance. rodata: (offset, place, addend) likewise to the library's constants; external: (offset,
-    name, addend) to a function of the process. marks: (offset, column), where the column of the line table changes (it
-    starts as 0). unsigned: the constants whose holes do not extend their sign.
-    """
-
-    __slots__ = ("callee", "code", "external", "holes", "marks", "name", "rodata", "taken", "unsigned")
-
-    def __init__(self, name: str, code: bytes) -> None:
-        self.name = name
-        self.code = code
-        self.holes: list[tuple[int, str, int]] = []
-        self.taken: list[tuple[int, int]] = []
-        self.callee: list[tuple[int, int]] = []
-        self.rodata: list[tuple[int, int, int]] = []
-        self.external: list[tuple[int, str, int]] = []
-        self.marks: list[tuple[int, int]] = []
-        self.unsigned: set[str] = set()
-
-
-class Stencil:
-    """A stencil, ready to be copied: `(number + a * A + ... + z * Z).to_bytes(size, "little")` is its code with all
-    holes of numbers filled in.
-
-    A hole's factor is the sum of 256 ** offset over its fields, or 0 where the stencil has no such hole. Values are
-    below 2 ** 32, so that nothing is carried from one field into what follows. `mark` numbers its marks in the
-    library. `relocations` are the fields that hold distances: (offset, kind, target, addend), where the kind is an
-    index into RELOCATIONS.
-    """
-
-    __slots__ = ("A", "B", "C", "D", "X", "Y", "Z", "data", "mark", "number", "relocations", "size", "unsigned")
-
-    def __init__(self, data: StencilData, mark: int) -> None:
-        self.data = data
-        self.size = len(data.code)
-        self.mark = mark
-        self.unsigned = frozenset(data.unsigned)
-        self.number = int.from_bytes(data.code, "little")
-        factors = dict.fromkeys(HOLES, 0)
-        for offset, hole, addend in data.holes:
-            if addend and hole in "XYZ" and "const" in data.name:
-                raise Error(f"stencil {data.name!r} adds to a constant that may be of any size")
-            factors[hole] += 1 << 8 * offset
-            self.number += addend << 8 * offset
-        self.A, self.B, self.C, self.D, self.X, self.Y, self.Z = (factors[hole] for hole in HOLES)
-        rows: list[tuple[int, int, Any, int]] = [(at, TAKEN, None, add) for at, add in data.taken]
-        rows += [(at, CALLEE, None, add) for at, add in data.callee]
-        rows += [(at, RODATA, place, add) for at, place, add in data.rodata]
-        rows += [(at, EXTERNAL, name, add) for at, name, add in data.external]
-        self.relocations = tuple(rows)
-
-
-TAKEN, CALLEE, RODATA, EXTERNAL = range(4)
+Row = tuple[Any, ...]
 
 
 class Library:
     """Stencils by name. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: dict[str, Row] | None = None, rodata: bytes = b"") -> None:
         self._lock = threading.Lock()
+        self._rows: dict[str, Row] = {} if rows is None else rows
         self._stencils: dict[str, Stencil] = {}
         self._marks: dict[tuple[tuple[int, int], ...], int] = {(): 0}
         self.marks: list[tuple[tuple[int, int], ...]] = [()]
         """By the number that a stencil has for its marks."""
-        self.rodata = b""
+        self.rodata = rodata
         """The constants, to be laid out 16-aligned in reach of the code. They only ever grow at the end."""
-        self.signatures: set[str] = set()
         self.grown = False
-        """Whether there is something in it that was not dumped."""
+        """Whether there is something in it that was not there when it was made."""
 
     def __getitem__(self, name: str) -> Stencil:
-        return self._stencils[name]
+        found = self._stencils.get(name)
+        return found if found is not None else self._make(name)
 
     def get(self, name: str) -> Stencil | None:
         """The stencil of this name, if there is one."""
-        return self._stencils.get(name)
+        return self[name] if name in self._rows else None
 
-    def __len__(self) -> int:
-        return len(self._stencils)
+    def names(self) -> list[str]:
+        """The names of all that it was given or has had made; what can be composed of that is not among them."""
+        return [*self._rows]
+
+    def _make(self, name: str) -> Stencil:
+        row = self._rows.get(name)
+        if row is not None:
+            return self._keep(name, StencilData.from_row(name, row))
+        found = split_name(name)
+        if found is None:
+            raise KeyError(name)
+        form, signature = found
+        general = classes(signature)
+        if general != signature:
+            stencil = self._stencils[name] = self[form + general]
+            return stencil
+        return self._keep(name, compose(form, signature, lambda piece: StencilData.from_row(piece, self._rows[piece])))
+
+    def _keep(self, name: str, data: StencilData) -> Stencil:
+        marks = tuple(data.marks)
+        with self._lock:
+            number = self._marks.get(marks)
+            if number is None:
+                self.marks.append(marks)
+                number = self._marks[marks] = len(self.marks) - 1
+        return self._stencils.setdefault(name, Stencil(data, number))
 
     def require(self, signatures: Iterable[str]) -> None:
         """Make sure that there are the stencils of these signatures, and all that depend on none."""
-        wanted = set(signatures)
-        if self._stencils and wanted <= self.signatures:
+        signatures = set(signatures)
+        whole = {name for s in signatures if not is_composed(s) for name in names(s)}
+        wanted = whole | pieces(s for s in signatures if is_composed(s))
+        if self._rows and wanted <= self._rows.keys():
             return
         with self._lock:
-            missing = sorted(wanted - self.signatures)
-            if self._stencils and not missing:
-                return
             from wasmark.baseline import builder
 
-            sources = [] if self._stencils else builder.base_sources()
-            stencils, rodata = builder.build(sources + builder.signature_sources(missing), len(self.rodata))
+            sources = [] if self._rows else builder.base_sources()
+            missing = sorted(wanted - self._rows.keys())
+            sources += builder.sources_of(missing)
+            if not sources:  # another thread was faster
+                return
+            stencils, rodata = builder.build(sources, len(self.rodata))
             self.rodata += rodata
-            self._add(stencils.values())
-            self.signatures |= wanted
+            self._rows.update({name: data.row() for name, data in stencils.items()})
             self.grown = True
 
-    def _add(self, stencils: Iterable[StencilData]) -> None:
-        for data in stencils:
-            marks = tuple(data.marks)
-            number = self._marks.get(marks)
-            if number is None:
-                number = self._marks[marks] = len(self.marks)
-                self.marks.append(marks)
-            self._stencils[data.name] = Stencil(data, number)
-
-    def dump(self) -> bytes:
-        """Everything, as data that `load` reads."""
+    def rows(self) -> tuple[dict[str, Row], bytes]:
+        """What a library like this one is made from; plain values."""
         with self._lock:
-            rows = []
-            for stencil in self._stencils.values():
-                d = stencil.data
-                code = base64.b64encode(d.code).decode()
-                rows.append(
-                    [d.name, code, d.holes, d.taken, d.callee, d.rodata, d.external, d.marks, sorted(d.unsigned)]
-                )
-            contents = {
-                "format": _FORMAT,
-                "signatures": sorted(self.signatures),
-                "rodata": base64.b64encode(self.rodata).decode(),
-                "stencils": rows,
-            }
-            return json.dumps(contents, separators=(",", ":")).encode()
-
-    @staticmethod
-    def load(dump: bytes) -> Library:
-        """The library that was dumped. Raises Error where it was made by another version or is damaged."""
-        library = Library()
-        try:
-            contents = json.loads(dump)
-            if contents["format"] != _FORMAT:
-                raise Error("the stencils were made by another version")
-            library.rodata = base64.b64decode(contents["rodata"], validate=True)
-            library.signatures = set(contents["signatures"])
-            library._add(map(_read_row, contents["stencils"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Error(f"damaged stencil library: {error}") from None
-        return library
-
-
-def _read_row(row: list[Any]) -> StencilData:
-    name, code, holes, taken, callee, rodata, external, marks, unsigned = row
-    data = StencilData(name, base64.b64decode(code, validate=True))
-    data.holes = [(at, hole, add) for at, hole, add in holes]
-    data.taken = [(at, add) for at, add in taken]
-    data.callee = [(at, add) for at, add in callee]
-    data.rodata = [(at, place, add) for at, place, add in rodata]
-    data.external = [(at, symbol, add) for at, symbol, add in external]
-    data.marks = [(at, column) for at, column in marks]
-    data.unsigned = set(unsigned)
-    return data
+            return dict(self._rows), self.rodata
 
 
 _shared: Library | None = None
 _shared_lock = threading.Lock()
-_BLOB: Final = "library"
 
 
 def shared_library(cache: CodeCache | None) -> Library:
-    """The library of this process; at the first call, as the cache has it."""
+    """The library of this process; at the first call, as the cache or else the package has it."""
     global _shared
     with _shared_lock:
         if _shared is None:
-            _shared = _stored(cache) or Library()
+            _shared = _stored(cache) or _ready_made() or Library()
         return _shared
+
+
+def _ready_made() -> Library | None:
+    found = shipped()
+    return Library(*marshal.loads(found.artefact.blobs[LIBRARY])) if found is not None else None
 
 
 def _stored(cache: CodeCache | None) -> Library | None:
@@ -203,16 +126,15 @@ def _stored(cache: CodeCache | None) -> Library | None:
     if stored is None:
         return None
     try:
-        library = Library.load(bytes(stored.artefact.blobs[_BLOB]))
-    except (Error, KeyError):
-        return None
+        return Library(*marshal.loads(stored.artefact.blobs[LIBRARY]))
     finally:
         stored.close()
-    return library
 
 
 def keep_library(library: Library, cache: CodeCache | None) -> None:
     """Put the library into the cache, if it has grown since it was there."""
     if cache is not None and library.grown:
-        cache.put(Artefact(make_key("stencils", ()), {"kind": "stencils"}, {}, {_BLOB: library.dump()}))
+        cache.put(
+            Artefact(make_key("stencils", ()), {"kind": "stencils"}, {}, {LIBRARY: marshal.dumps(library.rows())})
+        )
         library.grown = False

@@ -15,7 +15,7 @@ from wasmark.compile.check import border_signatures, escaping_signatures
 from wasmark.core.types import FuncType
 from wasmark.errors import UnsupportedError
 from wasmark.jit.artefact import Artefact
-from wasmark.jit.stubs import STUBS, stubs_images
+from wasmark.jit.stubs import STUBS, ready_made_signatures, stubs_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,6 +68,7 @@ def translate_modules(
         f"escaping {number}": array("I", layout.escaping).tobytes() for number, layout in enumerate(layouts)
     }
     border = list(dict.fromkeys(s for model in models for s in border_signatures(model)))
+    border = [signature for signature in border if signature not in ready_made_signatures()]
     if border and cache is not None:  # otherwise they are made when they are needed, once for all modules
         images[STUBS] = stubs_images(border, cache)[STUBS]
     functions: list[list[tuple[int, int, int]]] = [[] for _ in models]

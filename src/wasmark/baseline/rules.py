@@ -12,7 +12,8 @@ from wasmark.compile.numeric import NUMERIC
 from wasmark.core.opcodes import OPCODES, Opcode
 
 if TYPE_CHECKING:
-    from wasmark.baseline.library import Library, Stencil
+    from wasmark.baseline.library import Library
+    from wasmark.baseline.stencil import Stencil
 
 GET, CONST, UNARY, BINARY, SET, TEE, LOAD, STORE, NOTHING, METHOD = range(10)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
+from wasmark.baseline.compose import is_composed
 from wasmark.baseline.library import Library
 from wasmark.compile.abi import trampoline_symbol
 from wasmark.errors import Error
@@ -112,7 +113,10 @@ class Thunks:
 
 
 def _context(library: Library, signature: str) -> int:
-    """Which argument register the vmctx is in, as LLVM sees it in the code of a call."""
+    """Which argument register the vmctx is in: for stencils that LLVM made as a whole, as it is in the code of a
+    call."""
+    if is_composed(signature):
+        return 0
     code = library[f"call {signature}"].data.code
     found = [_FIRST in code, _SECOND in code]
     if sum(found) != 1:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def runtime_image() -> Image:
     """The image that is installed once a process."""
-    return make_image([compile_ir(runtime_image_ir())])
+    return make_image([compile_ir(runtime_image_ir(), portable=True)])
 
 
 def stubs_image(signatures: Iterable[str]) -> Image:
     """All stubs of each signature."""
-    return make_image([compile_ir(stubs_ir(signatures))])
+    return make_image([compile_ir(stubs_ir(signatures), portable=True)])

@@ -15,6 +15,7 @@ from typing import Any, Final
 import llvmlite.binding as llvm
 
 from wasmark.errors import UnsupportedError
+from wasmark.runtime.processor import LEVEL, has_level
 
 TRIPLE: Final = "x86_64-unknown-linux-gnu"
 
@@ -42,11 +43,12 @@ def _initialize() -> None:
 
 
 @functools.cache
-def _target_machine(relocation: str) -> Any:
+def _target_machine(relocation: str, portable: bool) -> Any:
     _initialize()
+    portable = portable and has_level()
     return llvm.Target.from_triple(TRIPLE).create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=f"{llvm.get_host_cpu_features().flatten()},{_AVOIDED}",
+        cpu=LEVEL if portable else llvm.get_host_cpu_name(),
+        features="" if portable else f"{llvm.get_host_cpu_features().flatten()},{_AVOIDED}",
         opt=1,
         reloc=relocation,
         codemodel="small",
@@ -65,11 +67,12 @@ def _optimize(module: Any, machine: Any) -> None:
         manager.run(module, builder)
 
 
-def compile_ir(text: str, *, relocation: str = "pic", verify: bool = False) -> bytes:
+def compile_ir(text: str, *, relocation: str = "pic", portable: bool = False, verify: bool = False) -> bytes:
     """The object code of a module of LLVM IR, through the light pipeline: wasm producers have optimised already.
 
-    `relocation` is "pic" for code that is linked, "static" where symbols stand for small numbers (stencils). `verify`
-    asks LLVM's verifier first (RuntimeError with its complaint).
+    `relocation` is "pic" for code that is linked, "static" where symbols stand for small numbers (stencils). `portable`
+    code runs on all processors of `LEVEL`, other code uses all that this one has. `verify` asks LLVM's verifier first
+    (RuntimeError with its complaint).
     """
     with _lock:
         _initialize()
@@ -80,7 +83,7 @@ def compile_ir(text: str, *, relocation: str = "pic", verify: bool = False) -> b
         ):
             if verify:
                 module.verify()
-            machine = _target_machine(relocation)
+            machine = _target_machine(relocation, portable)
             _optimize(module, machine)
             code: bytes = machine.emit_object(module)
         return code

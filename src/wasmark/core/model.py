@@ -6,8 +6,9 @@ instruction's position *is* its module offset everywhere: in errors, in the line
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from wasmark.core.record import Record
 
 if TYPE_CHECKING:
     from wasmark.core.types import (
@@ -25,139 +26,212 @@ EXTERN_KINDS = ("func", "table", "memory", "global", "tag")
 """External kinds by their binary code (core §5.5.5)."""
 
 
-@dataclass(slots=True)
-class Import:
+class Import(Record):
     """`kind` is one of EXTERN_KINDS. `desc` is a type index for functions, otherwise the type itself."""
 
-    module: str
-    name: str
-    kind: str
-    desc: int | TableType | MemoryType | GlobalType | TagType
-    offset: int = 0
+    __slots__ = ("desc", "kind", "module", "name", "offset")
+
+    def __init__(
+        self,
+        module: str,
+        name: str,
+        kind: str,
+        desc: int | TableType | MemoryType | GlobalType | TagType,
+        offset: int = 0,
+    ) -> None:
+        self.module = module
+        self.name = name
+        self.kind = kind
+        self.desc = desc
+        self.offset = offset
 
 
-@dataclass(slots=True)
-class Export:
+class Export(Record):
     """`index` is in the index space of `kind`."""
 
-    name: str
-    kind: str
-    index: int
-    offset: int = 0
+    __slots__ = ("index", "kind", "name", "offset")
+
+    def __init__(self, name: str, kind: str, index: int, offset: int = 0) -> None:
+        self.name = name
+        self.kind = kind
+        self.index = index
+        self.offset = offset
 
 
-@dataclass(slots=True)
-class ConstExpr:
+class ConstExpr(Record):
     """A constant expression: `data[start:end]` of the module, the final `end` opcode included."""
 
-    start: int
-    end: int
+    __slots__ = ("end", "start")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
 
 
-@dataclass(slots=True)
-class Function:
+class Function(Record):
     """A defined function. `start` is its first instruction (behind the locals), `end` lies behind its final `end`
     opcode; `entry` is the first byte of the code entry's contents (the local declarations, behind the size field):
     function offsets count from there. `locals` are the declared ones, as runs `(count, type)`; parameters are not among
     them."""
 
-    type_index: int
-    locals: list[tuple[int, ValType]]
-    start: int
-    end: int
-    entry: int = 0
+    __slots__ = ("end", "entry", "locals", "start", "type_index")
+
+    def __init__(
+        self, type_index: int, locals: list[tuple[int, ValType]], start: int, end: int, entry: int = 0
+    ) -> None:
+        self.type_index = type_index
+        self.locals = locals
+        self.start = start
+        self.end = end
+        self.entry = entry
 
 
-@dataclass(slots=True)
-class Table:
+class Table(Record):
     """A defined table; `init` is None where elements start as null."""
 
-    type: TableType
-    init: ConstExpr | None = None
-    offset: int = 0
+    __slots__ = ("init", "offset", "type")
+
+    def __init__(self, type: TableType, init: ConstExpr | None = None, offset: int = 0) -> None:
+        self.type = type
+        self.init = init
+        self.offset = offset
 
 
-@dataclass(slots=True)
-class Global:
+class Global(Record):
     """A defined global."""
 
-    type: GlobalType
-    init: ConstExpr
-    offset: int = 0
+    __slots__ = ("init", "offset", "type")
+
+    def __init__(self, type: GlobalType, init: ConstExpr, offset: int = 0) -> None:
+        self.type = type
+        self.init = init
+        self.offset = offset
 
 
-@dataclass(slots=True)
-class ElementSegment:
+class ElementSegment(Record):
     """`mode` is "active", "passive" or "declarative". Items are function indices or constant expressions, never both
     kinds."""
 
-    mode: str
-    type: RefType
-    items: list[int] | list[ConstExpr]
-    table: int = 0
-    offset_expr: ConstExpr | None = None
-    offset: int = 0
+    __slots__ = ("items", "mode", "offset", "offset_expr", "table", "type")
+
+    def __init__(
+        self,
+        mode: str,
+        type: RefType,
+        items: list[int] | list[ConstExpr],
+        table: int = 0,
+        offset_expr: ConstExpr | None = None,
+        offset: int = 0,
+    ) -> None:
+        self.mode = mode
+        self.type = type
+        self.items = items
+        self.table = table
+        self.offset_expr = offset_expr
+        self.offset = offset
 
 
-@dataclass(slots=True)
-class DataSegment:
+class DataSegment(Record):
     """Bytes `data[start:end]` of the module; `memory` and `offset_expr` are set for an active segment, None for a
     passive one."""
 
-    start: int
-    end: int
-    memory: int | None = None
-    offset_expr: ConstExpr | None = None
-    offset: int = 0
+    __slots__ = ("end", "memory", "offset", "offset_expr", "start")
+
+    def __init__(
+        self, start: int, end: int, memory: int | None = None, offset_expr: ConstExpr | None = None, offset: int = 0
+    ) -> None:
+        self.start = start
+        self.end = end
+        self.memory = memory
+        self.offset_expr = offset_expr
+        self.offset = offset
 
 
-@dataclass(slots=True)
-class CustomSection:
+class CustomSection(Record):
     """Where a custom section's contents lie in the binary (behind its name)."""
 
-    name: str
-    start: int
-    end: int
+    __slots__ = ("end", "name", "start")
+
+    def __init__(self, name: str, start: int, end: int) -> None:
+        self.name = name
+        self.start = start
+        self.end = end
 
 
-@dataclass(slots=True)
-class Names:
+class Names(Record):
     """The name section (tool conventions in core, appendix "Custom Sections"); empty where there is none."""
 
-    module: str | None = None
-    functions: dict[int, str] = field(default_factory=dict)
-    locals: dict[int, dict[int, str]] = field(default_factory=dict)
+    __slots__ = ("functions", "locals", "module")
+
+    def __init__(
+        self,
+        module: str | None = None,
+        functions: dict[int, str] | None = None,
+        locals: dict[int, dict[int, str]] | None = None,
+    ) -> None:
+        self.module = module
+        self.functions = {} if functions is None else functions
+        self.locals = {} if locals is None else locals
 
 
-@dataclass(slots=True)
-class ModuleModel:
+class ModuleModel(Record):
     """A whole module. The index spaces list imports first, as the specification does (core §2.5.1)."""
 
-    data: bytes = b""
-    types: list[SubType] = field(default_factory=list)
-    rec_groups: list[tuple[int, int]] = field(default_factory=list)  # (first type index, count), covering `types`
-    imports: list[Import] = field(default_factory=list)
-    functions: list[Function] = field(default_factory=list)  # defined ones only, as the next four
-    tables: list[Table] = field(default_factory=list)
-    memories: list[MemoryType] = field(default_factory=list)
-    globals: list[Global] = field(default_factory=list)
-    tags: list[TagType] = field(default_factory=list)
-    exports: list[Export] = field(default_factory=list)
-    start: int | None = None
-    elements: list[ElementSegment] = field(default_factory=list)
-    data_count: int | None = None
-    data_segments: list[DataSegment] = field(default_factory=list)
-    customs: list[CustomSection] = field(default_factory=list)
-    names: Names = field(default_factory=Names)
-    sections: list[tuple[int, int, int]] = field(default_factory=list)  # (id, start, end) of each section's contents
+    __slots__ = (
+        "customs",
+        "data",
+        "data_count",
+        "data_segments",
+        "elements",
+        "exports",
+        "func_types",
+        "functions",
+        "global_types",
+        "globals",
+        "imported",
+        "imports",
+        "memories",
+        "memory_types",
+        "names",
+        "rec_groups",
+        "sections",
+        "start",
+        "table_types",
+        "tables",
+        "tag_types",
+        "tags",
+        "types",
+    )
 
-    # The index spaces, imports included; filled by `index()`.
-    func_types: list[int] = field(default_factory=list)  # type index of every function
-    table_types: list[TableType] = field(default_factory=list)
-    memory_types: list[MemoryType] = field(default_factory=list)
-    global_types: list[GlobalType] = field(default_factory=list)
-    tag_types: list[TagType] = field(default_factory=list)
-    imported: dict[str, int] = field(default_factory=dict)  # how many of each kind are imported
+    def __init__(self, data: bytes = b"", **fields: Any) -> None:
+        """An empty module, but for the fields that are given by name."""
+        self.data = data
+        self.types: list[SubType] = []
+        self.rec_groups: list[tuple[int, int]] = []  # (first type index, count), covering `types`
+        self.imports: list[Import] = []
+        self.functions: list[Function] = []  # defined ones only, as the next four
+        self.tables: list[Table] = []
+        self.memories: list[MemoryType] = []
+        self.globals: list[Global] = []
+        self.tags: list[TagType] = []
+        self.exports: list[Export] = []
+        self.start: int | None = None
+        self.elements: list[ElementSegment] = []
+        self.data_count: int | None = None
+        self.data_segments: list[DataSegment] = []
+        self.customs: list[CustomSection] = []
+        self.names = Names()
+        self.sections: list[tuple[int, int, int]] = []  # (id, start, end) of each section's contents
+
+        # The index spaces, imports included; filled by `index()`.
+        self.func_types: list[int] = []  # type index of every function
+        self.table_types: list[TableType] = []
+        self.memory_types: list[MemoryType] = []
+        self.global_types: list[GlobalType] = []
+        self.tag_types: list[TagType] = []
+        self.imported: dict[str, int] = {}  # how many of each kind are imported
+        for name, value in fields.items():
+            setattr(self, name, value)
 
     def index(self) -> None:
         """Fill the index spaces from the imports and the definitions. Called once, by who made the model."""

@@ -8,8 +8,9 @@ different modules equal is decided by `validate.canon` (core §3.3.14, iso-recur
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
+
+from wasmark.core.record import FrozenRecord, set_
 
 
 class NumType(enum.Enum):
@@ -129,59 +130,90 @@ def is_defaultable(type_: ValType) -> bool:
     return type_.nullable if isinstance(type_, RefType) else True
 
 
-@dataclass(frozen=True, slots=True)
-class FuncType:
+class FuncType(FrozenRecord):
     """`[params] -> [results]` (core §2.3.6)."""
+
+    __slots__ = ("params", "results")
 
     params: tuple[ValType, ...]
     results: tuple[ValType, ...]
+
+    def __init__(self, params: tuple[ValType, ...], results: tuple[ValType, ...]) -> None:
+        set_(self, "params", params)
+        set_(self, "results", results)
 
     def __str__(self) -> str:
         return f"[{' '.join(map(str, self.params))}] -> [{' '.join(map(str, self.results))}]"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldType:
+class FieldType(FrozenRecord):
     """A field of a structure or the element of an array (core §2.3.8)."""
+
+    __slots__ = ("mutable", "storage")
 
     storage: StorageType
     mutable: bool
 
+    def __init__(self, storage: StorageType, mutable: bool) -> None:
+        set_(self, "storage", storage)
+        set_(self, "mutable", mutable)
 
-@dataclass(frozen=True, slots=True)
-class StructType:
+
+class StructType(FrozenRecord):
     """A structure (core §2.3.8)."""
+
+    __slots__ = ("fields",)
 
     fields: tuple[FieldType, ...]
 
+    def __init__(self, fields: tuple[FieldType, ...]) -> None:
+        set_(self, "fields", fields)
 
-@dataclass(frozen=True, slots=True)
-class ArrayType:
+
+class ArrayType(FrozenRecord):
     """An array (core §2.3.8)."""
 
+    __slots__ = ("field",)
+
     field: FieldType
+
+    def __init__(self, field: FieldType) -> None:
+        set_(self, "field", field)
 
 
 CompositeType = FuncType | StructType | ArrayType
 
 
-@dataclass(frozen=True, slots=True)
-class SubType:
+class SubType(FrozenRecord):
     """A member of a recursion group (core §2.3.10): its declared supertypes are module-local type indices."""
 
+    __slots__ = ("composite", "final", "supertypes")
+
     composite: CompositeType
-    supertypes: tuple[int, ...] = ()
-    final: bool = True
+    supertypes: tuple[int, ...]
+    final: bool
+
+    def __init__(self, composite: CompositeType, supertypes: tuple[int, ...] = (), final: bool = True) -> None:
+        set_(self, "composite", composite)
+        set_(self, "supertypes", supertypes)
+        set_(self, "final", final)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(FrozenRecord):
     """Size range of a memory (pages) or table (elements); `is64` is the address type (core §2.3.11)."""
 
+    __slots__ = ("is64", "maximum", "minimum", "shared")
+
     minimum: int
-    maximum: int | None = None
-    is64: bool = False
-    shared: bool = False
+    maximum: int | None
+    is64: bool
+    shared: bool
+
+    def __init__(self, minimum: int, maximum: int | None = None, is64: bool = False, shared: bool = False) -> None:
+        set_(self, "minimum", minimum)
+        set_(self, "maximum", maximum)
+        set_(self, "is64", is64)
+        set_(self, "shared", shared)
 
     def __str__(self) -> str:
         text = f"{'i64 ' if self.is64 else ''}{self.minimum}"
@@ -190,32 +222,51 @@ class Limits:
         return text + " shared" if self.shared else text
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryType:
+class MemoryType(FrozenRecord):
     """A linear memory (core §2.3.12), counted in pages of `1 << page_size_log2` bytes."""
 
+    __slots__ = ("limits", "page_size_log2")
+
     limits: Limits
-    page_size_log2: int = 16
+    page_size_log2: int
+
+    def __init__(self, limits: Limits, page_size_log2: int = 16) -> None:
+        set_(self, "limits", limits)
+        set_(self, "page_size_log2", page_size_log2)
 
 
-@dataclass(frozen=True, slots=True)
-class TableType:
+class TableType(FrozenRecord):
     """A table (core §2.3.13)."""
+
+    __slots__ = ("element", "limits")
 
     element: RefType
     limits: Limits
 
+    def __init__(self, element: RefType, limits: Limits) -> None:
+        set_(self, "element", element)
+        set_(self, "limits", limits)
 
-@dataclass(frozen=True, slots=True)
-class GlobalType:
+
+class GlobalType(FrozenRecord):
     """A global (core §2.3.14)."""
+
+    __slots__ = ("mutable", "value")
 
     value: ValType
     mutable: bool
 
+    def __init__(self, value: ValType, mutable: bool) -> None:
+        set_(self, "value", value)
+        set_(self, "mutable", mutable)
 
-@dataclass(frozen=True, slots=True)
-class TagType:
+
+class TagType(FrozenRecord):
     """An exception tag (core §2.3.15): the index of its function type."""
 
+    __slots__ = ("type_index",)
+
     type_index: int
+
+    def __init__(self, type_index: int) -> None:
+        set_(self, "type_index", type_index)

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from wasmark.jit.digest import blake2b
+from wasmark.runtime.processor import description
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,14 +23,13 @@ _ROOMS: Final = ("baseline", "binary", "compile", "core", "jit", "registry", "ru
 _SOURCES: Final = (".py", ".ll")
 
 _CPU_FIELDS: Final = (b"vendor_id", b"cpu family", b"model", b"model name", b"stepping", b"flags")
-_FIRST_RECORD: Final = 1 << 13
 
 
 @functools.cache
 def environment() -> dict[str, str]:
     """What has to be equal for code to be used, by what it is called in messages."""
     return {
-        "the version of Wasmark": _sources(),
+        "the version of Wasmark": sources(),
         "the version of Python": sys.implementation.cache_tag + getattr(sys, "abiflags", ""),
         "the processor": _processor(),
         "the version of LLVM": _llvm(),
@@ -46,7 +46,8 @@ def make_key(kind: str, parts: Iterable[bytes | str]) -> bytes:
     return state.digest()
 
 
-def _sources() -> str:
+@functools.cache
+def sources() -> str:
     """A digest of the sources that decide about code."""
     state = blake2b(digest_size=16)
     root = os.path.dirname(os.path.dirname(__file__))
@@ -76,18 +77,10 @@ def _source_files(root: str) -> Iterator[str]:
 
 def _processor() -> str:
     """A digest of the model and features of the processor, as the kernel tells them of the first one."""
+    fields = description()
     state = blake2b(digest_size=16)
-    try:
-        descriptor = os.open("/proc/cpuinfo", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            record = os.read(descriptor, _FIRST_RECORD)
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return "unknown"
-    for line in record.split(b"\n\n", 1)[0].split(b"\n"):
-        if line.split(b"\t", 1)[0].strip() in _CPU_FIELDS:
-            state.update(line)
+    for name in _CPU_FIELDS:
+        state.update(name + b":" + fields.get(name, b"") + b"\n")
     return state.hexdigest()
 
 

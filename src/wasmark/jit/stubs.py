@@ -1,16 +1,19 @@
 """The runtime image of the process, and the stubs between Python and wasm by signature (see `compile.stubs`).
 
-Each is loaded once a process: from what an artefact brought along (`offer`), else from the cache, else compiled.
+Each is loaded once a process: from what comes with the package (`shipped`) or an artefact brought along (`offer`), else
+from the cache, else compiled.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmark.compile.abi import HOST_STUB_PREFIX, call_stub_symbol, host_stub_symbol, is_plain, trampoline_symbol
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
+from wasmark.jit.shipped import shipped
 from wasmark.registry.code_object import CodeObject
 from wasmark.registry.process_table import register_code
 from wasmark.runtime.image import Image, load
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from wasmark.jit.cache import CodeCache
+    from wasmark.runtime.image import LoadedImage
 
 BASIC_SIGNATURES: Final = tuple(dict.fromkeys([*BUILTIN_SIGNATURES.values(), ":"]))
 """What every store needs, and a start function."""
@@ -51,9 +55,14 @@ def runtime(cache: CodeCache | None) -> Runtime:
     if _runtime is None:
         with _lock:
             if _runtime is None:
-                if not _offered_runtime:
-                    offer(basic_images(cache))
-                _runtime = Runtime(load(_offered_runtime.pop(), image_symbol))
+                ready_made = shipped()
+                if ready_made is not None:
+                    loaded = ready_made.load(RUNTIME, image_symbol)
+                else:
+                    if not _offered_runtime:
+                        offer(basic_images(cache))
+                    loaded = load(_offered_runtime.pop(), image_symbol)
+                _runtime = Runtime(loaded)
     return _runtime
 
 
@@ -73,24 +82,37 @@ def prepare_stubs(signatures: Iterable[str], cache: CodeCache | None) -> None:
         return
     runtime(cache)
     with _lock:
+        ready_made = shipped()
+        if ready_made is not None and any(signature in ready_made_signatures() for signature in missing):
+            _adopt(ready_made.load(STUBS, _resolve))
         for signature in missing:
             if signature not in _stubs and signature in _offered_stubs:
-                _adopt(_offered_stubs[signature])
+                _adopt(load(_offered_stubs[signature], _resolve))
         unknown = [signature for signature in missing if signature not in _stubs]
         if unknown:
-            _adopt(stubs_images(unknown, cache)[STUBS])
+            _adopt(load(stubs_images(unknown, cache)[STUBS], _resolve))
 
 
-def _adopt(image: Image) -> None:
+@functools.cache
+def ready_made_signatures() -> frozenset[str]:
+    """The signatures whose stubs come with the package."""
+    found = shipped()
+    return frozenset(_signatures(found.artefact.images[STUBS].symbols)) if found is not None else frozenset()
+
+
+def _resolve(name: str) -> int | None:
     assert _runtime is not None
-    loaded = load(image, _runtime.symbol)
-    signatures = _signatures(image)
+    return _runtime.symbol(name)
+
+
+def _adopt(loaded: LoadedImage) -> None:
+    signatures = _signatures(loaded.symbols)
     addresses = {name: address for name, (address, _) in loaded.symbols.items()}
     trampolines = {signature: addresses[trampoline_symbol(signature)] for signature in signatures}
     code = CodeObject(loaded.code_memory, loaded.text_start, loaded.text_end, [], trampolines, loaded.line_sources)
     register_code(code)
     _code.append(code)
-    slow = _runtime.symbol("wasmark_call_slow")
+    slow = _resolve("wasmark_call_slow")
     assert slow is not None
     for signature in signatures:
         _offered_stubs.pop(signature, None)
@@ -98,8 +120,8 @@ def _adopt(image: Image) -> None:
         _stubs.setdefault(signature, Stubs(trampolines[signature], addresses[host_stub_symbol(signature)], call))
 
 
-def _signatures(image: Image) -> list[str]:
-    return [name.removeprefix(HOST_STUB_PREFIX) for name in image.symbols if name.startswith(HOST_STUB_PREFIX)]
+def _signatures(symbols: Iterable[str]) -> list[str]:
+    return [name.removeprefix(HOST_STUB_PREFIX) for name in symbols if name.startswith(HOST_STUB_PREFIX)]
 
 
 def offer(images: dict[str, Image]) -> None:
@@ -109,7 +131,7 @@ def offer(images: dict[str, Image]) -> None:
             _offered_runtime.append(_copy(images[RUNTIME]))
         for name, image in images.items():
             if name.startswith(STUBS):
-                new = [s for s in _signatures(image) if s not in _stubs and s not in _offered_stubs]
+                new = [s for s in _signatures(image.symbols) if s not in _stubs and s not in _offered_stubs]
                 if new:
                     _offered_stubs.update(dict.fromkeys(new, _copy(image)))
 

@@ -5,7 +5,6 @@ Errors raised here have no offset; who runs over the instructions or sections ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from wasmark.core.types import I32, I64, FuncType, GlobalType, MemoryType, NumType, RefType, TableType
@@ -32,7 +31,6 @@ def address_type(type_: MemoryType | TableType) -> NumType:
     return I64 if type_.limits.is64 else I32
 
 
-@dataclass(slots=True)
 class Context:
     """The index spaces as far as they are known: `globals` grows while the globals are validated one after the other.
 
@@ -40,16 +38,30 @@ class Context:
     module mentions outside of function bodies, which `ref.func` may name (core §3.4.6).
     """
 
-    types: ModuleTypes
-    features: frozenset[Feature]
-    func_types: list[int] = field(default_factory=list)
-    signatures: list[FuncType] = field(default_factory=list)
-    tables: list[TableType] = field(default_factory=list)
-    memories: list[MemoryType] = field(default_factory=list)
-    globals: list[GlobalType] = field(default_factory=list)
-    elements: list[RefType] = field(default_factory=list)
-    data_count: int = 0
-    declared: set[int] = field(default_factory=set)
+    __slots__ = (
+        "data_count",
+        "declared",
+        "elements",
+        "features",
+        "func_types",
+        "globals",
+        "memories",
+        "signatures",
+        "tables",
+        "types",
+    )
+
+    def __init__(self, types: ModuleTypes, features: frozenset[Feature]) -> None:
+        self.types = types
+        self.features = features
+        self.func_types: list[int] = []
+        self.signatures: list[FuncType] = []
+        self.tables: list[TableType] = []
+        self.memories: list[MemoryType] = []
+        self.globals: list[GlobalType] = []
+        self.elements: list[RefType] = []
+        self.data_count = 0
+        self.declared: set[int] = set()
 
     def function_reference(self, index: int) -> RefType:
         """The type of `ref.func index` (core §3.4.6): the function's own type, not null."""
