@@ -20,7 +20,7 @@ from wasmark.baseline.module import signatures_of
 from wasmark.baseline.thunks import Thunks
 from wasmark.baseline.translator import Translator
 from wasmark.binary import decode_body
-from wasmark.compile.check import escaping_signatures, type_signature
+from wasmark.compile.check import defined_signatures, escaping_signatures
 from wasmark.errors import Error
 from wasmark.registry.process_table import ensure_registered
 
@@ -55,7 +55,7 @@ class LazyCode:
         self._library = library
         self._context = Context(model, layout, library)
         first = self._first = model.imported["func"]
-        signatures = [type_signature(model, function.type_index) for function in model.functions]
+        signatures = defined_signatures(model)
         self.thunks = Thunks(first, signatures, dict.fromkeys(escaping_signatures(model, layout)), library)
         count = len(signatures)
         self._slots = (ctypes.c_uint64 * count)(*map(self.thunks.opener, range(count)))
