@@ -219,6 +219,6 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
         store.host_context(callable_, convert) if is_plain(shape.signature) else store.host_context(dispatch)
     )
     words[L.FUNCREF_TYPE_ID // 8] = type_id
-    func = Func(store, address, label)
+    func = Func(store, address, str(label))
     store.add_host_func(func)
     return func

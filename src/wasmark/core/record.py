@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """The fields are the class's own `__slots__`, one that starts with a line being behind a property; `__init__` takes those that have no beginning of their own. Records
-    of one class with equal fields are equal."""
+    """The fields are the class's own `__slots__`, one that starts with a line being behind a property; `__init__` takes
+    those that have no beginning of their own. Records of one class with equal fields are equal."""
 
     __slots__ = ()
     field_names: tuple[str, ...] = ()
