@@ -4,7 +4,6 @@ passed on."""
 from __future__ import annotations
 
 import ctypes
-import inspect
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from wasmark.runtime.native import set_python_hooks
 from wasmark.values import Codec
 
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Callable
 
     from wasmark.engine import Engine
@@ -81,8 +81,9 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         "type_id",
     )
 
-    def __init__(self, store: Store, address: int, name: str | None = None) -> None:
-        """For the store: the function of an existing FuncRef."""
+    def __init__(self, store: Store, address: int, name: str | Callable[[], str] = "func") -> None:
+        """For the store: the function of an existing FuncRef. A name that takes a while to find is found when it is
+        asked for."""
         self.store = store
         self.address = address
         words = (ctypes.c_uint64 * (L.FUNCREF_SIZE // 8)).from_address(address)
@@ -110,10 +111,14 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
 
     @property
     def __name__(self) -> str:
-        return self._name if self._name is not None else "func"
+        if not isinstance(self._name, str):
+            self._name = self._name()
+        return self._name
 
     @property
     def __signature__(self) -> inspect.Signature:
+        import inspect
+
         kind = inspect.Parameter.POSITIONAL_ONLY
         parameters = [
             inspect.Parameter(f"p{i}", kind, annotation=str(type_)) for i, type_ in enumerate(self.type.params)
@@ -214,6 +219,6 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
         store.host_context(callable_, convert) if is_plain(shape.signature) else store.host_context(dispatch)
     )
     words[L.FUNCREF_TYPE_ID // 8] = type_id
-    func = Func(store, address, label)
+    func = Func(store, address, str(label))
     store.add_host_func(func)
     return func

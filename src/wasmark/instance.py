@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wasmark.errors import Trap, TrapCode, UnsupportedError
@@ -19,7 +20,7 @@ from wasmark.table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from wasmark.core.model import ConstExpr, ElementSegment
+    from wasmark.core.model import ConstExpr, ElementSegment, ModuleModel
     from wasmark.module import Module
 
 
@@ -237,12 +238,15 @@ class Instance:
     def make_func(self, address: int) -> Func:
         """For the store: the object for one of this instance's own FuncRefs."""
         func_index = self._layout.escaping[(address - self.vmctx - self._layout.funcrefs) // L.FUNCREF_SIZE]
-        model = self.module.model
-        name = model.names.functions.get(func_index)
-        if name is None:
-            exported = (e.name for e in model.exports if e.kind == "func" and e.index == func_index)
-            name = next(exported, f"func[{func_index}]")
-        return Func(self.store, address, name)
+        return Func(self.store, address, partial(_function_name, self.module.model, func_index))
 
     def __repr__(self) -> str:
         return f"<wasmark.Instance of {self.module.name or '(unnamed)'}>"
+
+
+def _function_name(model: ModuleModel, func_index: int) -> str:
+    name = model.names.functions.get(func_index)
+    if name is None:
+        exported = (e.name for e in model.exports if e.kind == "func" and e.index == func_index)
+        name = next(exported, f"func[{func_index}]")
+    return name

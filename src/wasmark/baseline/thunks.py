@@ -11,7 +11,7 @@ bytes of x86-64.
 
 from __future__ import annotations
 
-import struct
+from array import array
 from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline.compose import is_composed
@@ -27,18 +27,22 @@ if TYPE_CHECKING:
 
 _STEP: Final = 16
 _SIZE: Final = 10  # of a thunk or an opener, padded to _STEP
-_PADDING: Final = b"\xcc" * (_STEP - _SIZE)
 
 # The vmctx is the first argument: in rdi, or in rsi where results that fit no registers go through memory.
 _FIRST: Final = b"\x4c\x89\xe7"  # mov rdi, r12: how a `call` stencil passes its own vmctx on
 _SECOND: Final = b"\x4c\x89\xe6"  # mov rsi, r12
 
+# Each followed by bytes that are never reached. The zeros are filled in.
 _THUNK: Final = (
-    struct.Struct(f"<3sBHi{len(_PADDING)}s"),  # mov rax, [context + FUNCTION_TABLE]; jmp [rax + disp32]
-    (b"\x48\x8b\x47", b"\x48\x8b\x46"),
-    0xA0FF,
+    bytes.fromhex("48 8b 47") + bytes([VMLayout.FUNCTION_TABLE]) + bytes.fromhex("ff a0 00000000") + b"\xcc" * 6
 )
-_OPENER: Final = struct.Struct(f"<BIBi{len(_PADDING)}s")  # mov eax, number; jmp rel32
+"""mov rax, [context + FUNCTION_TABLE]; jmp [rax + 8 * number]"""
+_THUNK_CONTEXT: Final = (2, (0x47, 0x46))  # the byte that says which register; its values for rdi and rsi
+_THUNK_SLOT: Final = 6
+_OPENER: Final = bytes.fromhex("b8 00000000 e9 00000000") + b"\xcc" * 6
+"""mov eax, number; jmp opening"""
+_OPENER_NUMBER: Final = 1
+_OPENER_DISTANCE: Final = 6
 
 _VECTORS: Final = bytes.fromhex("0424 4c2410 542420 5c2430 642440 6c2450 742460 7c2470")  # [rsp + 16 * k], xmm<k>
 
@@ -63,6 +67,13 @@ def _opening(context: int) -> bytes:
 _OPENINGS: Final = (_opening(0), _opening(1))
 
 
+def _fill(rows: bytearray, at: int, numbers: Iterable[int]) -> None:
+    """Write a 32-bit number into each row of _STEP bytes."""
+    columns = array("i", numbers).tobytes()
+    for byte in range(4):
+        rows[at + byte :: _STEP] = columns[byte::4]
+
+
 class Thunks:
     """The thunks of the functions from `first` on, one for each of `signatures`, with trampolines for `escaping`.
 
@@ -73,17 +84,18 @@ class Thunks:
         count = len(signatures)
         openers_at = _STEP * count
         openings_at = 2 * openers_at
-        openings = [openings_at, openings_at + len(_OPENINGS[0])]
-        contexts = {signature: _context(library, signature) for signature in dict.fromkeys(signatures)}
-        form, loads, jump = _THUNK
-        parts = [
-            form.pack(loads[contexts[text]], VMLayout.FUNCTION_TABLE, jump, 8 * number, _PADDING)
-            for number, text in enumerate(signatures)
-        ]
-        for number, text in enumerate(signatures):
-            distance = openings[contexts[text]] - (openers_at + _STEP * number + _SIZE)
-            parts.append(_OPENER.pack(0xB8, number, 0xE9, distance, _PADDING))
-        code = bytearray(b"".join([*parts, *_OPENINGS]))
+        by_signature = {signature: _context(library, signature) for signature in dict.fromkeys(signatures)}
+        contexts = bytes(map(by_signature.__getitem__, signatures))
+        thunks = bytearray(_THUNK * count)
+        at, registers = _THUNK_CONTEXT
+        thunks[at::_STEP] = contexts.translate(bytes(registers) + bytes(254))
+        _fill(thunks, _THUNK_SLOT, range(0, 8 * count, 8))
+        openers = bytearray(_OPENER * count)
+        _fill(openers, _OPENER_NUMBER, range(count))
+        ends = range(openers_at + _SIZE, openings_at + _SIZE, _STEP)
+        openings = (openings_at, openings_at + len(_OPENINGS[0]))
+        _fill(openers, _OPENER_DISTANCE, [openings[which] - end for which, end in zip(contexts, ends, strict=True)])
+        code = thunks + openers + b"".join(_OPENINGS)
         trampolines = {}
         for signature in escaping:
             code += b"\xcc" * (-len(code) % _STEP)
@@ -94,12 +106,16 @@ class Thunks:
         memory.write(base, code)
         memory.publish()
         self._first = first
+        self._count = count
         self._openers = base + openers_at
-        ranges = [
-            (first + number, start, start + _SIZE)
-            for begin in (base, base + openers_at)
-            for number, start in enumerate(range(begin, begin + openers_at, _STEP))
-        ]
+
+        def ranges() -> list[tuple[int, int, int]]:
+            return [
+                (first + number, start, start + _SIZE)
+                for begin in (base, base + openers_at)
+                for number, start in enumerate(range(begin, begin + openers_at, _STEP))
+            ]
+
         addresses = {signature: base + at for signature, at in trampolines.items()}
         self.code = CodeObject(memory, base, base + len(code), [CodeModule(ranges)], addresses)
 
@@ -107,9 +123,9 @@ class Thunks:
         """The permanent address of a function."""
         return self._base + _STEP * (func_index - self._first)
 
-    def opener(self, number: int) -> int:
-        """Where the slot of a function leads at first."""
-        return self._openers + _STEP * number
+    def openers(self) -> range:
+        """Where the slot of each function leads at first."""
+        return range(self._openers, self._openers + _STEP * self._count, _STEP)
 
 
 def _context(library: Library, signature: str) -> int:

@@ -161,7 +161,8 @@ class _ModuleDecoder:
             function.type_index = type_index
         model.functions = self._bodies
         if self._name_section is not None:
-            model.names = read_names(self._data[self._name_section.start : self._name_section.end])
+            start, end = self._name_section.start, self._name_section.end
+            model.names = lambda: read_names(model.data[start:end])
         model.index()
 
     # Primitives
@@ -297,8 +298,8 @@ class _ModuleDecoder:
         data = self._data
         short = SHORT_VALUE_TYPES
         for _ in range(self._count()):
-            size = self._count()
-            entry = self._pos
+            size, entry = read_count(data, self._pos)
+            self._pos = entry
             # Most functions have no locals, or one run of them.
             runs = data[entry : entry + 3]
             if len(runs) == 3 <= size and entry + size <= len(data):

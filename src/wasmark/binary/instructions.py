@@ -58,6 +58,15 @@ def skip_expression(model: ModuleModel, start: int, limit: int) -> int:
     return _decode(model, start, limit, needs_data_count=False)[1]
 
 
+def is_short_i32_const(data: bytes, start: int, end: int) -> bool:
+    """Whether the expression at `data[start:end]` (whose end `skip_expression` found) is one `i32.const`, of at most
+    four bytes. False says nothing."""
+    if data[start] != _I32_CONST[0] or end - start > 6:
+        return False
+    last = end - 2
+    return data[last] < 0x80 and (last == start + 1 or min(data[start + 1 : last]) >= 0x80)
+
+
 def _read_block_type(data: bytes, pos: int, model: ModuleModel) -> tuple[BlockType, int]:
     index = read_type_index(data, pos)
     if index is not None:

@@ -62,11 +62,16 @@ def read_s(data: bytes, pos: int, bits: int) -> tuple[int, int]:
 
 
 def read_u32(data: bytes, pos: int) -> tuple[int, int]:
-    """`read_u` for 32 bits, quick where the integer takes one byte."""
-    if pos < len(data):
-        byte = data[pos]
-        if byte < 0x80:
-            return byte, pos + 1
+    """`read_u` for 32 bits, quick where the integer takes at most three bytes."""
+    chunk = data[pos : pos + 3]
+    if len(chunk) == 3:
+        first, second, third = chunk
+        if first < 0x80:
+            return first, pos + 1
+        if second < 0x80:
+            return first & 0x7F | second << 7, pos + 2
+        if third < 0x80:
+            return first & 0x7F | (second & 0x7F) << 7 | third << 14, pos + 3
     return read_u(data, pos, 32)
 
 

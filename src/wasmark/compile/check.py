@@ -30,7 +30,7 @@ def validated_layout(model: ModuleModel, features: frozenset[Feature]) -> VMLayo
 def layout_of(model: ModuleModel, features: frozenset[Feature]) -> tuple[ModuleValidator, VMLayout]:
     """Check everything but the bodies of functions. Raises as `validated_layout` does."""
     validator = validate_module(model, features)
-    for type_index in model.func_types:
+    for type_index in dict.fromkeys(model.func_types):
         type_signature(model, type_index)
     imported = model.imported["func"]
     return validator, VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
@@ -47,6 +47,13 @@ def type_signature(model: ModuleModel, type_index: int) -> str:
     type_ = model.types[type_index].composite
     assert isinstance(type_, FuncType)
     return signature(type_)
+
+
+def defined_signatures(model: ModuleModel) -> list[str]:
+    """The ABI strings of all functions that the module defines. Raises as `type_signature` does."""
+    indices = [function.type_index for function in model.functions]
+    known = {type_index: type_signature(model, type_index) for type_index in dict.fromkeys(indices)}
+    return [known[type_index] for type_index in indices]
 
 
 def escaping_signatures(model: ModuleModel, layout: VMLayout) -> Iterator[str]:

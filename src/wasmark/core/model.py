@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from wasmark.core.record import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wasmark.core.types import (
         FuncType,
         GlobalType,
@@ -178,6 +180,7 @@ class ModuleModel(Record):
     """A whole module. The index spaces list imports first, as the specification does (core §2.5.1)."""
 
     __slots__ = (
+        "_names",
         "customs",
         "data",
         "data_count",
@@ -192,7 +195,6 @@ class ModuleModel(Record):
         "imports",
         "memories",
         "memory_types",
-        "names",
         "rec_groups",
         "sections",
         "start",
@@ -220,7 +222,7 @@ class ModuleModel(Record):
         self.data_count: int | None = None
         self.data_segments: list[DataSegment] = []
         self.customs: list[CustomSection] = []
-        self.names = Names()
+        self._names: Names | Callable[[], Names] = Names()
         self.sections: list[tuple[int, int, int]] = []  # (id, start, end) of each section's contents
 
         # The index spaces, imports included; filled by `index()`.
@@ -232,6 +234,17 @@ class ModuleModel(Record):
         self.imported: dict[str, int] = {}  # how many of each kind are imported
         for name, value in fields.items():
             setattr(self, name, value)
+
+    @property
+    def names(self) -> Names:
+        """What the name section says. It is often large and seldom asked for, so it may be read only now."""
+        if not isinstance(self._names, Names):
+            self._names = self._names()
+        return self._names
+
+    @names.setter
+    def names(self, names: Names | Callable[[], Names]) -> None:
+        self._names = names
 
     def index(self) -> None:
         """Fill the index spaces from the imports and the definitions. Called once, by who made the model."""

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """The fields are the class's own `__slots__`; `__init__` takes those that have no beginning of their own. Records
-    of one class with equal fields are equal."""
+    """The fields are the class's own `__slots__`, one that starts with a line being behind a property; `__init__` takes
+    those that have no beginning of their own. Records of one class with equal fields are equal."""
 
     __slots__ = ()
     field_names: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ class Record:
         __hash__ = None
 
     def __init_subclass__(cls) -> None:
-        own = cls.__dict__["__slots__"]
+        own = tuple(name.removeprefix("_") for name in cls.__dict__["__slots__"])
         if own:
             code = cls.__init__.__code__
             taken = code.co_varnames[1 : code.co_argcount]

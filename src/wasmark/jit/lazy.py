@@ -25,7 +25,7 @@ from wasmark.baseline.module import signatures_of
 from wasmark.baseline.thunks import Thunks
 from wasmark.baseline.translator import Translator
 from wasmark.binary import decode_body
-from wasmark.compile.check import escaping_signatures, type_signature
+from wasmark.compile.check import defined_signatures, escaping_signatures
 from wasmark.compile.hot import Hot
 from wasmark.errors import Error
 from wasmark.jit.optimizer import optimizer
@@ -83,14 +83,14 @@ class LazyCode:
         self._library = library
         self._context = Context(model, layout, library, lazy=True, counted=self._limit is not None)
         first = self._first = model.imported["func"]
-        signatures = [type_signature(model, function.type_index) for function in model.functions]
+        signatures = defined_signatures(model)
         self.thunks = Thunks(first, signatures, dict.fromkeys(escaping_signatures(model, layout)), library)
         count = len(signatures)
         # The table of functions: an address for each, and behind them a counter for each.
         table = ctypes.create_string_buffer(12 * count)
         self.table_address = ctypes.addressof(table)
         self._slots = (ctypes.c_uint64 * count).from_buffer(table)
-        self._slots[:] = list(map(self.thunks.opener, range(count)))
+        self._slots[:] = self.thunks.openers()
         self._counters = (ctypes.c_int32 * count).from_buffer(table, 8 * count)
         if self._limit is not None:
             self._counters[:] = [self._limit] * count

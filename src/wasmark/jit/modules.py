@@ -14,6 +14,7 @@ What was stored has been validated, under the same features: they are part of th
 from __future__ import annotations
 
 from array import array
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmark.binary.decoder import decode_module
@@ -170,7 +171,7 @@ def _load(artefact: Artefact, descriptor: int | None = None) -> Compiled:
         loaded.text_start,
         loaded.text_end,
         [
-            CodeModule(_functions(_numbers(blobs[f"functions {number}"]), first, loaded.text_start))
+            CodeModule(partial(_functions, blobs[f"functions {number}"], first, loaded.text_start))
             for number, first in enumerate(artefact.info["first functions"])
         ],
         {
@@ -200,8 +201,9 @@ def _stencil_lines(base: int, artefact: Artefact) -> list[StencilLines]:
     return [StencilLines(base, _numbers(blobs["starts"]), _numbers(blobs["lines"]), marks, columns)]
 
 
-def _functions(places: array[int], first: int, base: int) -> list[tuple[int, int, int]]:
+def _functions(blob: Buffer, first: int, base: int) -> list[tuple[int, int, int]]:
     """(function index, start, end) of the functions from `first` on."""
+    places = _numbers(blob)
     count = len(places) // 2
     return [
         (index, base + start, base + end)

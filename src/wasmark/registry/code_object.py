@@ -11,7 +11,7 @@ import weakref
 from array import array
 from bisect import bisect_right
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from wasmark.errors import TrapCode
 from wasmark.registry import process_table
@@ -19,7 +19,7 @@ from wasmark.registry.line_table import MEMORY_ACCESS, decode_line_programs
 from wasmark.runtime.image import LineSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.code_memory import CodeMemory
@@ -84,16 +84,34 @@ class CodeModule:
     """The part of a code object that belongs to one module.
 
     functions: (function index, start, end exclusive), absolute addresses, sorted here by address. A function may have
-    several ranges. `info` is whatever the compiler wants to keep with it.
+    several ranges. Where it is a callable, which answers them, it is called when they are asked for. `info` is whatever
+    the compiler wants to keep with it.
     """
 
-    __slots__ = ("_by_index", "_module", "functions", "info")
+    __slots__ = ("_by_index", "_functions", "_module", "info")
 
-    def __init__(self, functions: Iterable[tuple[int, int, int]], info: Any = None) -> None:
-        self.functions = sorted(functions, key=lambda function: function[1])
+    def __init__(
+        self,
+        functions: Iterable[tuple[int, int, int]] | Callable[[], Iterable[tuple[int, int, int]]],
+        info: Any = None,
+    ) -> None:
+        self._functions = functions if callable(functions) else _sorted(functions)
         self.info = info
         self._module: weakref.ref[RegisteredModule] | None = None
         self._by_index: dict[int, list[tuple[int, int]]] | None = None
+
+    @property
+    def functions(self) -> list[tuple[int, int, int]]:
+        """(function index, start, end exclusive) by address."""
+        functions = self._functions
+        if not isinstance(functions, list):
+            functions = self._functions = _sorted(functions())
+        return functions
+
+    @property
+    def listed(self) -> bool:
+        """Whether the functions are known without calling anything."""
+        return isinstance(self._functions, list)
 
     def attach(self, module: RegisteredModule) -> None:
         """Say whose code this is. The module is held weakly; the first one that lives stays."""
@@ -116,6 +134,19 @@ class CodeModule:
         return list(by_index.get(func_index, ()))
 
 
+def _sorted(functions: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    return sorted(functions, key=itemgetter(1))
+
+
+class _Index(NamedTuple):
+    """All functions of a code object by address: starts, ends, function indices, numbers of their modules."""
+
+    starts: list[int]  # a list, because it is searched: an array would make a new number at each step
+    ends: array[int]
+    func_indices: array[int]
+    module_numbers: array[int]
+
+
 class CodeObject:
     """Loaded code: [text_start, text_end) inside `code_memory`, which belongs to this object from now on.
 
@@ -123,18 +154,15 @@ class CodeObject:
     outside. line_sources: line programs by address range, as `runtime.image` makes them; decoded at the first look.
     lines: tables that need no decoding.
     Raises AssertionError where functions overlap or leave the text, or where the text overlaps that of another code
-    object.
+    object. A module that lists its functions when they are asked for is checked then.
     """
 
     __slots__ = (
         "__weakref__",
-        "_ends",
-        "_func_indices",
+        "_index",
         "_lease",
         "_line_starts",
         "_line_tables",
-        "_module_numbers",
-        "_starts",
         "_text",
         "code_memory",
         "id",
@@ -166,12 +194,12 @@ class CodeObject:
         tables.sort(key=itemgetter(0))
         self._line_starts = [start for start, _ in tables]
         self._line_tables = [table for _, table in tables]
-        self._index_functions()
+        self._index = self._index_functions() if all(module.listed for module in self.modules) else None
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
         self.id, self._lease = process_table.adopt(self)
 
-    def _index_functions(self) -> None:
+    def _index_functions(self) -> _Index:
         rows = [
             (start, end, func_index, number)
             for number, module in enumerate(self.modules)
@@ -183,11 +211,12 @@ class CodeObject:
             if not previous <= start <= end <= self.text_end:
                 raise AssertionError(f"function {func_index} at {start:#x} overlaps another one or leaves the text")
             previous = end
-        # A list, because it is searched: an array would make a new number at each step.
-        self._starts = [row[0] for row in rows]
-        self._ends = array("Q", [row[1] for row in rows])
-        self._func_indices = array("I", [row[2] for row in rows])
-        self._module_numbers = array("I", [row[3] for row in rows])
+        return _Index(
+            [row[0] for row in rows],
+            array("Q", [row[1] for row in rows]),
+            array("I", [row[2] for row in rows]),
+            array("I", [row[3] for row in rows]),
+        )
 
     @property
     def text(self) -> bytes:
@@ -196,10 +225,13 @@ class CodeObject:
 
     def find_function(self, pc: int) -> tuple[int, int] | None:
         """(number of the module in `modules`, function index) at `pc`; None between functions and outside."""
-        position = bisect_right(self._starts, pc) - 1
-        if position < 0 or pc >= self._ends[position]:
+        index = self._index
+        if index is None:
+            index = self._index = self._index_functions()
+        position = bisect_right(index.starts, pc) - 1
+        if position < 0 or pc >= index.ends[position]:
             return None
-        return self._module_numbers[position], self._func_indices[position]
+        return index.module_numbers[position], index.func_indices[position]
 
     def find_line(self, pc: int) -> tuple[int, int]:
         """(line, column) of `pc` as `line_table` explains them; (0, 0) where nothing is known."""

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wasmark.binary import decode_body
+from wasmark.binary.instructions import decode_body, is_short_i32_const
 from wasmark.core.features import Feature
-from wasmark.core.types import FuncType, GlobalType, HeapType, Limits, MemoryType, RefType, TableType, TagType, ValType
+from wasmark.core.types import (
+    I32,
+    FuncType,
+    GlobalType,
+    HeapType,
+    Limits,
+    MemoryType,
+    RefType,
+    TableType,
+    TagType,
+    ValType,
+)
 from wasmark.errors import InvalidError, UnsupportedError
 from wasmark.validate.body import BodyValidator
 from wasmark.validate.context import Context, address_type, lookup
@@ -145,9 +156,15 @@ class _Sections:
         with self._at_section(_TAG_SECTION):
             for tag in self._model.tags:
                 self._check_tag(tag)
+        known: dict[int, FuncType] = {}
         for function in self._model.functions:
-            with _At(function.entry):
-                self._add_function(function.type_index)
+            index = function.type_index
+            if index not in known:
+                with _At(function.entry):
+                    known[index] = self._types.func_type(index)
+        indices = [function.type_index for function in self._model.functions]
+        self._context.func_types += indices
+        self._context.signatures += map(known.__getitem__, indices)
         with self._at_section(_MEMORY_SECTION):
             for memory in self._model.memories:
                 self._add_memory(memory)
@@ -216,7 +233,10 @@ class _Sections:
     # Constant expressions (core §3.4.13)
 
     def _check_constant(self, expression: ConstExpr, expected: ValType) -> None:
-        instrs = decode_body(self._model, expression.start, expression.end)
+        data, start, end = self._model.data, expression.start, expression.end
+        if expected is I32 and is_short_i32_const(data, start, end):
+            return
+        instrs = decode_body(self._model, start, end)
         for op, imm, offset in instrs:
             if op.name in _CONSTANT:
                 continue
