@@ -28,6 +28,7 @@ from wasmark.binary import decode_body
 from wasmark.compile.check import defined_signatures, escaping_signatures
 from wasmark.compile.hot import Hot
 from wasmark.errors import Error
+from wasmark.jit.ledger import Ledger, open_ledger, stored_pieces
 from wasmark.jit.optimizer import optimizer
 from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.registry.process_table import ensure_registered
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from wasmark.binary import Instr
     from wasmark.config import Config
     from wasmark.core.model import ModuleModel
-    from wasmark.jit.cache import CodeCache
+    from wasmark.jit.cache import CodeCache, StoredArtefact
     from wasmark.jit.optimizer import Optimizer
     from wasmark.registry.code_object import RegisteredModule
     from wasmark.runtime.layout import VMLayout
@@ -67,9 +68,12 @@ class LazyCode:
         layout: VMLayout,
         config: Config,
         cache: CodeCache | None,
+        key: bytes,
         validator: ModuleValidator | None,
+        stored: StoredArtefact | None,
     ) -> None:
-        """`layout` comes from validating the module; `validator` is given where that left its bodies out."""
+        """`layout` comes from validating the module; `validator` is given where that left its bodies out. `key` is
+        where the cache has its code, `stored` what it has."""
         self.number = next(_numbers)
         self._validator = validator
         self._limit = config.tier_up
@@ -90,7 +94,7 @@ class LazyCode:
         table = ctypes.create_string_buffer(12 * count)
         self.table_address = ctypes.addressof(table)
         self._slots = (ctypes.c_uint64 * count).from_buffer(table)
-        self._slots[:] = self.thunks.openers()
+        self._slots[:] = list(self.thunks.openers())
         self._counters = (ctypes.c_int32 * count).from_buffer(table, 8 * count)
         if self._limit is not None:
             self._counters[:] = [self._limit] * count
@@ -101,11 +105,18 @@ class LazyCode:
         self._module: weakref.ref[RegisteredModule] | None = None
         self.pieces: list[CodeObject] = []
         """The code objects of what is compiled."""
+        self._ledger: Ledger | None = None
+        if stored is not None:
+            self._take(stored)
+        if cache is not None:
+            self._ledger = Ledger(key, cache, library, model.names.module, first, validated=validator is None)
+            open_ledger(self._ledger, self)
 
     def attach(self, module: RegisteredModule) -> None:
         """Say whose code this is."""
         self._module = weakref.ref(module)
-        self.thunks.code.modules[0].attach(module)
+        for code in (self.thunks.code, *self.pieces):
+            code.modules[0].attach(module)
 
     def functions(self) -> list[tuple[int, int, int]]:
         """(function index, start, end) of what is compiled, in the order of addresses."""
@@ -156,9 +167,26 @@ class LazyCode:
         self._piece = min(2 * self._piece, _LARGEST_PIECE)
         code = FragmentImage([fragments], self._library).load()
         self._publish(code)
+        if self._ledger is not None:
+            self._ledger.add_fragments(fragments)
         for func_index, start, _ in code.modules[0].functions:
             self._done[func_index - first] = 1
             self._slots[func_index - first] = start
+
+    def _take(self, stored: StoredArtefact) -> None:
+        """Use what the cache has."""
+        for piece in stored_pieces(stored, self._first):
+            self._publish(piece.code)
+            for hot, address in piece.places:
+                if piece.second:
+                    self._optimized.setdefault(hot, address)
+                else:
+                    self._done[hot.number] = 1
+                    self._slots[hot.number] = address
+        for (number, loop), address in self._optimized.items():
+            if not loop:
+                self._done[number] = 1
+                self._slots[number] = address
 
     def _publish(self, code: CodeObject) -> None:
         module = self._module() if self._module is not None else None
@@ -230,6 +258,8 @@ class LazyCode:
         )
         with self._lock:
             self._publish(code)
+            if self._ledger is not None:
+                self._ledger.add_hot(wanted, data)
             for hot, (start, _) in zip(wanted, places, strict=True):
                 self._optimized[hot] = start
                 if not hot.loop:

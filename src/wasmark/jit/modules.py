@@ -70,7 +70,8 @@ def module_key(models: Sequence[ModuleModel], config: Config) -> bytes:
 
 def _options(config: Config) -> list[str]:
     """What an engine is told that changes code, or what is valid."""
-    return [config.strategy, *sorted(feature.value for feature in config.features)]
+    counted = "" if config.strategy != "lazy" or config.tier_up is None else " counted"
+    return [config.strategy + counted, *sorted(feature.value for feature in config.features)]
 
 
 def obtain(
@@ -106,7 +107,7 @@ def _compile(
     from wasmark.compile.check import validated_layout
 
     layouts = [validated_layout(model, config.features) for model in models]
-    if config.strategy != "eager":
+    if config.strategy == "baseline":
         from wasmark.baseline.module import translate_modules
 
         artefact = translate_modules(key, models, layouts, cache, progress)
@@ -123,12 +124,18 @@ def _lazily(model: ModuleModel, config: Config, cache: CodeCache | None) -> Comp
     from wasmark.jit.lazy import LazyCode
 
     validator, layout = layout_of(model, config.features)
+    key = module_key([model], config) if cache is not None else b""
+    stored = cache.get(key) if cache is not None else None
     # An implementation may put off the validation of bodies to their first call (core, appendix A.1.3); where it takes
     # no time worth mentioning, it does not, so that who makes a module hears of an error.
-    late = sum(f.end - f.entry for f in model.functions) > _VALIDATED_LATE
-    if not late:
-        validate_bodies(model, validator)
-    lazy = LazyCode(model, layout, config, cache, validator if late else None)
+    try:
+        late = sum(f.end - f.entry for f in model.functions) > _VALIDATED_LATE
+        if not late and (stored is None or not stored.artefact.info["validated"]):
+            validate_bodies(model, validator)
+        lazy = LazyCode(model, layout, config, cache, key, validator if late else None, stored)
+    finally:
+        if stored is not None:
+            stored.close()
     return Compiled(lazy.thunks.code, [layout.escaping], None, Artefact(b"", {}, {}, {}), lazy)
 
 

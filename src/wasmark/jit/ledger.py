@@ -1,0 +1,207 @@
+"""What a lazy module has compiled, on its way to the cache, and in the next process from there.
+
+An artefact of kind "lazy" grows: each process that compiled something worth it adds an image of the first tier, one of
+the second, or both. An image knows neither where it lies nor where anything else does, for code of lazy modules calls
+through the table of functions; so it is mapped as it is, and what it has is entered into that table.
+
+    image "first <n>", "second <n>"   code of the first tier, and of the second
+    blob "places <image>"             numbers of functions, where they start, where they end: 32 bits each
+    blob "loops second <n>"           for each of them the loop that it is entered at, or 0
+    blobs "starts <image>", "lines <image>", "marks <image>"   of the first tier: the rows of its `StencilLines`
+    info "columns"                    by image, the columns that the marks of those rows stand for
+    info "validated"                  whether all bodies have been validated, also those that are not here
+
+Writing happens at the end of the process, or when another module is made after the module itself is gone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import weakref
+from array import array
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from wasmark.baseline.image import FragmentImage
+from wasmark.compile.hot import Hot
+from wasmark.jit.artefact import Artefact
+from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.registry.stencil_lines import StencilLines
+from wasmark.runtime.elf import make_image
+from wasmark.runtime.image import load
+from wasmark.runtime.symbols import process_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wasmark.baseline.assembler import Fragment
+    from wasmark.baseline.library import Library
+    from wasmark.jit.cache import CodeCache, StoredArtefact
+    from wasmark.runtime.image import Buffer, Image
+
+_LEAST: Final = 4 << 10
+_LEAST_SHARE: Final = 16
+"""What is worth a new file: so many bytes of code, and at least one sixteenth of what there is already."""
+
+
+class Stored(NamedTuple):
+    """A piece of code out of the cache: published, not registered. places: what it has, and where."""
+
+    code: CodeObject
+    places: list[tuple[Hot, int]]
+    second: bool
+
+
+def stored_pieces(stored: StoredArtefact, first: int) -> Iterator[Stored]:
+    """The code in an artefact of a module whose first defined function has the index `first`.
+
+    Raises OutOfCodeMemoryError.
+    """
+    artefact = stored.artefact
+    for name, image in artefact.images.items():
+        second = name.startswith("second")
+        places = _numbers(artefact.blobs[f"places {name}"])
+        count = len(places) // 3
+        numbers, starts, ends = places[:count], places[count : 2 * count], places[2 * count :]
+        loops = _numbers(artefact.blobs[f"loops {name}"]) if second else array("I", bytes(4 * count))
+        loaded = load(image, process_symbol, (stored.descriptor, artefact.offsets[name]))
+        base = loaded.text_start
+
+        def rows(
+            base: int = base, numbers: array[int] = numbers, starts: array[int] = starts, ends: array[int] = ends
+        ) -> list[tuple[int, int, int]]:
+            return [
+                (first + number, base + start, base + end)
+                for number, start, end in zip(numbers, starts, ends, strict=True)
+            ]
+
+        lines = [] if second else [_stencil_lines(base, artefact, name)]
+        code = CodeObject(
+            *(loaded.code_memory, base, loaded.text_end, [CodeModule(rows)]),
+            line_sources=loaded.line_sources,
+            lines=lines,
+        )
+        found = [(Hot(number, loop), base + start) for number, loop, start in zip(numbers, loops, starts, strict=True)]
+        yield Stored(code, found, second)
+
+
+def _numbers(blob: Buffer) -> array[int]:
+    numbers = array("I")
+    numbers.frombytes(blob)
+    return numbers
+
+
+def _stencil_lines(base: int, artefact: Artefact, name: str) -> StencilLines:
+    blobs = artefact.blobs
+    marks = array("H")
+    marks.frombytes(blobs[f"marks {name}"])
+    starts, lines = _numbers(blobs[f"starts {name}"]), _numbers(blobs[f"lines {name}"])
+    return StencilLines(base, starts, lines, marks, artefact.info["columns"][name])
+
+
+class Ledger:
+    """What one lazy module has compiled in this process and the cache does not have yet."""
+
+    def __init__(
+        self, key: bytes, cache: CodeCache, library: Library, name: str | None, first: int, *, validated: bool
+    ) -> None:
+        """first: index of the module's first defined function."""
+        self._key = key
+        self._cache = cache
+        self._library = library
+        self._name = name
+        self._first = first
+        self._validated = validated
+        self._fragments: list[Fragment] = []
+        self._hot: list[tuple[list[Hot], bytes]] = []
+
+    def add_fragments(self, fragments: Sequence[Fragment]) -> None:
+        """Note functions of the first tier."""
+        self._fragments += fragments
+
+    def add_hot(self, wanted: Sequence[Hot], data: bytes) -> None:
+        """Note the object code of these pieces in the second tier."""
+        self._hot.append((list(wanted), data))
+
+    def save(self) -> None:
+        """Add what is new to the module's artefact, if that is worth it."""
+        fragments, self._fragments = self._fragments, []
+        hot, self._hot = self._hot, []
+        size = sum(len(fragment.body) for fragment in fragments) + sum(len(data) for _, data in hot)
+        if size < _LEAST:
+            return
+        with self._cache.lock(self._key):
+            stored = self._cache.get(self._key)
+            try:
+                artefact = self._extended(stored.artefact if stored is not None else None, fragments, hot, size)
+                if artefact is not None:
+                    self._cache.put(artefact)
+            finally:
+                if stored is not None:
+                    stored.close()
+
+    def _extended(
+        self, old: Artefact | None, fragments: list[Fragment], hot: list[tuple[list[Hot], bytes]], size: int
+    ) -> Artefact | None:
+        images: dict[str, Image] = {}
+        blobs: dict[str, Buffer] = {}
+        info: dict[str, Any] = {"kind": "lazy", "name": self._name, "validated": self._validated, "columns": {}}
+        if old is not None:
+            if size * _LEAST_SHARE < sum(len(image.content) for image in old.images.values()):
+                return None
+            images, blobs = dict(old.images), dict(old.blobs)
+            info["columns"] = dict(old.info["columns"])
+            # Another process may have added the same meanwhile.
+            there = [set(_numbers(blobs[f"places {name}"])) for name in images if name.startswith("first")]
+            fragments = [f for f in fragments if not any(f.func_index - self._first in numbers for numbers in there)]
+        number = len(images)
+        if fragments:
+            name = f"first {number}"
+            made = FragmentImage([fragments], self._library)
+            images[name] = made.image
+            (rows,) = made.functions
+            blobs[f"places {name}"] = _places([(index - self._first, start, end) for index, start, end in rows])
+            blobs[f"starts {name}"] = made.starts.tobytes()
+            blobs[f"lines {name}"] = made.lines.tobytes()
+            blobs[f"marks {name}"] = made.marks.tobytes()
+            info["columns"][name] = list(self._library.marks)
+        if hot:
+            name = f"second {number}"
+            image = images[name] = make_image([data for _, data in hot])
+            pieces = [piece for wanted, _ in hot for piece in wanted]
+            found = [image.symbols[piece.symbol(self._first)] for piece in pieces]
+            image.symbols = {}
+            blobs[f"places {name}"] = _places(
+                [(piece.number, at, at + length) for piece, (at, length) in zip(pieces, found, strict=True)]
+            )
+            blobs[f"loops {name}"] = array("I", [piece.loop for piece in pieces]).tobytes()
+        return Artefact(self._key, info, images, blobs)
+
+
+def _places(rows: list[tuple[int, int, int]]) -> bytes:
+    return array("I", [row[column] for column in range(3) for row in rows]).tobytes()
+
+
+_open: dict[Ledger, weakref.ref[object]] = {}
+_lock = threading.RLock()
+
+
+def open_ledger(ledger: Ledger, owner: object) -> None:
+    """Have a ledger saved when its owner is gone, or at the end. Those whose owners are gone are saved now."""
+    with _lock:
+        gone = [other for other, reference in _open.items() if reference() is None]
+        for other in gone:
+            del _open[other]
+        _open[ledger] = weakref.ref(owner)
+    for other in gone:
+        other.save()
+
+
+@atexit.register
+def save_all() -> None:
+    """Save every ledger."""
+    with _lock:
+        ledgers = list(_open)
+        _open.clear()
+    for ledger in ledgers:
+        ledger.save()
