@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.differential.generator import generate
-from tests.ways import WAYS
+from tests.ways import CACHED, WAYS
 from wasmark import Module
 from wasmark.core.opcodes import OPCODES
 from wasmark.errors import TrapCode
@@ -46,7 +46,7 @@ def seen() -> tuple[dict[str, int], set[str]]:
     return {}, set()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, CACHED])
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_no_module_tells_the_engines_apart(chunk: int, way: str, seen: tuple[dict[str, int], set[str]]) -> None:
     pytest.importorskip("wasmtime", reason="wasmtime is not installed: there is nothing to compare with")

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 
 from tests.differential.compare import difference
 from tests.differential.generator import generate
-from tests.ways import config
+from tests.ways import CACHED, config, run_cached
 from wasmark import Engine
 
 
 def main(first: int, end: int, way: str = "eager") -> None:
-    engine = Engine(config(way))
+    engine = Engine(config(way)) if way != CACHED else None
     outcomes: dict[str, int] = {}
     rows: set[str] = set()
     for seed in range(first, end):
         print(json.dumps({"seed": seed}), flush=True)
         module = generate(seed)
-        found = difference(module, outcomes, engine)
+        if way == CACHED:
+            with tempfile.TemporaryDirectory() as directory:
+                found = run_cached(lambda chosen, m=module: difference(m, outcomes, Engine(chosen)), directory)
+        else:
+            found = difference(module, outcomes, engine)
         if found is not None:
             print(json.dumps({"difference": found}), flush=True)
         rows |= {op.name for op in module.used}

@@ -14,13 +14,13 @@ import pytest
 
 from tests.spec.official import CORE, SCRIPTS, TESTSUITE, needs_testsuite
 from tests.spec.worker import Worker
-from tests.ways import WAYS
+from tests.ways import CACHED, WAYS
 
 LEAST_SHARE = 0.97
 """Of what the core scripts assert."""
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=(*WAYS, CACHED))
 def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     worker = Worker(request.param)
     yield worker

@@ -11,11 +11,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.ways import config
+from tests.ways import CACHED, config, run_cached
 from wasmark.text.runner import FileResult, run_file
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -75,9 +76,14 @@ class Worker:
 
 def main() -> None:
     """The process itself; its argument says how code comes about."""
-    chosen = config(sys.argv[1])
+    way = sys.argv[1]
     for line in sys.stdin:
-        result = run_file(line.rstrip("\n"), chosen)
+        path = line.rstrip("\n")
+        if way == CACHED:
+            with tempfile.TemporaryDirectory() as directory:
+                result = run_cached(lambda chosen, path=path: run_file(path, chosen), directory)
+        else:
+            result = run_file(path, config(way))
         print(json.dumps({field.name: getattr(result, field.name) for field in dataclasses.fields(result)}), flush=True)
 
 

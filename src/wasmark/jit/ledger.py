@@ -60,10 +60,10 @@ def stored_pieces(stored: StoredArtefact, first: int) -> Iterator[Stored]:
     artefact = stored.artefact
     for name, image in artefact.images.items():
         second = name.startswith("second")
+        contents = _contents(artefact, name)
         places = _numbers(artefact.blobs[f"places {name}"])
-        count = len(places) // 3
+        count = len(contents)
         numbers, starts, ends = places[:count], places[count : 2 * count], places[2 * count :]
-        loops = _numbers(artefact.blobs[f"loops {name}"]) if second else array("I", bytes(4 * count))
         loaded = load(image, process_symbol, (stored.descriptor, artefact.offsets[name]))
         base = loaded.text_start
 
@@ -81,8 +81,15 @@ def stored_pieces(stored: StoredArtefact, first: int) -> Iterator[Stored]:
             line_sources=loaded.line_sources,
             lines=lines,
         )
-        found = [(Hot(number, loop), base + start) for number, loop, start in zip(numbers, loops, starts, strict=True)]
-        yield Stored(code, found, second)
+        yield Stored(code, [(piece, base + start) for piece, start in zip(contents, starts, strict=True)], second)
+
+
+def _contents(artefact: Artefact, name: str) -> list[Hot]:
+    """What an image has."""
+    places = _numbers(artefact.blobs[f"places {name}"])
+    numbers = places[: len(places) // 3]
+    loops = artefact.blobs.get(f"loops {name}")
+    return list(map(Hot, numbers, _numbers(loops) if loops is not None else bytes(len(numbers))))
 
 
 def _numbers(blob: Buffer) -> array[int]:
@@ -152,8 +159,13 @@ class Ledger:
             images, blobs = dict(old.images), dict(old.blobs)
             info["columns"] = dict(old.info["columns"])
             # Another process may have added the same meanwhile.
-            there = [set(_numbers(blobs[f"places {name}"])) for name in images if name.startswith("first")]
-            fragments = [f for f in fragments if not any(f.func_index - self._first in numbers for numbers in there)]
+            there = {name: _contents(old, name) for name in images}
+            first = set().union(*(pieces for name, pieces in there.items() if not name.startswith("second")))
+            second = set().union(*(pieces for name, pieces in there.items() if name.startswith("second")))
+            fragments = [f for f in fragments if Hot(f.func_index - self._first, 0) not in first]
+            hot = [(wanted, data) for wanted, data in hot if not second.issuperset(wanted)]
+            if not fragments and not hot:
+                return None
         number = len(images)
         if fragments:
             name = f"first {number}"
