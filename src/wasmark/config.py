@@ -58,7 +58,7 @@ class Config(FrozenRecord):
 
     def __init__(
         self,
-        strategy: str = "eager",
+        strategy: str = "lazy",
         tier_up: int | None = 1_000,
         tier_up_in_background: bool = True,
         max_wasm_stack: int = 1 << 20,

@@ -64,7 +64,7 @@ def test_the_cache_is_shown_and_cleared(
 ) -> None:
     directory = tmp_path / "xdg"
     monkeypatch.setenv("XDG_CACHE_HOME", str(directory))
-    wasmark.Module.from_file(module, wasmark.Engine())
+    wasmark.Module.from_file(module, wasmark.Engine(wasmark.Config(strategy="eager")))
     assert main(["cache"]) == 0
     shown = capsys.readouterr().out
     files = list((directory / "wasmark").glob("*.wasmark"))

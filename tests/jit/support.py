@@ -45,8 +45,8 @@ VARIED = """
 
 
 def engine(directory: Path) -> wasmark.Engine:
-    """An engine with a cache in that directory."""
-    return wasmark.Engine(wasmark.Config(cache=directory))
+    """An engine that compiles whole modules, with a cache in that directory."""
+    return wasmark.Engine(wasmark.Config(strategy="eager", cache=directory))
 
 
 def answers(module: wasmark.Module) -> list[object]:

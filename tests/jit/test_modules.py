@@ -61,7 +61,10 @@ def test_the_second_start_needs_no_compiler_and_gives_the_same(tmp_path: Path) -
     wasmark_wat2wasm(binary)
     code = (
         "import sys, wasmark\nfrom tests.jit.support import answers\n"
-        "results = answers(wasmark.Module.from_file(sys.argv[1]))" + NO_COMPILER + "print(loaded)\nprint(results)"
+        "engine = wasmark.Engine(wasmark.Config(strategy='eager'))\n"
+        "results = answers(wasmark.Module.from_file(sys.argv[1], engine))"
+        + NO_COMPILER
+        + "print(loaded)\nprint(results)"
     )
     first, second = (python(code, binary, cache_home=tmp_path).stdout.split("\n", 1) for _ in range(2))
     assert "'llvmlite'" in first[0]
@@ -78,7 +81,7 @@ def wasmark_wat2wasm(path: Path) -> None:
 
 
 def test_the_cache_can_be_turned_off(tmp_path: Path, compilations: Counter[str]) -> None:
-    off = wasmark.Engine(wasmark.Config(cache=False))
+    off = wasmark.Engine(wasmark.Config(strategy="eager", cache=False))
     for _ in range(2):
         assert answers(wasmark.Module(VARIED, off))[0] == 610
     assert compilations["modules"] == 2
@@ -93,7 +96,7 @@ def test_each_module_compiles_once_for_all_engines_with_equal_features(
     assert answers(wasmark.Module(VARIED, engine(tmp_path))) == expected
     assert compilations["modules"] == 1
     fewer = frozenset(wasmark.Feature) - {wasmark.Feature.MULTI_MEMORY}
-    answers(wasmark.Module(VARIED, wasmark.Engine(wasmark.Config(cache=tmp_path, features=fewer))))
+    answers(wasmark.Module(VARIED, wasmark.Engine(wasmark.Config(strategy="eager", cache=tmp_path, features=fewer))))
     answers(wasmark.Module(VARIED.replace("i32.const 55", "i32.const 56"), engine(tmp_path)))
     assert compilations["modules"] == 3
 
@@ -103,7 +106,7 @@ def test_what_one_engine_may_not_use_is_refused_though_another_engine_left_it_in
     wasmark.Module(source, engine(tmp_path))
     fewer = frozenset(wasmark.Feature) - {wasmark.Feature.MULTI_MEMORY}
     with pytest.raises(wasmark.InvalidError):
-        wasmark.Module(source, wasmark.Engine(wasmark.Config(cache=tmp_path, features=fewer)))
+        wasmark.Module(source, wasmark.Engine(wasmark.Config(strategy="eager", cache=tmp_path, features=fewer)))
 
 
 def test_invalid_modules_stay_invalid(tmp_path: Path) -> None:
@@ -304,7 +307,7 @@ def test_an_artefact_needs_neither_compiler_nor_cache(tmp_path: Path) -> None:
     path.write_bytes(wasmark.Module(VARIED).serialize())
     code = (
         "import sys, wasmark\nfrom tests.jit.support import answers\n"
-        "engine = wasmark.Engine(wasmark.Config(cache=False))\n"
+        "engine = wasmark.Engine(wasmark.Config(strategy='eager', cache=False))\n"
         "results = answers(wasmark.Module.deserialize(open(sys.argv[1], 'rb').read(), engine))"
         + NO_COMPILER
         + "print(loaded)\nprint(results)"

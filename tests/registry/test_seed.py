@@ -25,13 +25,15 @@ _FUNCTIONS = "\n".join(
     for name in NAMES
 )
 SEED = f"(module {_FUNCTIONS})"
+EAGER = wasmark.Engine(wasmark.Config(strategy="eager"))
+"""Whose modules have all of their functions from the start, once each."""
 # (local.get 0) (local.get 1): the instruction comes four bytes behind the first, which follows the count of locals.
 OPERATION = 5
 
 
 def seed_instance() -> tuple[wasmark.Module, wasmark.Store, wasmark.Instance]:
-    module = wasmark.Module(SEED)
-    store = wasmark.Store()
+    module = wasmark.Module(SEED, EAGER)
+    store = wasmark.Store(module.engine)
     return module, store, wasmark.Instance(module, store=store)
 
 
@@ -100,7 +102,7 @@ def test_a_second_instance_and_a_second_store_are_no_new_code() -> None:
     module, store, _ = seed_instance()
     wasmark.Instance(module, store=store)
     assert len(store.registry) == 1
-    other = wasmark.Store()
+    other = wasmark.Store(EAGER)
     wasmark.Instance(module, store=other)
     pc = next(iter(module.finished_functions()))[1]
     assert store.registry.lookup_module(pc) is other.registry.lookup_module(pc) is module
@@ -108,8 +110,8 @@ def test_a_second_instance_and_a_second_store_are_no_new_code() -> None:
 
 
 def test_modules_without_code_live_as_long_as_the_store() -> None:
-    store = wasmark.Store()
-    module = wasmark.Module('(module (memory (export "m") 1) (data (i32.const 0) "x"))')
+    store = wasmark.Store(EAGER)
+    module = wasmark.Module('(module (memory (export "m") 1) (data (i32.const 0) "x"))', EAGER)
     assert module.code_object() is None
     assert list(module.finished_functions()) == []
     wasmark.Instance(module, store=store)
@@ -135,7 +137,7 @@ def test_code_goes_with_its_last_owner() -> None:
 def test_two_modules_compiled_into_one_object_are_told_apart() -> None:
     first, second = compile_together([SEED, SEED.replace('"add"', '"plus"')])
     assert first.code_object() is second.code_object()
-    store = wasmark.Store()
+    store = wasmark.Store(first.engine)
     instances = [wasmark.Instance(module, store=store) for module in (first, second)]
     assert len(store.registry) == 1
     for module, name in [(first, "add"), (second, "plus")]:
@@ -245,8 +247,8 @@ def test_an_access_traps_at_its_own_offset_whatever_it_is_folded_into() -> None:
         f"({store} (local.get 0) {value}) (i32.const 0)" for store, value in STORES.items()
     ]
     text = "\n".join(f'(func (export "f{n}") (param i32) (result i32) {body})' for n, body in enumerate(bodies))
-    module = wasmark.Module(f"(module (memory 1) {text})")
-    store = wasmark.Store()
+    module = wasmark.Module(f"(module (memory 1) {text})", EAGER)
+    store = wasmark.Store(module.engine)
     instance = wasmark.Instance(module, store=store)
     for number, body in enumerate(bodies):
         with pytest.raises(wasmark.Trap) as caught:
@@ -293,7 +295,8 @@ def test_equal_code_at_many_places_is_not_taken_for_one(arm: str) -> None:
     module = wasmark.Module(
         f"""(module (memory 1) (table funcref (elem $store))
             (func $store (param i32) (i32.store8 (local.get 0) (i32.const 1)))
-            (func (export "f") (param i32 i32) {_arms(arm)}))"""
+            (func (export "f") (param i32 i32) {_arms(arm)}))""",
+        EAGER,
     )
     function = module.model.functions[1]
     wanted = [
@@ -304,7 +307,7 @@ def test_equal_code_at_many_places_is_not_taken_for_one(arm: str) -> None:
         or row.name == "i32.load"
     ]
     assert len(wanted) == ARMS
-    store = wasmark.Store()
+    store = wasmark.Store(module.engine)
     instance = wasmark.Instance(module, store=store)
     found, pcs = [], set()
     for number in range(ARMS):
@@ -357,7 +360,7 @@ def test_threads_register_look_up_trap_and_unregister_while_the_main_thread_runs
         assert frame.func_index == index
 
     def trap() -> None:
-        mine = wasmark.Store()
+        mine = wasmark.Store(EAGER)
         trapping = wasmark.Instance(module, store=mine)
         for _ in range(10):
             with pytest.raises(wasmark.Trap) as caught:
@@ -366,8 +369,8 @@ def test_threads_register_look_up_trap_and_unregister_while_the_main_thread_runs
             assert caught.value.frames[0].func_name == "div_s"
 
     def compile_and_trap() -> None:
-        fresh = wasmark.Module('(module (func (export "f") unreachable))')
-        own = wasmark.Instance(fresh, store=wasmark.Store())
+        fresh = wasmark.Module('(module (func (export "f") unreachable))', EAGER)
+        own = wasmark.Instance(fresh, store=wasmark.Store(fresh.engine))
         with pytest.raises(wasmark.Trap) as caught:
             own.exports.f()
         assert caught.value.frames[0].module is fresh

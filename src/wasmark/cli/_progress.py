@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from wasmark import Engine, Module
+from wasmark import Config, Engine, Module
 from wasmark.cli._input import InputError
 from wasmark.jit.artefact import is_artefact
 
@@ -36,3 +36,8 @@ def compile_module(data: bytes, file: str, engine: Engine | None = None) -> Modu
         return Module(
             data, engine, name=name, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
+
+
+def compile_whole(data: bytes, file: str) -> Module:
+    """The same with all of its functions compiled by LLVM."""
+    return compile_module(data, file, Engine(Config(strategy="eager")))

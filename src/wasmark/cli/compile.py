@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmark.cli._input import naming, read_binary
-from wasmark.cli._progress import compile_module
+from wasmark.cli._progress import compile_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ def execute(args: argparse.Namespace) -> int:
     file: str = args.file
     data = read_binary(file)
     with naming(file):
-        artefact = compile_module(data, file).serialize()
+        artefact = compile_whole(data, file).serialize()
     output = args.output or ("-" if file == "-" else str(Path(file).with_suffix(".wasmark")))
     if output == "-":
         sys.stdout.buffer.write(artefact)

@@ -61,12 +61,12 @@ def execute(args: argparse.Namespace) -> int:
     if not (args.functions or args.disassemble or args.function or nothing_asked):
         return 0
 
-    from wasmark.cli._progress import compile_module
+    from wasmark.cli._progress import compile_whole
 
     chosen = None if args.function is None else _find_function(model, args.function)
     capstone = _capstone() if args.disassemble or chosen is not None else None
     with naming(args.file):
-        module = compile_module(data, args.file)
+        module = compile_whole(data, args.file)
     if args.functions or nothing_asked:
         _print_functions(module)
     if capstone is not None:

@@ -71,7 +71,11 @@ def module_key(models: Sequence[ModuleModel], config: Config) -> bytes:
 def _options(config: Config) -> list[str]:
     """What an engine is told that changes code, or what is valid."""
     counted = "" if config.strategy != "lazy" or config.tier_up is None else " counted"
-    return [config.strategy + counted, *sorted(feature.value for feature in config.features)]
+    return [config.strategy + counted, *_features(config)]
+
+
+def _features(config: Config) -> list[str]:
+    return sorted(feature.value for feature in config.features)
 
 
 def obtain(
@@ -115,7 +119,7 @@ def _compile(
         from wasmark.compile.module import compile_modules  # not before: it loads LLVM
 
         artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
-    artefact.info["options"] = _options(config)
+    artefact.info["features"] = _features(config)
     return artefact
 
 
@@ -149,7 +153,7 @@ def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
 
     validated_layout(model, config.features)
     artefact = compile_modules(module_key([model], config), [model], [layout], config.compile_processes, None)
-    artefact.info["options"] = _options(config)
+    artefact.info["features"] = _features(config)
     return Compiled(None, [layout.escaping], None, artefact)
 
 
@@ -251,6 +255,6 @@ def deserialize(data: Buffer, config: Config) -> tuple[ModuleModel, str | None, 
     if different:
         raise Error(f"the module was compiled for another environment: {' and '.join(different)} must be the same")
     model = decode_module(bytes(artefact.blobs[_WASM]))
-    if artefact.info["options"] != _options(config):
-        raise Error("the module was compiled for an engine with other features or another strategy")
+    if artefact.info["features"] != _features(config):
+        raise Error("the module was compiled for an engine with other features")
     return model, artefact.info["given name"], _load(artefact)
