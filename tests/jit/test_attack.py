@@ -18,6 +18,7 @@ import pytest
 from tests.jit import attack_worker
 from tests.jit.support import REPOSITORY, environment_for
 from wasmark.jit.cache import SUFFIX
+from wasmark.runtime.code_memory import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +28,12 @@ ROUNDS = 25
 
 
 def flip(path: Path, rng: random.Random) -> None:
+    """One bit, or one in fifty bytes; not in the padding, of which there is much, and often behind the first page,
+    where code is."""
+    start = rng.choice((0, PAGE_SIZE))
+    places = [at for at, byte in enumerate(path.read_bytes()) if byte and at >= start]
     with path.open("r+b") as file:
-        for _ in range(rng.choice((1, 1, 50))):
-            at = rng.randrange(max(1, path.stat().st_size))
+        for at in rng.choices(places, k=rng.choice((1, 1, 50))) if places else ():
             file.seek(at)
             byte = file.read(1) or b"\0"
             file.seek(at)
@@ -47,7 +51,7 @@ def lengthen(path: Path, rng: random.Random) -> None:
 
 def another_files_contents(path: Path, rng: random.Random) -> None:
     """Put there, whole, by a renaming: what has a right checksum, and belongs to another key."""
-    other = rng.choice(sorted(path.parent.glob(f"*{SUFFIX}")))
+    other = rng.choice([path, *regular_files(path.parent)])
     copy = path.with_suffix(".copy")
     shutil.copyfile(other, copy)
     copy.chmod(0o600)
@@ -89,9 +93,13 @@ REPLACING = (another_files_contents, damaged_copy, remove, link, pipe, open_to_a
 IN_PLACE = (flip, flip, cut, lengthen, garbage)
 
 
+def regular_files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob(f"*{SUFFIX}") if path.is_file() and not path.is_symlink())
+
+
 def attack(directory: Path, attacks: tuple[Callable[[Path, random.Random], None], ...], rng: random.Random) -> None:
     files = sorted(directory.glob(f"*{SUFFIX}")) if directory.is_dir() else []
-    regular = [path for path in files if path.is_file() and not path.is_symlink()]
+    regular = regular_files(directory)
     for path in set(files) - set(regular):
         if rng.random() < 0.2:  # a link or a pipe: away with it from time to time, so that there is a file again
             path.unlink(missing_ok=True)
