@@ -25,14 +25,16 @@ class ShippedCode(BuildHookInterface):  # type: ignore[type-arg]
             from wasmark.jit.shipped import PATH
 
             target = Path(PATH)
-            target.unlink(missing_ok=True)
             try:
                 contents = make()
             except UnsupportedError as error:
+                target.unlink(missing_ok=True)
                 self.app.display_warning(f"no ready-made code: {error}")
                 return
             target.parent.mkdir(exist_ok=True)
-            target.write_bytes(contents)
+            fresh = target.with_suffix(".new")
+            fresh.write_bytes(contents)
+            fresh.replace(target)  # whoever has mapped the old one keeps it
             build_data["artifacts"].append(f"/{target.relative_to(self.root).as_posix()}")
         finally:
             sys.path.pop(0)

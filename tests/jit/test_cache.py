@@ -186,18 +186,18 @@ def test_the_version_of_the_sources_is_that_of_their_contents(tmp_path: Path, mo
     monkeypatch.setattr(identity, "__file__", str(package / "jit" / "identity.py"))
     source = package / "compile" / "numeric.py"
     source.write_text("one")
-    one = identity._sources()
-    assert identity._sources() == one
+    one = identity.sources.__wrapped__()
+    assert identity.sources.__wrapped__() == one
     source.write_text("two")
-    two = identity._sources()
+    two = identity.sources.__wrapped__()
     assert two != one
     (package / "compile" / "deeper").mkdir()
     (package / "compile" / "deeper" / "entry.ll").write_text("ir")
     (package / "compile" / "__pycache__").mkdir()
-    three = identity._sources()
+    three = identity.sources.__wrapped__()
     assert three not in (one, two)
     (package / "compile" / "__pycache__" / "left.py").write_text("over")
-    assert identity._sources() == three
+    assert identity.sources.__wrapped__() == three
 
 
 def test_a_lock_is_held_by_one_at_a_time_and_only_for_its_key(cache: CodeCache) -> None:

@@ -26,6 +26,7 @@ from tests.jit.support import (
 )
 from tests.spec.official import CORE, TESTSUITE, needs_testsuite
 from wasmark.compile import module as compile_module
+from wasmark.jit import cache as cache_module
 from wasmark.jit import modules as jit
 from wasmark.jit.artefact import decode
 from wasmark.runtime.code_memory import arenas
@@ -236,7 +237,8 @@ def mappings() -> list[tuple[int, int, str, str]]:
     return found
 
 
-def test_cached_code_is_the_file_itself_and_never_writable(tmp_path: Path) -> None:
+def test_cached_code_is_the_file_itself_and_never_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MAPPED_FROM", 0)
     wasmark.Module(VARIED, engine(tmp_path))
     module = wasmark.Module(VARIED, engine(tmp_path))
     code = module.code_object()
@@ -255,6 +257,20 @@ def test_cached_code_is_the_file_itself_and_never_writable(tmp_path: Path) -> No
     assert re.search(r"Private_Dirty: +0 kB", block)
 
 
+def test_a_small_file_is_read_and_may_be_changed_while_its_code_runs(tmp_path: Path) -> None:
+    expected = answers(wasmark.Module(VARIED, engine(tmp_path)))
+    module = wasmark.Module(VARIED, engine(tmp_path))
+    (path,) = stored_modules(tmp_path)
+    assert not [row for row in mappings() if row[3] == str(path)]
+    with path.open("r+b") as file:
+        file.write(b"\xcc" * path.stat().st_size)
+        file.truncate(5000)
+    assert answers(module) == expected
+    code = module.code_object()
+    assert code is not None
+    assert len(code.line_tables()) == 1
+
+
 def test_code_outlives_its_file(tmp_path: Path) -> None:
     expected = answers(wasmark.Module(VARIED, engine(tmp_path)))
     module = wasmark.Module(VARIED, engine(tmp_path))
@@ -266,6 +282,7 @@ def test_code_outlives_its_file(tmp_path: Path) -> None:
 def test_where_files_cannot_be_mapped_as_code_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from wasmark.runtime.code_memory import CodeMemory
 
+    monkeypatch.setattr(cache_module, "MAPPED_FROM", 0)
     expected = answers(wasmark.Module(VARIED, engine(tmp_path)))
     monkeypatch.setattr(CodeMemory, "map_file", staticmethod(lambda *_: None))
     module = wasmark.Module(VARIED, engine(tmp_path))

@@ -2,6 +2,8 @@
 
 It is safe for many processes at once and never needed: a file appears whole or not at all (it is renamed into place),
 is never changed afterwards, and what cannot be read, or does not belong to the user alone, is as good as not there.
+A small file is read before it is checked, so that nothing that happens to it later matters. A large one is mapped, and
+its pages are shared with all who run it: they rely, as with a shared library, on nobody changing it in place.
 Whatever goes wrong with the directory is told to `logging`, and to nobody else.
 """
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".wasmark"
 _LOCK: Final = "lock"
+MAPPED_FROM: Final = 1 << 20
+"""Bytes from which on a file is mapped and not read."""
 _TOUCH_SECONDS: Final = 60  # how exact the time of the last use is
 _STALE_SECONDS: Final = 3600  # after this long nobody is still writing a temporary file
 _KEPT_SHARE: Final = 0.8  # of the limit, after an eviction
@@ -62,17 +66,20 @@ class Entry(NamedTuple):
 
 
 class StoredArtefact:
-    """An artefact in a file of the cache. Closing it lets go of the file; what was mapped of it stays."""
+    """An artefact of the cache, and the open file that it is mapped from, or None where it was read. Closing lets go of
+    the file; what was mapped of it stays."""
 
     __slots__ = ("artefact", "descriptor")
 
-    def __init__(self, artefact: Artefact, descriptor: int) -> None:
+    def __init__(self, artefact: Artefact, descriptor: int | None) -> None:
         self.artefact = artefact
         self.descriptor = descriptor
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self.descriptor)
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
 
 
 class CodeCache:
@@ -94,7 +101,8 @@ class CodeCache:
         """The artefact of a key, checked from the first to the last byte; None where there is none to be trusted."""
         path = self._path(key)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # O_NONBLOCK: somebody may have put a pipe there.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -104,14 +112,21 @@ class CodeCache:
             self._check_owner(os.stat(self.directory), directory=True)
             status = os.fstat(descriptor)
             self._check_owner(status, directory=False)
-            artefact = decode(memoryview(mmap.mmap(descriptor, status.st_size, prot=mmap.PROT_READ)), key)
+            if status.st_size < MAPPED_FROM:
+                data = memoryview(os.read(descriptor, MAPPED_FROM))
+            else:
+                data = memoryview(mmap.mmap(descriptor, status.st_size, prot=mmap.PROT_READ))
+            artefact = decode(data, key)
             if time.time() - status.st_mtime > _TOUCH_SECONDS:
                 os.utime(descriptor)
         except (ArtefactError, OSError, ValueError) as error:
             os.close(descriptor)
             _debug("%s is not used: %s", path, error)
             return None
-        return StoredArtefact(artefact, descriptor)
+        if status.st_size >= MAPPED_FROM:
+            return StoredArtefact(artefact, descriptor)
+        os.close(descriptor)
+        return StoredArtefact(artefact, None)
 
     def _check_owner(self, status: os.stat_result, *, directory: bool) -> None:
         kind = stat.S_ISDIR if directory else stat.S_ISREG
