@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from wasmark.compile.abi import llvm_type
 from wasmark.core.types import FuncType
 from wasmark.errors import LinkError
+from wasmark.memory import exported_bytes
 from wasmark.wasi import MODULES
 
 if TYPE_CHECKING:
     from wasmark.instance import Instance
-    from wasmark.memory import Memory
     from wasmark.module import Module
     from wasmark.wasi import HostFunction, Wasi
 
@@ -23,16 +23,19 @@ class WasiBinding:
 
     def __init__(self, wasi: Wasi) -> None:
         self._wasi = wasi
-        self._memory: Memory | None = None
+        self._memory: Any = bytearray()  # until there is one
 
     def bind(self, instance: Instance) -> None:
         """Use this instance's exported memory, or its first one."""
-        exported = [e.index for e in instance.module.model.exports if e.kind == "memory" and e.name == "memory"]
-        if exported or instance.module.model.memory_types:
-            self._memory = instance.extern("memory", exported[0] if exported else 0)  # type: ignore[assignment]
+        model = instance.module.model
+        exported = [e.index for e in model.exports if e.kind == "memory" and e.name == "memory"]
+        if exported or model.memory_types:
+            # Not the memory's own object: that keeps its store alive, which keeps what is bound here.
+            memory = instance.state.memories[exported[0] if exported else 0]
+            self._memory = exported_bytes(memory, instance.store.runtime)
 
     def _view(self) -> memoryview:
-        return memoryview(self._memory) if self._memory is not None else memoryview(bytearray())
+        return memoryview(self._memory)
 
     def imports(self, module: Module) -> dict[str, dict[str, Any]]:
         """{module name: {name: callable}} for what `module` imports from WASI. Raises LinkError for a wrong

@@ -134,6 +134,7 @@ class CodeObject:
         "_line_starts",
         "_line_tables",
         "_module_numbers",
+        "_owner",
         "_starts",
         "_text",
         "code_memory",
@@ -169,7 +170,7 @@ class CodeObject:
         self._index_functions()
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
-        self.id, self._lease = process_table.adopt(self)
+        self.id, self._lease, self._owner = process_table.adopt(self)
 
     def _index_functions(self) -> None:
         rows = [
@@ -188,6 +189,11 @@ class CodeObject:
         self._ends = array("Q", [row[1] for row in rows])
         self._func_indices = array("I", [row[2] for row in rows])
         self._module_numbers = array("I", [row[3] for row in rows])
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the signal handler knows this code; True where there is none."""
+        return self._owner[0] == self.id
 
     @property
     def text(self) -> bytes:
