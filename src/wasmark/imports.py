@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from wasmark.core.model import Import
+    from wasmark.instance_plan import InstancePlan
     from wasmark.module import Module
     from wasmark.store import Store
 
@@ -23,36 +24,45 @@ Extern = Func | Table | Memory | Global
 _CLASSES: Final[dict[str, Any]] = {"func": Func, "table": Table, "memory": Memory, "global": Global}
 
 
-def resolve_imports(module: Module, imports: Mapping[str, Mapping[str, Any]], store: Store) -> list[Any]:
-    """What is offered for each import, in order: Func, Table, Memory, Global, or a plain callable for a function.
+def resolve_imports(
+    plan: InstancePlan, module: Module, imports: Mapping[str, Mapping[str, Any]], store: Store
+) -> tuple[list[Any], bool]:
+    """What is offered for each import, in order: Func, Table, Memory, Global, or a plain callable for a function. And
+    whether there are such callables.
 
     Raises LinkError that names the import, what is wanted and what was given.
     """
-    plan = module.instance_plan()
-    wanted = module.model.imports
-    found = [_find(wanted[position], imports, *name) for position, name in enumerate(plan.names)]
-    for position, (type_id, value) in enumerate(zip(plan.function_ids, found, strict=True)):
+    found = []
+    for module_name, name in plan.names:
+        space = imports.get(module_name)
+        try:
+            found.append(space[name])  # type: ignore[index]
+        except (KeyError, TypeError):
+            found.append(_find(module.model.imports[len(found)], space))
+    callables = False
+    for position, type_id in enumerate(plan.function_ids):
+        value = found[position]
         if type_id is not None:
             if isinstance(value, Func):
                 if value.type_id == type_id and value.store is store:
                     continue
             elif callable(value):
+                callables = True
                 continue
-        import_ = wanted[position]
-        complaint = _mismatch(import_, value, module, store)
+        complaint = _mismatch(module.model.imports[position], value, module, store)
         if complaint:
-            raise LinkError(f"import {import_.module!r} {import_.name!r}: {complaint}")
-    return found
+            raise LinkError("import {!r} {!r}: {}".format(*plan.names[position], complaint))
+    return found, callables
 
 
-def _find(import_: Import, imports: Mapping[str, Mapping[str, Any]], module: str, name: str) -> Any:
-    space = imports.get(module)
+def _find(import_: Import, space: Mapping[str, Any] | None) -> Any:
+    module, kind, name = import_.module, import_.kind, import_.name
     if space is None:
-        raise LinkError(f"unknown import: nothing is given for module {module!r} ({import_.kind} {name!r})")
+        raise LinkError(f"unknown import: nothing is given for module {module!r} ({kind} {name!r})")
     try:
         return space[name]
     except KeyError:
-        raise LinkError(f"unknown import: {module!r} has no {import_.kind} {name!r}") from None
+        raise LinkError(f"unknown import: {module!r} has no {kind} {name!r}") from None
 
 
 def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str | None:

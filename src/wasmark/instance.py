@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from wasmark.core.model import ElementSegment
     from wasmark.imports import Extern
+    from wasmark.instance_plan import InstancePlan
     from wasmark.module import Module
 
 _pair: Final = Struct("<QQ")
@@ -132,29 +133,40 @@ class Instance:
             store = Store(module.engine)
         elif store.engine is not module.engine:
             raise ValueError("the module and the store belong to different engines")
+        plan = module.instance_plan()
+        given: Sequence[Any] = ()
+        callables = False
+        if plan.names:
+            given, callables = resolve_imports(plan, module, imports or {}, store)
         self.module = module
         self.store = store
-        given = resolve_imports(module, imports or {}, store) if module.model.imports else ()
-        self.state = state = InstanceState(module, given, store)
-        self._externs = Externs(state, store, given)
+        self.state = InstanceState(plan, module, given, callables, store)
+        self._given = given
+        self._externs: Externs | None = None
         self._exports: Exports | None = None
-        store.add_instance(state, module)
+        store.add_instance(self.state, module)
         if on_allocated is not None:
             on_allocated(self)
-        self._initialize()
+        if plan.has_work:
+            self._initialize(plan)
 
     @property
     def exports(self) -> Exports:
         """What it exports, by name."""
         exports = self._exports
         if exports is None:
-            exports = self._exports = Exports(self._externs)
+            exports = self._exports = Exports(self._all())
         return exports
+
+    def _all(self) -> Externs:
+        externs = self._externs
+        if externs is None:
+            externs = self._externs = Externs(self.state, self.store, self._given)
+        return externs
 
     # --- initialisation (core §4.7.5) -------------------------------------------------------------
 
-    def _initialize(self) -> None:
-        plan = self.module.instance_plan()
+    def _initialize(self, plan: InstancePlan) -> None:
         if plan.has_elements:
             self._write_elements(planned=plan.elements_are_planned)
         copies = self.state.copies
@@ -216,7 +228,7 @@ class Instance:
 
     def extern(self, kind: str, index: int) -> Extern:
         """The function, table, memory or global with an index of the module."""
-        return self._externs.get(kind, index)
+        return self._all().get(kind, index)
 
     def __repr__(self) -> str:
         return f"<wasmark.Instance of {self.module.name or '(unnamed)'}>"

@@ -19,7 +19,7 @@ from wasmark.jit.stubs import prepare_stubs
 from wasmark.memory import memory_shape
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.const_eval import constant
-from wasmark.runtime.memory_image import LEAST_BYTES, MemoryImage
+from wasmark.runtime.memory_image import MemoryImage
 from wasmark.segment_plan import memory_contents, table_elements
 from wasmark.table import most_elements
 
@@ -48,6 +48,14 @@ class TablePlan(NamedTuple):
     imported: tuple[tuple[int, int], ...]
 
 
+class HostSite(NamedTuple):
+    """The host function of an import: where in the template the callable goes, and what is known of the function."""
+
+    at: int
+    shape: Shape
+    name: str
+
+
 class MemoryPlan(NamedTuple):
     """The shapes of the module's own memories, and the (memory, offset, bytes) that have to be copied into them; None
     where data segments have to be taken one by one."""
@@ -63,7 +71,8 @@ class InstancePlan:
     else None. names: (module, name) of each import. exports: kind and index by name. unset_globals: the module's own
     globals that have no value in the template. extern_cells: offsets of cells of globals with externrefs. data: the
     address of the module's binary. elements_are_planned: whether tables start with all that active element segments
-    say; has_elements: whether there are any segments to be seen to nevertheless.
+    say; has_elements: whether there are any segments to be seen to nevertheless. has_work: whether anything is left to
+    do when all is allocated.
     """
 
     __slots__ = (
@@ -79,6 +88,7 @@ class InstancePlan:
         "function_ids",
         "global_types",
         "has_elements",
+        "has_work",
         "imported",
         "layout",
         "model",
@@ -95,7 +105,7 @@ class InstancePlan:
         self._engine = module.engine
         self.model, self.layout = model, layout
         self._kept: list[object] = []
-        self._hosts: Template | None = None
+        self._hosts: tuple[Template, list[HostSite]] | None = None
         self._memories: MemoryPlan | None = None
         self._mapped = False
         self.names = [(import_.module, import_.name) for import_ in model.imports]
@@ -143,6 +153,7 @@ class InstancePlan:
         elements = table_elements(model)
         self.has_elements = elements is None or any(segment.mode == "passive" for segment in model.elements)
         self.elements_are_planned = elements is not None
+        self.has_work = self.has_elements or bool(model.data_segments) or model.start is not None
         self.tables = [
             self._plan_table(type_, known)
             for type_, known in zip(self.table_types, elements or [{} for _ in model.tables], strict=True)
@@ -164,20 +175,20 @@ class InstancePlan:
         template = Template(words.tobytes(), b"", base.tobytes())
         return TablePlan(type_, most, template, ctypes.c_uint64 * length, imported)
 
-    def with_hosts(self) -> Template:
+    def with_hosts(self) -> tuple[Template, list[HostSite]]:
         """The template with host functions for all imported functions, to which only the callables are missing."""
-        if self._hosts is None:
+        hosts = self._hosts
+        if hosts is None:
             words = array("Q", self.plain.words)
             own, base = array("I", self.plain.own), array("I", self.plain.base)
-            positions = self.imported["func"]
-            shapes = self._import_shapes()
-            for number, (position, shape) in enumerate(zip(positions, shapes, strict=True)):
+            sites = []
+            for number, (position, shape) in enumerate(zip(self.imported["func"], self._import_shapes(), strict=True)):
+                name = ".".join(self.names[position])
                 context = self.layout.size + L.HOST_FUNCTION_SIZE * number
                 func_ref = context + L.HOST_CONTEXT_SIZE
-                convert = None
-                if shape.is_plain:
-                    convert = converter(shape, self.import_name(position), None)
-                    self._kept.append(convert)
+                convert = converter(shape, name, None) if shape.is_plain else None
+                self._kept.append(convert)
+                sites.append(HostSite(context + L.HOST_CALLABLE, shape, name))
                 host = shape.stubs.host
                 words.extend((0, 0, id(convert), 0, host, context, self.function_ids[position] or 0, 0))
                 base.append(context + L.HOST_STORE)
@@ -185,8 +196,8 @@ class InstancePlan:
                 at = self.layout.imported_function(number)
                 words[at // 8 : at // 8 + 3] = array("Q", (host, context, func_ref))
                 own.extend((at + 8, at + 16))
-            self._hosts = Template(words.tobytes(), own.tobytes(), base.tobytes())
-        return self._hosts
+            hosts = self._hosts = Template(words.tobytes(), own.tobytes(), base.tobytes()), sites
+        return hosts
 
     def _import_shapes(self) -> list[Shape]:
         """Those of all imported functions; stubs that nobody has are compiled in one go."""
@@ -195,18 +206,15 @@ class InstancePlan:
         prepare_stubs([signature(type_) for type_ in types], self._engine.cache)
         return [shape_of(self._engine, id_) for id_ in ids]
 
-    def import_name(self, position: int) -> str:
-        """What a callable is called that is given for an import."""
-        return ".".join(self.names[position])
-
     def memories(self) -> MemoryPlan:
-        """The module's own memories. From the second time on, large contents are mapped, not copied: who instantiates a
+        """The module's own memories. From the second time on their contents are mapped, not copied: who instantiates a
         module once should not pay for a file."""
         plan = self._memories
         if plan is None:
             contents = memory_contents(self.model)
             shapes = tuple(memory_shape(type_, self._engine.config) for type_ in self.model.memories)
             plan = self._memories = MemoryPlan(shapes, tuple(contents) if contents is not None else None)
+            self._mapped = not contents
         elif not self._mapped:
             self._mapped = True
             plan = self._memories = self._with_images(plan)
@@ -215,15 +223,9 @@ class InstancePlan:
     def _with_images(self, plan: MemoryPlan) -> MemoryPlan:
         shapes = list(plan.shapes)
         first = self.model.imported["memory"]
-        left = []
-        for memory, offset, data in plan.copies or ():
-            if len(data) >= LEAST_BYTES:
-                try:
-                    image = MemoryImage(offset, data)
-                except OSError:
-                    pass  # without a file, they are copied as before
-                else:
-                    shapes[memory - first] = shapes[memory - first]._replace(image=image)
-                    continue
-            left.append((memory, offset, data))
-        return MemoryPlan(tuple(shapes), tuple(left) if plan.copies is not None else None)
+        try:
+            for memory, offset, data in plan.copies or ():
+                shapes[memory - first] = shapes[memory - first]._replace(image=MemoryImage(offset, data))
+        except OSError:
+            return plan  # without a file, they are copied as before
+        return MemoryPlan(tuple(shapes), ())

@@ -10,7 +10,7 @@ import ctypes
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.func import Func, dispatcher, shape_of
+from wasmark.func import Func, dispatcher
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.const_eval import evaluate
 from wasmark.runtime.linear_memory import LinearMemory
@@ -34,73 +34,62 @@ class InstanceState:
     """The native memory of an instance, whose first part is its vmctx, with the memories and tables of its index
     spaces, and the callables that its host functions call.
 
-    `given` has what was found for each import, in order. Raises Error where there is no memory for it; then nothing has
-    happened.
+    `given` has what was found for each import, in order; `callables` says whether there are plain ones among the
+    functions. Raises Error where there is no memory for it; then nothing has happened.
     """
 
     __slots__ = ("block", "callables", "copies", "memories", "module", "tables", "vmctx")
 
-    def __init__(self, module: Module, given: Sequence[Any], store: Store) -> None:
-        plan = module.instance_plan()
-        layout = plan.layout
-        imported = plan.imported
+    def __init__(self, plan: InstancePlan, module: Module, given: Sequence[Any], callables: bool, store: Store) -> None:
+        layout, imported = plan.layout, plan.imported
         self.module = module
-        hosts = []
-        for number, position in enumerate(imported["func"]):
-            if not isinstance(given[position], Func):
-                hosts.append((number, position))
-        template = plan.with_hosts() if hosts else plan.plain
-
+        template, sites = plan.with_hosts() if callables else (plan.plain, ())
         shapes, self.copies = plan.memories()
-        memories = [LinearMemory(shape) for shape in shapes]
-        if imported["memory"]:
-            self.memories = [*(given[position].linear for position in imported["memory"]), *memories]
-        else:
-            self.memories = memories
-        block, vmctx = store.runtime.stamp(template.words, template.own, template.base, store.block_address)
+        memories = [LinearMemory(shape) for shape in shapes] if shapes else []
+        block, vmctx = store.runtime.stamp(*template, store.block_address)
         self.block, self.vmctx = block, vmctx
 
+        self.callables: Sequence[Any] = ()
+        if imported["func"]:
+            called = self.callables = []
+            for number, position in enumerate(imported["func"]):
+                value = given[position]
+                if isinstance(value, Func):
+                    at = layout.imported_function(number)
+                    _triple.pack_into(block, at, value.code_address, value.context, value.address)
+                else:
+                    at, shape, name = sites[number]
+                    if not shape.is_plain:
+                        value = dispatcher(shape, name, value, store)
+                    called.append(value)
+                    _word.pack_into(block, at, id(value))
+        self.memories: Sequence[LinearMemory] = memories
+        if imported["memory"]:
+            self.memories = [*(given[position].linear for position in imported["memory"]), *memories]
         if self.memories:
             _word.pack_into(block, layout.MEMORY0_BASE, self.memories[0].base)
             for index, memory in enumerate(self.memories):
                 _pair.pack_into(block, layout.memory_def(index), memory.definition, memory.base)
-        self.callables = [
-            self._host_function(plan, number, position, given[position], store) for number, position in hosts
-        ]
-        for number, position in enumerate(imported["func"]):
-            func = given[position]
-            if isinstance(func, Func):
-                _triple.pack_into(
-                    block, layout.imported_function(number), func.code_address, func.context, func.address
-                )
         for index, position in enumerate(imported["global"]):
             _word.pack_into(block, layout.global_pointers + 8 * index, given[position].address)
         for index in plan.unset_globals:
             bits = self.evaluate(plan.model.globals[index].init)
             _word.pack_into(block, layout.global_cells + 16 * index, bits)
-        tables = [self._table(table, index, store) for index, table in enumerate(plan.tables)]
-        self.tables = [*(given[position].elements for position in imported["table"]), *tables]
-        for index, owned in enumerate(self.tables):
-            _word.pack_into(block, layout.table_def(index), owned.definition)
+        self.tables: Sequence[ReferenceTable] = ()
+        own_tables = []
+        if plan.model.table_types:
+            own_tables = [self._table(table, index, store) for index, table in enumerate(plan.tables)]
+            self.tables = [*(given[position].elements for position in imported["table"]), *own_tables]
+            for index, table in enumerate(self.tables):
+                _word.pack_into(block, layout.table_def(index), table.definition)
 
         # Nothing can fail any more.
         for memory in memories:
             store.add_memory(memory)
-        for own_table in tables:
-            store.add_table(own_table)
+        for table in own_tables:
+            store.add_table(table)
         for offset in plan.extern_cells:
             store.hold_externs(vmctx + offset, 1)
-
-    def _host_function(self, plan: InstancePlan, number: int, position: int, callable_: Any, store: Store) -> Any:
-        """Complete the host function of an import; what it calls."""
-        type_id = plan.function_ids[position]
-        assert type_id is not None
-        shape = shape_of(store.engine, type_id)
-        if not shape.is_plain:
-            callable_ = dispatcher(shape, plan.import_name(position), callable_, store)
-        at = plan.layout.size + L.HOST_FUNCTION_SIZE * number + L.HOST_CALLABLE
-        _word.pack_into(self.block, at, id(callable_))
-        return callable_
 
     def _table(self, plan: TablePlan, index: int, store: Store) -> ReferenceTable:
         externs = holds_externs(plan.type)
@@ -150,6 +139,6 @@ class InstanceState:
 
     def import_name(self, address: int) -> str:
         """What the callable is called that the FuncRef of one of its host functions leads to."""
-        plan = self.module.instance_plan()
-        number = (address - self.vmctx - plan.layout.size) // L.HOST_FUNCTION_SIZE
-        return plan.import_name(plan.imported["func"][number])
+        number = (address - self.vmctx - self.module.layout.size) // L.HOST_FUNCTION_SIZE
+        _, sites = self.module.instance_plan().with_hosts()
+        return sites[number].name

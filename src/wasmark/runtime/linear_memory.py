@@ -164,9 +164,7 @@ class LinearMemory:
         if range_.accessible != length and not range_.resize(length):
             raise Error(f"no memory for a linear memory of {length} bytes")
         range_.words[_LENGTH] = length
-        if image is not None:
-            if not has_image:
-                image.map_into(base)
+        if image is not None and (has_image or image.put_into(base)):
             range_.image = image
 
     @property

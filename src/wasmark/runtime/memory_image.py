@@ -1,24 +1,23 @@
 """`MemoryImage`: the bytes that all memories of a module start with, mapped into each of them copy-on-write.
 
-The bytes are in a file of their own in memory, sealed against change. A page of a memory is a page of the file until
-wasm writes to it; when the pages of a memory are given back, it is as it was at first.
+The bytes are in a file in memory, which several images share: so a process needs few descriptors however many modules
+it has. Nothing in such a file is ever changed or used again; it goes with the last of its images. A page of a memory is
+a page of the file until wasm writes to it; when the pages of a memory are given back, it is as it was at first.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import mmap
 import os
 import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from wasmark.errors import Error
+FILE_SIZE: Final = 16 << 20
+"""Bytes of images in a file before the next one is begun."""
 
-LEAST_BYTES: Final = 4 * mmap.PAGESIZE
-"""Below this, copying is cheaper than mapping."""
-
+_PAGE: Final = mmap.PAGESIZE
 _MAP_FIXED: Final = 0x10
 _MAP_FAILED: Final = (1 << 64) - 1
 
@@ -38,44 +37,73 @@ class _Descriptor(int):
         close(self)
 
 
+class _File:
+    """A file for images, and where the next one goes. Only the process that made it writes to it."""
+
+    __slots__ = ("descriptor", "end", "process")
+
+    def __init__(self) -> None:
+        self.descriptor = _Descriptor(os.memfd_create("wasmark-memories", os.MFD_CLOEXEC))
+        self.process = os.getpid()
+        self.end = 0
+
+    def take(self, size: int) -> int:
+        """Where there are `size` bytes, all zero."""
+        start = self.end
+        self.end += size
+        return start
+
+
 _images: weakref.WeakSet[MemoryImage] = weakref.WeakSet()
+_file: _File | None = None
+
+
+def _file_for_one_more() -> _File:
+    global _file
+    file = _file
+    if file is None or file.end >= FILE_SIZE or file.process != os.getpid():
+        file = _file = _File()
+    return file
 
 
 class MemoryImage:
     """`data` at `offset` of a memory, and zeros around it up to whole host pages.
 
-    `idle`: ranges that have it and wait for a memory. It keeps a file descriptor open. Raises OSError where there is no
-    memory or no descriptor left for the file.
+    `idle`: ranges that have it and wait for a memory. Raises OSError where there is no memory or no descriptor left for
+    it.
     """
 
-    __slots__ = ("__weakref__", "_descriptor", "_first", "_size", "idle")
+    __slots__ = ("__weakref__", "_descriptor", "_first", "_size", "_start", "idle")
 
     def __init__(self, offset: int, data: bytes) -> None:
         self.idle: list[Any] = []
-        self._descriptor = _Descriptor(os.memfd_create("wasmark-memory", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
-        self._first = offset & -mmap.PAGESIZE
-        end = offset + len(data)
-        self._size = ((end + mmap.PAGESIZE - 1) & -mmap.PAGESIZE) - self._first
-        os.ftruncate(self._descriptor, self._size)
-        done = 0
+        self._first = offset & -_PAGE
+        self._size = ((offset + len(data) + _PAGE - 1) & -_PAGE) - self._first
+        file = _file_for_one_more()
+        self._descriptor = file.descriptor
+        self._start = file.take(self._size)
+        os.posix_fallocate(self._descriptor, self._start, self._size)
+        at, done = self._start + offset - self._first, 0
         with memoryview(data) as view:
             while done < len(data):
-                done += os.pwrite(self._descriptor, view[done:], offset - self._first + done)
-        fcntl.fcntl(
-            self._descriptor,
-            fcntl.F_ADD_SEALS,
-            fcntl.F_SEAL_SEAL | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK,
-        )
+                done += os.pwrite(self._descriptor, view[done:], at + done)
         _images.add(self)
 
-    def map_into(self, base: int) -> None:
-        """Put it into the memory at `base`, whose pages are accessible there. Raises Error where the system refuses."""
+    def put_into(self, base: int) -> bool:
+        """Put it into the memory at `base`, whose pages are accessible there. Whether it is mapped: where the system
+        refuses (a process has so many mappings, and no more), it is copied."""
         protection, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED
-        if _map(base + self._first, self._size, protection, flags, self._descriptor, 0) == _MAP_FAILED:
-            raise Error(f"cannot map the data of a memory: {os.strerror(ctypes.get_errno())}")
+        place = base + self._first
+        if _map(place, self._size, protection, flags, self._descriptor, self._start) != _MAP_FAILED:
+            return True
+        bytes_ = memoryview((ctypes.c_char * self._size).from_address(place)).cast("B")
+        done = 0
+        while done < self._size:
+            done += os.preadv(self._descriptor, [bytes_[done:]], self._start + done)
+        return False
 
 
 def forget_idle() -> None:
     """Give up all ranges that wait for a memory: address space has run out."""
-    for image in tuple(_images):
+    for image in _images.copy():
         image.idle.clear()
