@@ -13,7 +13,7 @@ OVERLAPPING = """(module (memory (export "memory") 1)
 
 def test_later_segments_win_and_every_instance_starts_afresh() -> None:
     module = wasmark.Module(OVERLAPPING)
-    assert module.instance_plan().images is not None
+    assert module.instance_plan().memories().copies is not None
     for _ in range(3):
         memory = wasmark.Instance(module).exports.memory
         assert memory.read(9, 8) == b"\0aabbaa\0"
@@ -25,7 +25,7 @@ def test_segments_into_an_imported_memory_leave_what_is_between_them() -> None:
     owner = wasmark.Instance(wasmark.Module('(module (memory (export "m") 1))'))
     owner.exports.m.write(0, b"." * 32)
     module = wasmark.Module('(module (import "o" "m" (memory 1)) (data (i32.const 1) "a") (data (i32.const 5) "b"))')
-    assert module.instance_plan().images is None
+    assert module.instance_plan().memories().copies is None
     wasmark.Instance(module, {"o": {"m": owner.exports.m}}, owner.store)
     assert owner.exports.m.read(0, 8) == b".a...b.."
 
@@ -34,7 +34,7 @@ def test_segments_far_apart_take_no_image_of_what_is_between() -> None:
     module = wasmark.Module(
         '(module (memory (export "m") 1000) (data (i32.const 0) "a") (data (i32.const 60000000) "b"))'
     )
-    assert module.instance_plan().images is None
+    assert module.instance_plan().memories().copies is None
     memory = wasmark.Instance(module).exports.m
     assert (memory.read(0, 1), memory.read(60000000, 1)) == (b"a", b"b")
 
@@ -49,7 +49,7 @@ def test_a_segment_that_does_not_fit_traps_after_the_ones_before_it_are_written(
     assert caught.value.code is wasmark.TrapCode.MEMORY_OUT_OF_BOUNDS
     assert owner.exports.m.read(0, 2) == b"ok"
     own = wasmark.Module('(module (memory 1) (data (i32.const 65535) "no"))')
-    assert own.instance_plan().images is None
+    assert own.instance_plan().memories().copies is None
     with pytest.raises(wasmark.Trap):
         wasmark.Instance(own)
 

@@ -9,18 +9,28 @@ from weakref import WeakValueDictionary
 
 from wasmark.config import Config
 from wasmark.jit.cache import open_cache
+from wasmark.store_plan import StorePlan
 from wasmark.validate.canon import TypeRegistry
 
 
 class Engine:
     """Compiles modules as its `config` says. Immutable and safe to share between threads; there is a default one."""
 
-    __slots__ = ("__weakref__", "cache", "config", "types")
+    __slots__ = ("__weakref__", "_store_plan", "cache", "config", "shapes", "types")
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config if config is not None else Config()
         self.types = TypeRegistry()
         self.cache = open_cache(self.config)
+        self.shapes: dict[int, Any] = {}
+        """What functions of a canonical type have in common (see `func`), by the type's id."""
+        self._store_plan: StorePlan | None = None
+
+    def store_plan(self) -> StorePlan:
+        """For stores: what they have in common."""
+        if self._store_plan is None:
+            self._store_plan = StorePlan(self.config, self.types, self.cache)
+        return self._store_plan
 
     def __repr__(self) -> str:
         return f"<wasmark.Engine {self.config}>"
@@ -38,6 +48,9 @@ _by_config: WeakValueDictionary[Config, Engine] = WeakValueDictionary()
 def default_engine() -> Engine:
     """The engine that is used where none is named."""
     global _default
+    found = _default
+    if found is not None:
+        return found
     with _lock:
         if _default is None:
             _default = Engine()

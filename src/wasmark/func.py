@@ -4,15 +4,14 @@ passed on."""
 from __future__ import annotations
 
 import ctypes
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from wasmark.compile.abi import is_plain, signature
 from wasmark.core.types import FuncType, SubType
 from wasmark.jit.stubs import stubs
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
-from wasmark.runtime.callable_type import NativeFields, callable_type, set_fields
-from wasmark.runtime.native import set_python_hooks
+from wasmark.runtime.callable_type import NativeFields, callable_type, fields_address
+from wasmark.runtime.native import set_python_hook
 from wasmark.values import Codec
 
 if TYPE_CHECKING:
@@ -20,31 +19,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmark.engine import Engine
+    from wasmark.jit.cache import CodeCache
     from wasmark.store import Store
+    from wasmark.values import References
 
 
-class _Shape:
+_FuncRef = ctypes.c_uint64 * 3  # FUNCREF_CODE, FUNCREF_CONTEXT, FUNCREF_TYPE_ID
+
+
+class Shape:
     """What functions of one canonical type have in common."""
 
-    __slots__ = ("buffer", "params", "results", "signature", "stubs", "type")
+    __slots__ = ("buffer", "is_plain", "params", "results", "signature", "stubs", "type")
 
-    def __init__(self, type_: FuncType, engine: Engine) -> None:
+    def __init__(self, type_: FuncType, cache: CodeCache | None) -> None:
         self.type = type_
         self.signature = signature(type_)
+        self.is_plain = is_plain(self.signature)
         self.params = Codec(type_.params)
         self.results = Codec(type_.results)
         self.buffer = ctypes.c_uint64 * max(len(type_.params), len(type_.results), 1)
-        self.stubs = stubs(self.signature, engine.cache)
+        self.stubs = stubs(self.signature, cache)
 
 
-_shapes: weakref.WeakKeyDictionary[Engine, dict[int, _Shape]] = weakref.WeakKeyDictionary()
-
-
-def _shape(store: Store, type_id: int) -> _Shape:
-    engine = store.engine
-    found = _shapes.setdefault(engine, {}).get(type_id)
+def shape_of(engine: Engine, type_id: int) -> Shape:
+    """What functions of a canonical type have in common."""
+    found: Shape | None = engine.shapes.get(type_id)
     if found is None:
-        found = _shapes[engine][type_id] = _Shape(engine.types.func_type(type_id), engine)
+        found = engine.shapes[type_id] = Shape(engine.types.func_type(type_id), engine.cache)
     return found
 
 
@@ -71,7 +73,6 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         "__weakref__",
         "_name",
         "_shape",
-        "_trampoline",
         "address",
         "code_address",
         "context",
@@ -86,18 +87,12 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         asked for."""
         self.store = store
         self.address = address
-        words = (ctypes.c_uint64 * (L.FUNCREF_SIZE // 8)).from_address(address)
-        self.code_address: int = words[L.FUNCREF_CODE // 8]
-        self.context: int = words[L.FUNCREF_CONTEXT // 8]
-        self.type_id: int = words[L.FUNCREF_TYPE_ID // 8]
-        shape = _shape(store, self.type_id)
+        self.code_address, self.context, self.type_id = _FuncRef.from_address(address)
+        shape = self._shape = shape_of(store.engine, self.type_id)
         self.type = shape.type
         self.signature = shape.signature
-        self._shape = shape
         self._name = name
-        trampoline = store.registry.lookup_trampoline(self)
-        self._trampoline = trampoline or shape.stubs.trampoline
-        set_fields(self, shape.stubs.call, self.code_address, self.context, store.block_address)
+        store.runtime.poke(fields_address(self), shape.stubs.call, self.code_address, self.context, store.block_address)
 
     @staticmethod
     def from_callable(store: Store, type_: FuncType, callable_: Callable[..., Any], *, name: str | None = None) -> Func:
@@ -133,7 +128,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         if len(args) != len(shape.params.types):
             raise self._wrong_count(len(args))
         store = self.store
-        results = self._run(args) if is_plain(shape.signature) else store.exclusively(self._run, args)
+        results = self._run(args) if shape.is_plain else store.exclusively(self._run, args)
         store.after_call()
         if len(results) == 1:
             return results[0]
@@ -144,7 +139,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         slots = shape.buffer()
         store = self.store
         shape.params.pack(slots, args, store)
-        store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
+        store.enter(shape.stubs.trampoline, self.code_address, self.context, ctypes.addressof(slots))
         return shape.results.unpack(slots, store)
 
     def raise_trap(self, report: bytes) -> None:
@@ -158,7 +153,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         if len(args) != len(shape.params.types):
             raise self._wrong_count(len(args))
         slots = shape.buffer(*args)
-        self.store.enter(self._trampoline, self.code_address, self.context, ctypes.addressof(slots))
+        self.store.enter(shape.stubs.trampoline, self.code_address, self.context, ctypes.addressof(slots))
         return shape.results.unpack_bits(slots)
 
     def _wrong_count(self, given: int) -> TypeError:
@@ -180,18 +175,19 @@ else:
     Func = callable_type("wasmark.Func", _FuncMethods)
     Func.__doc__ = _Doc(_FuncMethods.__doc__)
 
-set_python_hooks(_FuncMethods.call, _FuncMethods.raise_trap)
+set_python_hook(L.HOOK_CALL, _FuncMethods.call)
+set_python_hook(L.HOOK_TRAP, _FuncMethods.raise_trap)
 
 
-def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: str | None) -> Func:
-    """A host function of a canonical type."""
-    shape = _shape(store, type_id)
-    params, results, slots_type = shape.params, shape.results, shape.buffer
+def converter(shape: Shape, label: str, references: References | None) -> Callable[[Any, int], None]:
+    """What writes the result of a host function into the slots at an address, where the stub cannot do it itself.
+
+    `references` may be left out where the signature is plain.
+    """
+    results, slots_type = shape.results, shape.buffer
     count = len(results.types)
-    label = name or getattr(callable_, "__name__", "host function")
 
     def convert(values: Any, address: int) -> None:
-        """Write what the callable returned into the slots at `address`."""
         several = isinstance(values, tuple | list)
         if count == 0:
             if values is not None and not (several and not values):
@@ -203,22 +199,36 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
             given = len(values) if several else type(values).__name__
             raise TypeError(f"{label} must return {count} values, as a tuple or list, not {given}")
         try:
-            results.pack(slots_type.from_address(address), values, store)
+            results.pack(slots_type.from_address(address), values, references)
         except (TypeError, OverflowError) as error:
             kind = TypeError if isinstance(error, TypeError) else OverflowError
             raise kind(f"{label} returned what its wasm type does not allow: {error}") from error
 
+    return convert
+
+
+def dispatcher(shape: Shape, label: str, callable_: Callable[..., Any], store: Store) -> Callable[[int], None]:
+    """A whole call of a host function with its values in the slots at an address, for signatures that are not plain."""
+    params, slots_type = shape.params, shape.buffer
+    convert = converter(shape, label, store)
+
     def dispatch(address: int) -> None:
-        """A whole call, for signatures that the host stub does not convert itself."""
         convert(callable_(*params.unpack(slots_type.from_address(address), store)), address)
 
-    address = store.allocate(L.FUNCREF_SIZE)
-    words = (ctypes.c_uint64 * (L.FUNCREF_SIZE // 8)).from_address(address)
-    words[L.FUNCREF_CODE // 8] = shape.stubs.host
-    words[L.FUNCREF_CONTEXT // 8] = (
-        store.host_context(callable_, convert) if is_plain(shape.signature) else store.host_context(dispatch)
-    )
-    words[L.FUNCREF_TYPE_ID // 8] = type_id
-    func = Func(store, address, str(label))
-    store.add_host_func(func)
+    return dispatch
+
+
+def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: str | None) -> Func:
+    """A host function of a canonical type."""
+    shape = shape_of(store.engine, type_id)
+    label = name if name else str(getattr(callable_, "__name__", "host function"))
+    convert = converter(shape, label, None) if shape.is_plain else None
+    called = callable_ if shape.is_plain else dispatcher(shape, label, callable_, store)
+    context = store.allocate(L.HOST_FUNCTION_SIZE)
+    address = context + L.HOST_CONTEXT_SIZE
+    store.keep((called, convert))
+    store.runtime.poke(context, store.block_address, id(called), id(convert), 0)
+    store.runtime.poke(address, shape.stubs.host, context, type_id)
+    func = Func(store, address, label)
+    store.add_host_func(func, label)
     return func

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
-from wasmark.core.types import RefType
+from wasmark.core.types import EXTERN_HEAP, RefType
 from wasmark.values import bits_value, value_bits
 
 if TYPE_CHECKING:
@@ -16,16 +16,11 @@ if TYPE_CHECKING:
 class Global:
     """A global of a store; `value` reads it, and writes it where it is mutable."""
 
-    def __init__(self, store: Store, type_: GlobalType, address: int | None = None, *, bits: int = 0) -> None:
-        """The global in the cell at `address`, or a new one with these `bits`; `type_` in the engine's canonical
-        types."""
+    def __init__(self, store: Store, type_: GlobalType, address: int) -> None:
+        """For the store: the global in the cell at `address`; `type_` in the engine's canonical types."""
         self.store = store
         self.type = type_
-        if address is None:
-            address = store.allocate(16)
-            ctypes.c_uint64.from_address(address).value = bits
         self.address = address
-        store.hold_externs(address, 1, type_.value)
 
     @staticmethod
     def of(store: Store, type_: GlobalType, value: Any) -> Global:
@@ -34,7 +29,12 @@ class Global:
 
     @staticmethod
     def _of(store: Store, type_: GlobalType, value: Any) -> Global:
-        return Global(store, type_, bits=value_bits(value, type_.value, store))
+        bits = value_bits(value, type_.value, store)
+        address = store.allocate(16)
+        ctypes.c_uint64.from_address(address).value = bits
+        if isinstance(type_.value, RefType) and type_.value.heap in EXTERN_HEAP:
+            store.hold_externs(address, 1)
+        return Global(store, type_, address)
 
     @property
     def bits(self) -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.compile.abi import signature
-from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, TableType
+from wasmark.core.types import GlobalType, Limits, MemoryType, TableType
 from wasmark.errors import LinkError
-from wasmark.func import Func, host_func
+from wasmark.func import Func
 from wasmark.globals import Global
-from wasmark.jit.stubs import prepare_stubs
 from wasmark.memory import Memory
 from wasmark.table import Table
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from wasmark.core.model import Import
+    from wasmark.instance_plan import InstancePlan
     from wasmark.module import Module
     from wasmark.store import Store
 
@@ -25,46 +24,45 @@ Extern = Func | Table | Memory | Global
 _CLASSES: Final[dict[str, Any]] = {"func": Func, "table": Table, "memory": Memory, "global": Global}
 
 
-def resolve_imports(module: Module, imports: Mapping[str, Mapping[str, Any]], store: Store) -> list[Extern]:
-    """One extern for each import, in order. Callables become host functions of the imported type.
+def resolve_imports(
+    plan: InstancePlan, module: Module, imports: Mapping[str, Mapping[str, Any]], store: Store
+) -> tuple[list[Any], bool]:
+    """What is offered for each import, in order: Func, Table, Memory, Global, or a plain callable for a function. And
+    whether there are such callables.
 
     Raises LinkError that names the import, what is wanted and what was given.
     """
-    found = [_find(import_, imports) for import_ in module.model.imports]
-    for import_, value in zip(module.model.imports, found, strict=True):
-        complaint = _mismatch(import_, value, module, store)
+    found = []
+    for module_name, name in plan.names:
+        space = imports.get(module_name)
+        try:
+            found.append(space[name])  # type: ignore[index]
+        except (KeyError, TypeError):
+            found.append(_find(module.model.imports[len(found)], space))
+    callables = False
+    for position, type_id in enumerate(plan.function_ids):
+        value = found[position]
+        if type_id is not None:
+            if isinstance(value, Func):
+                if value.type_id == type_id and value.store is store:
+                    continue
+            elif callable(value):
+                callables = True
+                continue
+        complaint = _mismatch(module.model.imports[position], value, module, store)
         if complaint:
-            raise LinkError(f"import {import_.module!r} {import_.name!r}: {complaint}")
-    callables = [
-        import_.desc
-        for import_, value in zip(module.model.imports, found, strict=True)
-        if isinstance(import_.desc, int) and not isinstance(value, Func)
-    ]
-    prepare_stubs([_signature(module, type_index) for type_index in callables], store.engine.cache)
-    return [
-        host_func(store, module.type_ids[import_.desc], value, f"{import_.module}.{import_.name}")
-        if isinstance(import_.desc, int) and not isinstance(value, Func)
-        else value
-        for import_, value in zip(module.model.imports, found, strict=True)
-    ]
+            raise LinkError("import {!r} {!r}: {}".format(*plan.names[position], complaint))
+    return found, callables
 
 
-def _signature(module: Module, type_index: int) -> str:
-    type_ = module.model.types[type_index].composite
-    assert isinstance(type_, FuncType)
-    return signature(type_)
-
-
-def _find(import_: Import, imports: Mapping[str, Mapping[str, Any]]) -> Any:
-    space = imports.get(import_.module)
+def _find(import_: Import, space: Mapping[str, Any] | None) -> Any:
+    module, kind, name = import_.module, import_.kind, import_.name
     if space is None:
-        raise LinkError(
-            f"unknown import: nothing is given for module {import_.module!r} ({import_.kind} {import_.name!r})"
-        )
+        raise LinkError(f"unknown import: nothing is given for module {module!r} ({kind} {name!r})")
     try:
-        return space[import_.name]
+        return space[name]
     except KeyError:
-        raise LinkError(f"unknown import: {import_.module!r} has no {import_.kind} {import_.name!r}") from None
+        raise LinkError(f"unknown import: {module!r} has no {kind} {name!r}") from None
 
 
 def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str | None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Final
+import operator
+from typing import TYPE_CHECKING, Any
 
 from wasmark.core.types import MemoryType
-from wasmark.errors import Error
-from wasmark.runtime.buffer import native_buffer, set_source
-from wasmark.runtime.linear_memory import LinearMemory
+from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.buffer import native_buffer, source_address
+from wasmark.runtime.linear_memory import LinearMemory, MemoryShape
+from wasmark.runtime.native import set_python_hook
 
 if TYPE_CHECKING:
+    from wasmark.config import Config
+    from wasmark.runtime.native import Runtime
     from wasmark.store import Store
-
-_REFUSED: Final = -1
 
 
 def _flat(view: memoryview) -> memoryview:
@@ -24,13 +26,43 @@ def _flat(view: memoryview) -> memoryview:
 
 
 @functools.cache
-def _exporting(class_: type, get_buffer: int) -> type:
-    """`class_` with the buffer protocol."""
-    base = native_buffer(get_buffer)
+def _exporting(class_: type, get_buffer: int, read: int) -> type:
+    """`class_` with the buffer protocol and a native `read`."""
+    base = native_buffer(get_buffer, read)
     if issubclass(class_, base):
         return class_
     names = {"__slots__": (), "__module__": class_.__module__, "__qualname__": class_.__qualname__}
     return type(class_.__name__, (class_, base), {**names, "__doc__": class_.__doc__})
+
+
+class _Bytes:
+    """Only the buffer of a memory, for those who may not keep its store alive."""
+
+    def __init__(self, memory: LinearMemory) -> None:
+        self._memory = memory
+
+
+def exported_bytes(memory: LinearMemory, runtime: Runtime) -> Any:
+    """An object that exports the present bytes of a memory whenever it is asked, and keeps it alive."""
+    found = _exporting(_Bytes, runtime.get_buffer, runtime.read)(memory)
+    runtime.poke(source_address(found), memory.definition)
+    return found
+
+
+def memory_shape(type_: MemoryType, config: Config) -> MemoryShape:
+    """What a memory of this type is to be in an engine with this configuration.
+
+    Raises ValueError for limits that contradict each other.
+    """
+    limits = type_.limits
+    if limits.maximum is not None and limits.maximum < limits.minimum:
+        raise ValueError(f"a memory of at least {limits.minimum} and at most {limits.maximum} pages")
+    pages = config.max_memory_bytes >> type_.page_size_log2
+    if limits.maximum is not None:
+        pages = min(pages, limits.maximum)
+    if not limits.is64:
+        pages = min(pages, (1 << 32) >> type_.page_size_log2)
+    return MemoryShape(limits.minimum, pages, type_.page_size_log2, limits.is64)
 
 
 class Memory:
@@ -45,85 +77,70 @@ class Memory:
         def __buffer__(self, flags: int, /) -> memoryview:
             """For type checkers."""
 
-    def __new__(cls, store: Store, type_: MemoryType) -> Memory:
+        def read(self, offset: int, length: int, /) -> bytes:
+            """A copy of `length` bytes. Raises IndexError."""
+
+    def __new__(cls, store: Store, type_: MemoryType, memory: LinearMemory | None = None) -> Memory:
         """An object that exports the buffer protocol."""
-        exporting = _exporting(cls, store.runtime.get_buffer)  # type: ignore[arg-type]  # a class is hashable
+        runtime = store.runtime
+        exporting = _exporting(cls, runtime.get_buffer, runtime.read)  # type: ignore[arg-type]  # a class is hashable
         self: Memory = object.__new__(exporting)
         return self
 
-    def __init__(self, store: Store, type_: MemoryType) -> None:
-        """A new memory. Raises Error where there is no room for it, ValueError for limits that contradict each
-        other."""
+    def __init__(self, store: Store, type_: MemoryType, memory: LinearMemory | None = None) -> None:
+        """A new memory, or, for instances, the one that `memory` is. Raises Error where there is no room for it,
+        ValueError for limits that contradict each other."""
         self.store = store
         self.type = type_
-        limits = type_.limits
-        if limits.maximum is not None and limits.maximum < limits.minimum:
-            raise ValueError(f"a memory of at least {limits.minimum} and at most {limits.maximum} pages")
-        self._shift = type_.page_size_log2
-        bound = store.engine.config.max_memory_bytes
-        pages = bound >> self._shift
-        if limits.maximum is not None:
-            pages = min(pages, limits.maximum)
-        if not limits.is64:
-            pages = min(pages, (1 << 32) >> self._shift)
-        self._max_pages = pages
-        if limits.minimum > pages:
-            raise Error(f"a memory of {limits.minimum} pages is more than the {pages} that are allowed")
-        self._memory = LinearMemory(limits.minimum << self._shift, pages << self._shift, is64=limits.is64)
-        self.definition = self._memory.definition
-        set_source(self, self.definition)
-        self._view = memoryview(self)  # for short reads; made anew when one goes beyond it
-        store.memories[self.definition] = self
+        if memory is None:
+            memory = LinearMemory(memory_shape(type_, store.engine.config))
+            store.add_memory(memory)
+        self.linear = memory
+        store.runtime.poke(source_address(self), memory.definition)
+
+    @property
+    def definition(self) -> int:
+        """The address of its MemoryDef."""
+        return self.linear.definition
 
     @property
     def base(self) -> int:
         """The address of byte 0; it never changes."""
-        return self._memory.base
+        return self.linear.base
 
     @property
     def size(self) -> int:
         """Present size in pages."""
-        return self._memory.length >> self._shift
+        return self.linear.size
 
     @property
     def present_type(self) -> MemoryType:
         """The type with the present size as its minimum, which is what imports are matched with (core §4.5.2)."""
         limits = self.type.limits
-        return MemoryType(type(limits)(self.size, limits.maximum, limits.is64, limits.shared), self._shift)
+        return MemoryType(type(limits)(self.size, limits.maximum, limits.is64, limits.shared), self.type.page_size_log2)
 
     def __len__(self) -> int:
-        return self._memory.length
+        return self.linear.length
 
     def grow(self, pages: int) -> int:
         """Grow by `pages`; the old size in pages. Waits for another thread that runs in the store. Raises ValueError
         where the memory cannot get that large."""
-        old = self.store.exclusively(self.grow_or_refuse, pages) if pages >= 0 else _REFUSED
-        if old == _REFUSED:
-            raise ValueError(f"cannot grow a memory of {self.size} pages by {pages} (at most {self._max_pages})")
-        return old
-
-    def grow_or_refuse(self, pages: int) -> int:
-        """What `memory.grow` does: the old size in pages, or -1. For the owner of the store."""
-        old = self.size
-        if old + pages > self._max_pages or not self._memory.grow_to((old + pages) << self._shift):
-            return _REFUSED
+        old = self.store.exclusively(self.linear.grow, pages) if pages >= 0 else -1
+        if old < 0:
+            raise ValueError(f"cannot grow a memory of {self.size} pages by {pages} (at most {self.linear.maximum})")
         return old
 
     def _range(self, offset: int, length: int) -> int:
-        if offset < 0 or length < 0 or offset + length > self._memory.length:
-            raise IndexError(f"bytes {offset} to {offset + length} of a memory of {self._memory.length} bytes")
-        return self._memory.base + offset
+        if offset < 0 or length < 0 or offset + length > self.linear.length:
+            raise IndexError(f"bytes {offset} to {offset + length} of a memory of {self.linear.length} bytes")
+        return self.linear.base + offset
 
-    def read(self, offset: int, length: int) -> bytes:
-        """A copy of `length` bytes. Raises IndexError."""
-        if offset >= 0 <= length:
-            found = self._view[offset : offset + length].tobytes()
-            if len(found) == length and (length or offset <= self._memory.length):
-                return found
-            if offset + length <= self._memory.length:  # it has grown since the view was made
-                self._view = memoryview(self)
-                return self._view[offset : offset + length].tobytes()
-        raise IndexError(f"bytes {offset} to {offset + length} of a memory of {self._memory.length} bytes")
+    def _read(self, offset: int, length: int) -> bytes:
+        """What `read` does with all that is no `int`, or out of bounds."""
+        start, size = operator.index(offset), operator.index(length)
+        self._range(start, size)
+        with memoryview(self) as view:
+            return bytes(view[start : start + size])
 
     def write(self, offset: int, data: Any) -> None:
         """Store a bytes-like object at `offset`. Raises IndexError; then nothing is written."""
@@ -146,4 +163,7 @@ class Memory:
             view[key] = value
 
     def __repr__(self) -> str:
-        return f"<wasmark.Memory {self.size} pages of {1 << self._shift} bytes>"
+        return f"<wasmark.Memory {self.size} pages of {1 << self.type.page_size_log2} bytes>"
+
+
+set_python_hook(L.HOOK_READ, Memory._read)

@@ -10,6 +10,7 @@ from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error
 from wasmark.instance_plan import InstancePlan
 from wasmark.jit import modules as jit
+from wasmark.registry.process_table import ensure_registered
 from wasmark.runtime.layout import VMLayout
 
 if TYPE_CHECKING:
@@ -159,6 +160,12 @@ class Module:
         if self._plan is None:
             self._plan = InstancePlan(self)
         return self._plan
+
+    def ensure_registered(self) -> None:
+        """For stores: let the signal handler know the code."""
+        code = self._code
+        if code is not None and not code.is_registered:
+            ensure_registered(code)
 
     @property
     def function_table(self) -> int:

@@ -4,37 +4,63 @@ One thread at a time runs in a store; another one that calls into it, or changes
 the first has left. Everything that native code of the store points to is kept alive by it, as is every module that was
 instantiated in it.
 
-A store is full of cycles, so it is the garbage collector that ends it, and finalizers of other objects in the same
-garbage may still call its functions: weak references to it are dead by then, so nothing here depends on one.
+Nothing that a store keeps refers to it: it ends with the last instance, function, memory, table or global of it that
+somebody holds. Where it is part of a cycle (a host function that knows an instance makes one), it is the garbage
+collector that ends it, and finalizers of other objects in the same garbage may still call its functions: weak
+references to it are dead by then, so nothing here depends on one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import threading
 import weakref
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from wasmark.core.types import HeapType, RefType
+from wasmark.core.types import EXTERN_HEAP, HeapType, RefType
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error, Trap, TrapCode, UnsupportedError
 from wasmark.externs import ExternTable
-from wasmark.jit import stubs
 from wasmark.registry import FrameInfo, ModuleRegistry, continues, lookup_frame_info
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.native import futex_wait, thread_state
+from wasmark.store_plan import CALLABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from wasmark.core.types import ValType
     from wasmark.func import Func
-    from wasmark.instance import Instance
-    from wasmark.memory import Memory
-    from wasmark.table import Table
+    from wasmark.instance_state import InstanceState
+    from wasmark.module import Module
+    from wasmark.runtime.linear_memory import LinearMemory
+    from wasmark.runtime.reference_table import ReferenceTable
 
 _T = TypeVar("_T")
-_EXTERN_HEAP: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
+_word: Final = Struct("<Q")
+_registry_lock = threading.RLock()
+
+
+def _memory_grow(memories: dict[int, LinearMemory], address: int) -> None:
+    slots = (ctypes.c_int64 * 2).from_address(address)
+    slots[0] = memories[slots[0]].grow(slots[1] & 0xFFFFFFFFFFFFFFFF)
+
+
+def _table_grow(tables: dict[int, ReferenceTable], address: int) -> None:
+    slots = (ctypes.c_int64 * 3).from_address(address)
+    slots[0] = tables[slots[0]].grow(slots[1] & 0xFFFFFFFFFFFFFFFF, slots[2])
+
+
+def _compile_function(instances: dict[int, InstanceState], address: int) -> None:
+    slots = (ctypes.c_int64 * 2).from_address(address)
+    slots[0] = instances[slots[0]].module.compile_function(slots[1])
+
+
+def _tier_up(instances: dict[int, InstanceState], address: int) -> None:
+    slots = (ctypes.c_int64 * 3).from_address(address)
+    slots[0] = instances[slots[0]].module.tier_up(slots[1], slots[2])
 
 
 class Store:
@@ -42,26 +68,45 @@ class Store:
     another."""
 
     def __init__(self, engine: Engine | None = None) -> None:
-        self.engine = engine if engine is not None else default_engine()
-        self.registry = ModuleRegistry()
-        self.runtime = stubs.runtime(self.engine.cache)
-        self.runtime.claim()
-        self._block = (ctypes.c_uint64 * (L.STORE_BLOCK_SIZE // 8))()
-        self.block_address = ctypes.addressof(self._block)
-        self._block[L.STORE_BUDGET // 8] = self.engine.config.max_wasm_stack
+        self.engine = engine = engine if engine is not None else default_engine()
+        plan = engine.store_plan()
+        self.runtime = plan.runtime
+        self._block, self.block_address = plan.runtime.stamp(plan.template, plan.own, b"", 0)
+        self._builtins: dict[int, Callable[..., Any]] = {}
         self._kept: list[object] = []  # native memory and callables that native code points to
-        self._instances: dict[int, Instance] = {}  # by vmctx
-        self._host_funcs: dict[int, Func] = {}  # by FuncRef
-        self._funcs: weakref.WeakValueDictionary[int, Func] = weakref.WeakValueDictionary()  # by FuncRef
-        self.memories: dict[int, Memory] = {}  # by MemoryDef
-        self.tables: dict[int, Table] = {}  # by TableDef
-        self.externs = ExternTable()
+        self._instances: dict[int, InstanceState] = {}  # by vmctx
+        self._names: dict[int, str] = {}  # of host functions that belong to no instance, by FuncRef
+        self._funcs: dict[int, weakref.ref[Func]] = {}  # by FuncRef
+        self.memories: dict[int, LinearMemory] = {}  # by MemoryDef
+        self.tables: dict[int, ReferenceTable] = {}  # by TableDef
+        self._externs: ExternTable | None = None
         self._extern_words: list[ctypes.Array[ctypes.c_uint64]] = []  # cells of externrefs that are not in tables
         self._under_way = 0  # externrefs may be on their way between Python and wasm
-        self._add_builtins()
+        self._registry: ModuleRegistry | None = None
+        self._registry_is_whole = False
 
     def __repr__(self) -> str:
         return f"<wasmark.Store: {len(self._instances)} instances>"
+
+    @property
+    def registry(self) -> ModuleRegistry:
+        """The modules of the store by the addresses of their code."""
+        if not self._registry_is_whole:
+            with _registry_lock:
+                # First it can be found, then all that has come so far is entered: what comes later enters itself.
+                registry = self._registry = self._registry or ModuleRegistry()
+                for state in self._instances.copy().values():
+                    registry.register_module(state.module)
+                self._registry_is_whole = True
+        assert self._registry is not None
+        return self._registry
+
+    @property
+    def externs(self) -> ExternTable:
+        """The Python objects that wasm holds."""
+        if self._externs is None:
+            self._externs = ExternTable()
+        return self._externs
 
     # --- native memory ----------------------------------------------------------------------------
 
@@ -71,67 +116,36 @@ class Store:
 
     def allocate(self, size: int) -> int:
         """Zeroed native memory of `size` bytes, 16-aligned, for the life of the store; its address."""
-        block = (ctypes.c_uint8 * (size + 16))()
+        block, address = self.runtime.stamp(bytes(size), b"", b"", 0)
         self.keep(block)
-        return (ctypes.addressof(block) + 15) & -16
-
-    def allocate_copy(self, contents: bytes) -> int:
-        """Native memory like that of `allocate`, with these contents."""
-        address = self.allocate(len(contents))
-        ctypes.memmove(address, contents, len(contents))
         return address
 
-    def host_context(self, callable_: Callable[..., Any], convert: Callable[[Any, int], None] | None = None) -> int:
-        """The address of a host context.
+    def _offer(self, builtin: int, callable_: Callable[..., Any]) -> None:
+        """Let wasm code call this one."""
+        self._builtins[builtin] = callable_
+        _word.pack_into(self._block, CALLABLES[builtin], id(callable_))
 
-        Its stub calls `callable_`: with the values, and then `convert(result, address of slots)` for a result that it
-        cannot take apart itself; or, for signatures with references, with the address of the slots.
-        """
-        address = self.allocate(L.HOST_CONTEXT_SIZE)
-        self.keep((callable_, convert))
-        words = (ctypes.c_uint64 * (L.HOST_CONTEXT_SIZE // 8)).from_address(address)
-        words[L.HOST_STORE // 8] = self.block_address
-        words[L.HOST_CALLABLE // 8] = id(callable_)
-        words[L.HOST_CONVERT // 8] = id(convert)
-        return address
+    def add_memory(self, memory: LinearMemory) -> None:
+        """Take a memory in."""
+        if L.STORE_MEMORY_GROW not in self._builtins:
+            self._offer(L.STORE_MEMORY_GROW, functools.partial(_memory_grow, self.memories))
+        self.memories[memory.definition] = memory
 
-    def _add_builtins(self) -> None:
-        stubs.prepare_stubs(stubs.BASIC_SIGNATURES, self.engine.cache)
-        memories, tables = self.memories, self.tables
+    def add_table(self, table: ReferenceTable) -> None:
+        """Take a table in."""
+        if L.STORE_TABLE_GROW not in self._builtins:
+            self._offer(L.STORE_TABLE_GROW, functools.partial(_table_grow, self.tables))
+        self.tables[table.definition] = table
 
-        def memory_grow(address: int) -> None:
-            slots = (ctypes.c_int64 * 2).from_address(address)
-            slots[0] = memories[slots[0]].grow_or_refuse(slots[1] & 0xFFFFFFFFFFFFFFFF)
-
-        def table_grow(address: int) -> None:
-            slots = (ctypes.c_int64 * 3).from_address(address)
-            slots[0] = tables[slots[0]].grow_or_refuse(slots[1] & 0xFFFFFFFFFFFFFFFF, slots[2])
-
-        types = self.engine.types
-
-        def is_subtype(sub: int, super_: int) -> int:
-            return int(types.is_subtype_id(sub, super_))
-
-        instances = self._instances
-
-        def compile_function(address: int) -> None:
-            slots = (ctypes.c_int64 * 2).from_address(address)
-            slots[0] = instances[slots[0]].module.compile_function(slots[1])
-
-        def tier_up(address: int) -> None:
-            slots = (ctypes.c_int64 * 3).from_address(address)
-            slots[0] = instances[slots[0]].module.tier_up(slots[1], slots[2])
-
-        builtins: dict[int, Callable[..., Any]] = {
-            L.STORE_COMPILE: compile_function,
-            L.STORE_TIER_UP: tier_up,
-            L.STORE_MEMORY_GROW: memory_grow,
-            L.STORE_TABLE_GROW: table_grow,
-            L.STORE_IS_SUBTYPE: is_subtype,
-        }
-        for offset, builtin in builtins.items():
-            self._block[offset // 8] = stubs.stubs(L.BUILTIN_SIGNATURES[offset], self.engine.cache).host
-            self._block[offset // 8 + 1] = self.host_context(builtin)
+    def add_instance(self, state: InstanceState, module: Module) -> None:
+        """Take an instance in, and its module with it."""
+        if module.function_table and L.STORE_COMPILE not in self._builtins:
+            self._offer(L.STORE_COMPILE, functools.partial(_compile_function, self._instances))
+            self._offer(L.STORE_TIER_UP, functools.partial(_tier_up, self._instances))
+        module.ensure_registered()
+        self._instances[state.vmctx] = state
+        if self._registry is not None:
+            self._registry.register_module(module)
 
     # --- into wasm --------------------------------------------------------------------------------
 
@@ -195,21 +209,21 @@ class Store:
 
     def after_call(self) -> None:
         """To be called when the results of an outermost call are Python values: the time to let go of externrefs."""
-        if self.externs.wants_sweep:
+        externs = self._externs
+        if externs is not None and externs.wants_sweep:
             with self.owned() as idle:
                 if idle and not self._under_way:
-                    self.externs.sweep(self._held_externs())
+                    externs.sweep(self._held_externs())
 
-    def hold_externs(self, address: int, count: int, type_: ValType) -> None:
-        """Say that `count` words at `address` hold values of this type, for the life of the store."""
-        if isinstance(type_, RefType) and type_.heap in _EXTERN_HEAP:
-            self._extern_words.append((ctypes.c_uint64 * count).from_address(address))
+    def hold_externs(self, address: int, count: int) -> None:
+        """Say that `count` words at `address` hold externrefs, for the life of the store."""
+        self._extern_words.append((ctypes.c_uint64 * count).from_address(address))
 
     def _held_externs(self) -> list[int]:
         held = []
         for table in self.tables.values():
-            if table.type.element.heap in _EXTERN_HEAP:
-                held.extend(table.element_bits())
+            if table.holds_externs:
+                held.extend(table.bits())
         for words in self._extern_words:
             held.extend(words)
         return held
@@ -246,28 +260,31 @@ class Store:
 
     # --- what addresses stand for -----------------------------------------------------------------
 
-    def add_instance(self, vmctx: int, instance: Instance) -> None:
-        """Remember whose vmctx this is."""
-        self._instances[vmctx] = instance
-
-    def discard(self, failed: Memory | Table) -> None:
-        """Forget what was made for an instance that did not come to be."""
-        self.memories.pop(failed.definition, None)
-        self.tables.pop(failed.definition, None)
-
-    def add_host_func(self, func: Func) -> None:
-        """Keep a host function, whose address may end up anywhere in wasm."""
-        self._host_funcs[func.address] = func
-        self._funcs[func.address] = func
+    def add_host_func(self, func: Func, name: str) -> None:
+        """Remember a host function, whose address may end up anywhere in wasm."""
+        self._names[func.address] = name
+        self._funcs[func.address] = weakref.ref(func)
 
     def func_at(self, address: int) -> Func:
         """The function object of a FuncRef; the same one as long as it is in use."""
-        func = self._funcs.get(address)
+        from wasmark.func import Func
+
+        found = self._funcs.get(address)
+        func = found() if found is not None else None
         if func is None:
-            context = ctypes.c_uint64.from_address(address + L.FUNCREF_CONTEXT).value
-            func = self._instances[context].make_func(address)
-            self._funcs[address] = func
+            func = Func(self, address, self._function_name(address))
+            self._funcs[address] = weakref.ref(func)
         return func
+
+    def _function_name(self, address: int) -> str:
+        name = self._names.get(address)
+        if name is not None:
+            return name
+        context = ctypes.c_uint64.from_address(address + L.FUNCREF_CONTEXT).value
+        state = self._instances.get(context)
+        if state is None:
+            return self._instances[ctypes.c_uint64.from_address(context + L.HOST_OWNER).value].import_name(address)
+        return state.function_name(address)
 
     def reference_bits(self, value: Any, type_: RefType) -> int:
         """The bits of a reference (`type_` in the engine's canonical types). Raises TypeError."""
@@ -293,7 +310,7 @@ class Store:
         """The Python value of a reference."""
         if not bits:
             return None
-        if type_.heap in _EXTERN_HEAP:
+        if type_.heap in EXTERN_HEAP:
             return self.externs.value(bits)
         if self._is_func(type_):
             return self.func_at(bits)

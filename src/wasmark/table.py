@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import ctypes
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from wasmark.core.types import Limits, TableType
-from wasmark.errors import Error
-from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.core.types import EXTERN_HEAP, Limits, TableType
+from wasmark.runtime.reference_table import ReferenceTable
 
 if TYPE_CHECKING:
+    from wasmark.config import Config
     from wasmark.store import Store
 
-_REFUSED: Final = -1
+
+def most_elements(type_: TableType, config: Config) -> int:
+    """How many elements a table of this type may have in an engine with this configuration.
+
+    Raises ValueError for limits that contradict each other.
+    """
+    limits = type_.limits
+    if limits.maximum is None:
+        return config.max_table_elements
+    if limits.maximum < limits.minimum:
+        raise ValueError(f"a table of at least {limits.minimum} and at most {limits.maximum} elements")
+    return min(config.max_table_elements, limits.maximum)
+
+
+def holds_externs(type_: TableType) -> bool:
+    """Whether the elements are handles of Python objects; `type_` in the engine's canonical types."""
+    return type_.element.heap in EXTERN_HEAP
 
 
 class Table:
@@ -21,39 +36,27 @@ class Table:
     Both wait for another thread that runs in the store, as `grow` does.
     """
 
-    def __init__(self, store: Store, type_: TableType, initial: int = 0) -> None:
-        """A new table; `type_` in the engine's canonical types, `initial` the bits of its elements.
+    def __init__(
+        self, store: Store, type_: TableType, initial: int = 0, *, elements: ReferenceTable | None = None
+    ) -> None:
+        """A new table, or, for instances, the one that `elements` is; `type_` in the engine's canonical types,
+        `initial` the bits of all elements of a new one.
 
         Raises Error where its minimum is beyond what the engine allows, ValueError for limits that contradict each
         other.
         """
         self.store = store
         self.type = type_
-        if type_.limits.maximum is not None and type_.limits.maximum < type_.limits.minimum:
-            raise ValueError(f"a table of at least {type_.limits.minimum} and at most {type_.limits.maximum} elements")
-        most = store.engine.config.max_table_elements
-        if type_.limits.minimum > most:
-            raise Error(f"a table of {type_.limits.minimum} elements is more than the {most} that are allowed")
-        self._most = most if type_.limits.maximum is None else min(most, type_.limits.maximum)
-        self._definition = (ctypes.c_uint64 * (L.TABLE_DEF_SIZE // 8))()
-        self.definition = ctypes.addressof(self._definition)
-        self._elements = (ctypes.c_uint64 * 0)()
-        try:
-            self._resize(type_.limits.minimum, initial)
-        except (MemoryError, OverflowError):
-            raise Error(f"no memory for a table of {type_.limits.minimum} elements") from None
-        store.tables[self.definition] = self
+        if elements is None:
+            most = most_elements(type_, store.engine.config)
+            elements = ReferenceTable.filled(type_.limits.minimum, initial, most, holds_externs=holds_externs(type_))
+            store.add_table(elements)
+        self.elements = elements
 
-    def _resize(self, length: int, fill: int) -> None:
-        old = len(self)
-        if length > len(self._elements):
-            grown = (ctypes.c_uint64 * max(length, min(2 * old, self._most)))()
-            ctypes.memmove(grown, self._elements, 8 * old)
-            self._elements = grown
-            self._definition[L.TABLE_BASE // 8] = ctypes.addressof(grown)
-        if fill:
-            self._elements[old:length] = [fill] * (length - old)
-        self._definition[L.TABLE_LENGTH // 8] = length
+    @property
+    def definition(self) -> int:
+        """The address of its TableDef."""
+        return self.elements.definition
 
     @property
     def present_type(self) -> TableType:
@@ -62,39 +65,27 @@ class Table:
         return TableType(self.type.element, Limits(len(self), limits.maximum, limits.is64))
 
     def __len__(self) -> int:
-        return int(self._definition[L.TABLE_LENGTH // 8])
+        return len(self.elements)
 
     def element_bits(self) -> list[int]:
         """All elements as bits."""
-        return list(self._elements[: len(self)])
+        return self.elements.bits()
 
     def write_bits(self, start: int, bits: list[int]) -> None:
         """Overwrite elements, which have to be there."""
-        self._elements[start : start + len(bits)] = bits  # type: ignore[assignment]
+        self.elements.write(start, bits)
 
     def grow(self, count: int, value: Any = None) -> int:
         """Add `count` elements; the old length. Raises ValueError where the table cannot get that long, TypeError for
         the value."""
         old = self.store.exclusively(self._grow, count, value)
-        if old == _REFUSED:
-            raise ValueError(f"cannot grow a table of {len(self)} elements by {count} (at most {self._most})")
+        if old < 0:
+            raise ValueError(f"cannot grow a table of {len(self)} elements by {count} (at most {self.elements.most})")
         return old
 
     def _grow(self, count: int, value: Any) -> int:
         bits = self.store.reference_bits(value, self.type.element)
-        return self.grow_or_refuse(count, bits) if count >= 0 else _REFUSED
-
-    def grow_or_refuse(self, count: int, bits: int) -> int:
-        """What `table.grow` does: the old length, or -1. For the owner of the store: code that runs in another thread
-        would take the old elements for as many as the new ones."""
-        old = len(self)
-        if old + count > self._most:
-            return _REFUSED
-        try:
-            self._resize(old + count, bits & 0xFFFFFFFFFFFFFFFF)
-        except (MemoryError, OverflowError):
-            return _REFUSED
-        return old
+        return self.elements.grow(count, bits) if count >= 0 else -1
 
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self):
@@ -108,11 +99,11 @@ class Table:
 
     def _get(self, index: int) -> Any:
         self._check(index)
-        return self.store.reference_value(self._elements[index], self.type.element)
+        return self.store.reference_value(self.elements[index], self.type.element)
 
     def _set(self, index: int, value: Any) -> None:
         self._check(index)
-        self._elements[index] = self.store.reference_bits(value, self.type.element)
+        self.elements[index] = self.store.reference_bits(value, self.type.element)
 
     def __repr__(self) -> str:
         return f"<wasmark.Table {len(self)} x {self.type.element}>"

@@ -52,13 +52,14 @@ def _float_bits(value: Any, type_: NumType) -> int:
     return int(ctypes.c_uint32.from_buffer(ctypes.c_float(number)).value)
 
 
-def value_bits(value: Any, type_: ValType, references: References) -> int:
+def value_bits(value: Any, type_: ValType, references: References | None) -> int:
     """The unsigned bits of a Python value as a value of `type_`.
 
-    Raises TypeError for the wrong kind of value and OverflowError for an integer that does not fit (signed and unsigned
-    readings are both accepted).
+    Numbers need no `references`. Raises TypeError for the wrong kind of value and OverflowError for an integer that
+    does not fit (signed and unsigned readings are both accepted).
     """
     if isinstance(type_, RefType):
+        assert references is not None
         return references.reference_bits(value, type_)
     if type_ in _INTEGER_BITS:
         return _integer_bits(value, _INTEGER_BITS[type_])
@@ -92,7 +93,7 @@ class Codec:
         self._struct = struct.Struct("<" + "".join(_FORMAT.get(type_, "Q") for type_ in self.types))
         self._size = SLOT_SIZE * len(self.types)
 
-    def pack(self, buffer: Any, values: Sequence[Any], references: References) -> None:
+    def pack(self, buffer: Any, values: Sequence[Any], references: References | None) -> None:
         """Write `values` (as many as there are types) to a writable buffer. Raises as `value_bits`."""
         if self._plain:
             try:

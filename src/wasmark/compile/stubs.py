@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 ATTRIBUTES: Final = 'attributes #2 = { nounwind "frame-pointer"="all" }\n'
 
-_OBJECT_TYPE: Final = 8  # ob_type in PyObject
 _DECLARATIONS: Final = """\
 declare void @wasmark_host_call(ptr, ptr)
 declare void @wasmark_leave_wasm(ptr, ptr)
@@ -106,7 +105,7 @@ def _to_native(type_: str, object_: str, tag: str, fail: str) -> str:
     if type_ in ("i32", "i64"):
         python, convert = ("PyLong", "i64 @PyLong_AsLongLong")
     text = (
-        f"%tp{tag} = getelementptr i8, ptr {object_}, i64 {_OBJECT_TYPE}\n%ty{tag} = load ptr, ptr %tp{tag}\n"
+        f"%tp{tag} = getelementptr i8, ptr {object_}, i64 {L.OBJECT_TYPE}\n%ty{tag} = load ptr, ptr %tp{tag}\n"
         f"%is{tag} = icmp eq ptr %ty{tag}, @{python}_Type\nbr i1 %is{tag}, label %exact{tag}, label %{fail}\n"
         f"exact{tag}:\n%c{tag} = call {convert}(ptr {object_})\n"
     )

@@ -64,7 +64,8 @@ def stored_pieces(stored: StoredArtefact, first: int) -> Iterator[Stored]:
         places = _numbers(artefact.blobs[f"places {name}"])
         count = len(contents)
         numbers, starts, ends = places[:count], places[count : 2 * count], places[2 * count :]
-        loaded = load(image, process_symbol, (stored.descriptor, artefact.offsets[name]))
+        file = None if stored.descriptor is None else (stored.descriptor, artefact.offsets[name])
+        loaded = load(image, process_symbol, file)
         base = loaded.text_start
 
         def rows(

@@ -163,6 +163,7 @@ class CodeObject:
         "_lease",
         "_line_starts",
         "_line_tables",
+        "_owner",
         "_text",
         "code_memory",
         "id",
@@ -197,7 +198,7 @@ class CodeObject:
         self._index = self._index_functions() if all(module.listed for module in self.modules) else None
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
-        self.id, self._lease = process_table.adopt(self)
+        self.id, self._lease, self._owner = process_table.adopt(self)
 
     def _index_functions(self) -> _Index:
         rows = [
@@ -217,6 +218,11 @@ class CodeObject:
             array("I", [row[2] for row in rows]),
             array("I", [row[3] for row in rows]),
         )
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the signal handler knows this code; True where there is none."""
+        return self._owner[0] == self.id
 
     @property
     def text(self) -> bytes:

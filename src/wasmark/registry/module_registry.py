@@ -90,6 +90,9 @@ class ModuleRegistry:
         if module in owners:
             return
         number = next((number for number, part in enumerate(code.modules) if part.module is module), None)
+        if number is None and isinstance(module, GrowingModule) and code.modules[0].module is None:
+            # In the middle of garbage that is taken apart: weak references to the module are dead. Its thunks are its.
+            number = 0
         if number is not None and owners[number] is None:
             self._own(code, owners, number, module)
             return

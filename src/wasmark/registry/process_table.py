@@ -109,8 +109,9 @@ def _new_id() -> int:
             return candidate
 
 
-def adopt(code: CodeObject) -> tuple[int, Lease]:
-    """Enter a new code object into the index and answer its id. `CodeObject` does this for itself.
+def adopt(code: CodeObject) -> tuple[int, Lease, memoryview[int]]:
+    """Enter a new code object into the index and answer its id, and the word of its first page that is its id while it
+    is registered. `CodeObject` does this for itself.
 
     Its memory belongs to it from now on: when the code object goes, and with it the lease that only it may hold, it is
     unregistered, and then its memory is freed. Raises AssertionError where its code overlaps that of another one.
@@ -119,7 +120,7 @@ def adopt(code: CodeObject) -> tuple[int, Lease]:
     lease = Lease()
     if pages.start == pages.stop:
         weakref.finalize(lease, code.code_memory.free).atexit = False
-        return 0, lease
+        return 0, lease, memoryview(array("I", [0]))
     try:
         with _retirement.lock:
             index, owners = _arrays(code.code_memory.arena)
@@ -136,7 +137,7 @@ def adopt(code: CodeObject) -> tuple[int, Lease]:
             _fill(index, pages, id_)
     finally:
         _retirement.drain()
-    return id_, lease
+    return id_, lease, owners[pages.start : pages.start + 1]
 
 
 def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: slice, memory: CodeMemory) -> None:

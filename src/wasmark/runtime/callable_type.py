@@ -72,10 +72,7 @@ def callable_type(name: str, base: type) -> type:
     return _make(name, base.__basicsize__, _FLAG_VECTORCALL, slots, base)
 
 
-def set_fields(object_: object, vectorcall: int, code: int, context: int, store: int) -> None:
-    """Set the native fields."""
+def fields_address(object_: object) -> int:
+    """Where the native fields of an instance are: its vectorcall function, and then those from FUNC_CODE on."""
     assert isinstance(object_, NativeFields)
-    _FIELDS.from_address(id(object_) + L.FUNC_VECTORCALL)[:] = [vectorcall, code, context, store]
-
-
-_FIELDS: Final = ctypes.c_uint64 * ((L.FUNC_FIELDS_END - L.FUNC_VECTORCALL) // 8)
+    return id(object_) + L.FUNC_VECTORCALL

@@ -65,7 +65,18 @@ FUNCREF_SIZE: Final = 32
 HOST_STORE: Final = 0  # its StoreBlock
 HOST_CALLABLE: Final = 8  # PyObject *, what the stub calls
 HOST_CONVERT: Final = 16  # PyObject *, called with (result, address of slots) for results the stub cannot convert
+HOST_OWNER: Final = 24  # the vmctx of the instance whose import it is, or 0
 HOST_CONTEXT_SIZE: Final = 32
+HOST_FUNCTION_SIZE: Final = HOST_CONTEXT_SIZE + FUNCREF_SIZE  # a host context and the FuncRef that leads to it
+
+# --- Hooks: what native code calls of Python, PyObject * each --------------------------------------
+HOOK_CALL: Final = 0  # (func, *arguments): a call in which anything is out of the ordinary
+HOOK_TRAP: Final = 8  # (func, report): raises the trap that the report tells of
+HOOK_READ: Final = 16  # (memory, *arguments): a read in which anything is out of the ordinary
+HOOKS_SIZE: Final = 24
+
+OBJECT_TYPE: Final = object.__basicsize__ - 8
+"""Where a Python object points to its type."""
 
 # --- FuncObject: native fields of a `wasmark.Func`, behind its object header ----------------------
 FUNC_VECTORCALL: Final = object.__basicsize__

@@ -11,12 +11,12 @@ import mmap
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.errors import Error
 from wasmark.registry.process_table import process_table_address
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
-from wasmark.runtime.linear_memory import granules_address
+from wasmark.runtime.linear_memory import granules_address, set_discard
 from wasmark.runtime.monitor import (
     ensure_monitor,
     give_back_thread_block,
@@ -24,6 +24,7 @@ from wasmark.runtime.monitor import (
     reset_after_fork,
     take_thread_block,
 )
+from wasmark.runtime.native_function import native_function
 from wasmark.runtime.signal_state import STATE_KEY, set_word, signal_state_address, word
 from wasmark.runtime.symbols import process_symbol
 
@@ -41,21 +42,19 @@ _HEADROOM: Final = 256 << 10
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.pthread_setspecific.argtypes = [ctypes.c_uint, ctypes.c_void_p]
 
-# What native code calls of Python: {slow call, raise trap}, PyObject * each.
-_hooks = (ctypes.c_uint64 * 2)()
+_hooks = (ctypes.c_uint64 * (L.HOOKS_SIZE // 8))()
 _kept_hooks: list[object] = []
 
 
 def python_hooks_address() -> int:
-    """Where native code finds its Python callables."""
+    """Where native code finds its Python callables (`runtime.layout`: HOOK_*)."""
     return ctypes.addressof(_hooks)
 
 
-def set_python_hooks(call_slow: Callable[..., object], raise_trap: Callable[..., object]) -> None:
-    """`call_slow(func, *args)` is how a call stub calls when anything is out of the ordinary; `raise_trap(func)` raises
-    what the calling thread's report tells of."""
-    _kept_hooks[:] = [call_slow, raise_trap]
-    _hooks[0], _hooks[1] = id(call_slow), id(raise_trap)
+def set_python_hook(offset: int, hook: Callable[..., object]) -> None:
+    """Let native code call `hook`."""
+    _kept_hooks.append(hook)
+    _hooks[offset // 8] = id(hook)
 
 
 class _StackT(ctypes.Structure):
@@ -67,10 +66,11 @@ class Runtime:
 
     `enter(store, trampoline, code, context, slots, report)` answers a STATUS_*, with the activation in `report` where
     it trapped; `own(store, answer)` 1, 0 or -1, which is also left in the 32-bit word `answer`; `disown(store)`.
-    `get_buffer` is the address of what memories export their bytes with.
+    `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
+    what memories export and read their bytes with.
     """
 
-    __slots__ = ("_claim", "_image", "_monitor", "disown", "enter", "get_buffer", "own")
+    __slots__ = ("_image", "disown", "enter", "get_buffer", "own", "poke", "read", "stamp")
 
     def __init__(self, image: LoadedImage) -> None:
         self._image = image
@@ -79,27 +79,28 @@ class Runtime:
             raise Error("the process has no thread-specific keys left")
         set_word(STATE_KEY, key.value)
         self.get_buffer = image.symbols["wasmark_get_buffer"][0]
-        self._monitor = image.symbols["wasmark_monitor_thread"][0]
+        self.read = image.symbols["wasmark_read"][0]
         # PYFUNCTYPE: the GIL is held.
         self.enter: Callable[..., int] = self._function("wasmark_enter_reporting", 6)
         self.own: Callable[..., int] = self._function("wasmark_own", 2)
-        self._claim: Callable[..., int] = self._function("wasmark_claim", 0)
         self.disown: Callable[..., int] = self._function("wasmark_disown", 1)
-        self.claim()
+        self.stamp: Callable[[bytes, bytes, bytes, int], tuple[bytearray, int]] = self._method("wasmark_stamp")
+        self.poke: Callable[..., None] = self._method("wasmark_poke")
+        set_discard(self._method("wasmark_discard"))
+        # Make our handlers the first in line, with whoever is there now behind them; from then on the monitor does it.
+        self._function("wasmark_claim", 0)()
+        ensure_monitor(image.symbols["wasmark_monitor_thread"][0])
 
     def _function(self, name: str, arguments: int) -> Callable[..., int]:
         return ctypes.PYFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * arguments)(self._image.symbols[name][0])
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        return native_function(name, self._image.symbols[name][0])
 
     def symbol(self, name: str) -> int | None:
         """Address of a function of the image or of the process, for linking stubs against."""
         found = self._image.symbols.get(name)
         return found[0] if found is not None else process_symbol(name)
-
-    def claim(self) -> None:
-        """Make our handlers the first in line, with whoever is there now behind them, and see that the monitor runs.
-        Cheap when that is so already."""
-        self._claim()
-        ensure_monitor(self._monitor)
 
 
 def image_symbol(name: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _MAX_U64 = (1 << 64) - 1
 
 
+@functools.cache
 def _host_resolution() -> tuple[int, int, int, int]:
     ids = (
         time.CLOCK_REALTIME,

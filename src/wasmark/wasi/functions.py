@@ -8,7 +8,7 @@ every way out. Any other exception (`Exit`, `KeyboardInterrupt`, or one of the e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from wasmark.wasi import args, clock, fd, fdio, path, poll, proc, random, sock
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from wasmark.wasi.context import Context
 
     Implementation = Callable[..., None]
+
+
+_MASKS: Final = {"i32": 0xFFFF_FFFF, "i64": 0xFFFF_FFFF_FFFF_FFFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,11 @@ class Row:
     params: str
     implementation: Implementation
     results: str = "i32"
+    masks: tuple[int, ...] = field(init=False)
+    """What makes an unsigned number of each argument."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "masks", tuple(_MASKS[param] for param in self.params.split()))
 
 
 ROWS: Final = (
@@ -95,21 +103,26 @@ ROWS: Final = (
     Row("sock_shutdown", "i32 i32", sock.not_a_socket),
 )
 
+BY_NAME: Final = {row.name: row for row in ROWS}
+
 NOT_IMPLEMENTED: Final = ("proc_raise",)
 """The functions that only ever return `ENOSYS`."""
-
-_MASKS: Final = {"i32": 0xFFFF_FFFF, "i64": 0xFFFF_FFFF_FFFF_FFFF}
 
 
 def host_functions(ctx: Context, get_memory: Callable[[], memoryview]) -> dict[str, HostFunction]:
     """Every function of the ABI version in `ctx`, by name."""
-    return {row.name: _bind(row, ctx, get_memory) for row in ROWS if row.name not in ctx.abi.absent}
+    return {
+        row.name: HostFunction(
+            row.name, tuple(row.params.split()), tuple(row.results.split()), bind(row, ctx, get_memory)
+        )
+        for row in ROWS
+        if row.name not in ctx.abi.absent
+    }
 
 
-def _bind(row: Row, ctx: Context, get_memory: Callable[[], memoryview]) -> HostFunction:
-    params = tuple(row.params.split())
-    masks = tuple(_MASKS[param] for param in params)
-    implementation = row.implementation
+def bind(row: Row, ctx: Context, get_memory: Callable[[], memoryview]) -> Callable[..., int | None]:
+    """The `call` of a `HostFunction`."""
+    implementation, masks = row.implementation, row.masks
 
     def call(*arguments: int) -> int | None:
         memory = GuestMemory(get_memory())
@@ -124,4 +137,4 @@ def _bind(row: Row, ctx: Context, get_memory: Callable[[], memoryview]) -> HostF
         return 0
 
     call.__name__ = call.__qualname__ = row.name
-    return HostFunction(row.name, params, tuple(row.results.split()), call)
+    return call

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
-    from wasmark.wasi.functions import HostFunction
+    from wasmark.wasi.functions import HostFunction, Row
     from wasmark.wasi.preopens import Preopens
     from wasmark.wasi.streams import Readable, Writable
 
@@ -64,6 +64,7 @@ class Wasi:
             clocks=clocks or Clocks(),
             random=random,
         )
+        self._contexts = {SNAPSHOT_PREVIEW1.module: self._context}
         streams = (
             input_stream(stdin),
             output_stream(stdout, 1, "stdout"),
@@ -89,11 +90,20 @@ class Wasi:
         get_memory: returns a writable view of the whole linear memory, of format "B". It is called once for each call
             of a function; the view is released before that returns.
         """
-        try:
-            abi = ABIS[module]
-        except KeyError:
-            raise ValueError(f"unknown WASI module {module!r}; known: {', '.join(ABIS)}") from None
-        return functions.host_functions(replace(self._context, abi=abi), get_memory)
+        return functions.host_functions(self._context_for(module), get_memory)
+
+    def bind(self, row: Row, get_memory: Callable[[], memoryview], module: str) -> Callable[..., int | None]:
+        """The `call` of one of those functions."""
+        return functions.bind(row, self._context_for(module), get_memory)
+
+    def _context_for(self, module: str) -> Context:
+        found = self._contexts.get(module)
+        if found is None:
+            abi = ABIS.get(module)
+            if abi is None:
+                raise ValueError(f"unknown WASI module {module!r}; known: {', '.join(ABIS)}")
+            found = self._contexts[module] = replace(self._context, abi=abi)
+        return found
 
     def close(self) -> None:
         """Close every descriptor, but not those of the process nor objects given as streams. May be called again."""

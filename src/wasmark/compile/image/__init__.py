@@ -13,7 +13,7 @@ from wasmark.errors import TrapCode
 from wasmark.runtime import layout, monitor, signal_state
 from wasmark.runtime.linear_memory import GRANULE_COUNT, GRANULE_SHIFT
 
-_PARTS: Final = ("prelude.ll", "entry.ll", "signals.ll", "monitor.ll")
+_PARTS: Final = ("prelude.ll", "entry.ll", "signals.ll", "monitor.ll", "methods.ll")
 _NAME: Final = re.compile(r"\$([A-Z_0-9]+)")
 
 _LINUX_X86_64: Final = {
@@ -37,6 +37,7 @@ _LINUX_X86_64: Final = {
     "SYS_TGKILL": 234,
     "FUTEX_WAIT": 128,  # private
     "FUTEX_WAKE": 129,
+    "MADV_DONTNEED": 4,
     "TRAP_BYTES": int.from_bytes(bytes.fromhex("670fb940"), "little"),  # ud1l code(%eax), %eax; the code follows
 }
 

@@ -332,7 +332,15 @@ raised:
 
 ; What a call stub does with all that is out of the ordinary: Python's own way of calling, `slow(function, *arguments)`.
 define ptr @wasmark_call_slow(ptr %function, ptr %arguments, i64 %nargsf, ptr %names) #0 {
+  %p.slow = getelementptr i8, ptr @wasmark_python, i64 $HOOK_CALL
+  %slow = load ptr, ptr %p.slow
   %count = and i64 %nargsf, 9223372036854775807
+  %result = call ptr @call_python(ptr %slow, ptr %function, ptr %arguments, i64 %count, ptr %names)
+  ret ptr %result
+}
+
+; `callable(first, *arguments)`, of which the last ones may have names.
+define internal ptr @call_python(ptr %callable, ptr %first, ptr %arguments, i64 %count, ptr %names) #0 {
   %none = icmp eq ptr %names, null
   br i1 %none, label %copy, label %keywords
 keywords:
@@ -343,13 +351,12 @@ copy:
   %values = add i64 %count, %named
   %size = add i64 %values, 1
   %all = alloca ptr, i64 %size
-  store ptr %function, ptr %all
+  store ptr %first, ptr %all
   %rest = getelementptr ptr, ptr %all, i64 1
   %bytes = shl i64 %values, 3
   call void @llvm.memcpy.p0.p0.i64(ptr %rest, ptr %arguments, i64 %bytes, i1 false)
-  %slow = load ptr, ptr @wasmark_python
   %positional = add i64 %count, 1
-  %result = call ptr @PyObject_Vectorcall(ptr %slow, ptr %all, i64 %positional, ptr %names)
+  %result = call ptr @PyObject_Vectorcall(ptr %callable, ptr %all, i64 %positional, ptr %names)
   ret ptr %result
 }
 
@@ -368,7 +375,7 @@ go:
   store ptr %function, ptr %arguments
   %second = getelementptr ptr, ptr %arguments, i64 1
   store ptr %report, ptr %second
-  %p.raise = getelementptr i8, ptr @wasmark_python, i64 8
+  %p.raise = getelementptr i8, ptr @wasmark_python, i64 $HOOK_TRAP
   %raise = load ptr, ptr %p.raise
   %result = call ptr @PyObject_Vectorcall(ptr %raise, ptr %arguments, i64 2, ptr null)
   call void @Py_DecRef(ptr %report)
@@ -378,6 +385,13 @@ go:
 define i32 @wasmark_get_buffer(ptr %self, ptr %view, i32 %flags) {
   %source.at = getelementptr i8, ptr %self, i64 $BUFFER_SOURCE
   %source = load ptr, ptr %source.at
+  %unmade = icmp eq ptr %source, null
+  br i1 %unmade, label %refuse, label %export
+refuse: ; its __init__ has not come that far
+  %error = load ptr, ptr @PyExc_BufferError
+  call void @PyErr_SetNone(ptr %error)
+  ret i32 -1
+export:
   %base.at = getelementptr i8, ptr %source, i64 $MEMORY_BASE
   %base = load ptr, ptr %base.at
   %length.at = getelementptr i8, ptr %source, i64 $MEMORY_LENGTH

@@ -11,11 +11,23 @@ declare i32 @sigismember(ptr, i32)
 declare i32 @raise(i32)
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
+declare i32 @madvise(ptr, i64, i32)
 declare ptr @PyLong_FromVoidPtr(ptr)
+declare ptr @PyLong_AsVoidPtr(ptr)
+declare i64 @PyLong_AsLongLong(ptr)
+declare void @PyErr_Clear()
+declare void @PyErr_SetNone(ptr)
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 declare i64 @PyTuple_Size(ptr)
+declare ptr @PyTuple_New(i64)
+declare i32 @PyTuple_SetItem(ptr, i64, ptr)
 declare ptr @PyBytes_FromStringAndSize(ptr, i64)
+declare ptr @PyBytes_AsString(ptr)
+declare i64 @PyBytes_Size(ptr)
+declare ptr @PyByteArray_FromStringAndSize(ptr, i64)
+declare ptr @PyByteArray_AsString(ptr)
 declare i32 @PyBuffer_FillInfo(ptr, ptr, ptr, i64, i32, i32)
+declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
 declare i32 @llvm.eh.sjlj.setjmp(ptr)
 declare void @llvm.eh.sjlj.longjmp(ptr)
@@ -23,6 +35,11 @@ declare ptr @llvm.frameaddress.p0(i32 immarg)
 declare ptr @llvm.stacksave.p0()
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1 immarg)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1 immarg)
+@PyLong_Type = external global i8
+@PyExc_BufferError = external global ptr
+@_Py_NoneStruct = external global i8
+@_Py_TrueStruct = external global i8
+@_Py_FalseStruct = external global i8
 @wasmark_signal_state = external global i8
 @wasmark_process_table = external global i8
 @wasmark_memory_granules = external global i8

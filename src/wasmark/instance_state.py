@@ -1,0 +1,144 @@
+"""`InstanceState`: what an instance is made of (core §4.7.3), as its store keeps it.
+
+It refers neither to its store nor to the objects that Python sees: those are made when somebody asks for them, and
+refer to it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from wasmark.func import Func, dispatcher
+from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.const_eval import evaluate
+from wasmark.runtime.linear_memory import LinearMemory
+from wasmark.runtime.reference_table import ReferenceTable
+from wasmark.table import holds_externs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wasmark.core.model import ConstExpr
+    from wasmark.instance_plan import InstancePlan, TablePlan
+    from wasmark.module import Module
+    from wasmark.store import Store
+
+_word: Final = Struct("<Q")
+_pair: Final = Struct("<QQ")
+_triple: Final = Struct("<QQQ")
+
+
+class InstanceState:
+    """The native memory of an instance, whose first part is its vmctx, with the memories and tables of its index
+    spaces, and the callables that its host functions call.
+
+    `given` has what was found for each import, in order; `callables` says whether there are plain ones among the
+    functions. Raises Error where there is no memory for it; then nothing has happened.
+    """
+
+    __slots__ = ("block", "callables", "copies", "memories", "module", "tables", "vmctx")
+
+    def __init__(self, plan: InstancePlan, module: Module, given: Sequence[Any], callables: bool, store: Store) -> None:
+        layout, imported = plan.layout, plan.imported
+        self.module = module
+        template, sites = plan.with_hosts() if callables else (plan.plain, ())
+        shapes, self.copies = plan.memories()
+        memories = [LinearMemory(shape) for shape in shapes] if shapes else []
+        block, vmctx = store.runtime.stamp(*template, store.block_address)
+        self.block, self.vmctx = block, vmctx
+
+        self.callables: Sequence[Any] = ()
+        if imported["func"]:
+            called = self.callables = []
+            for number, position in enumerate(imported["func"]):
+                value = given[position]
+                if isinstance(value, Func):
+                    at = layout.imported_function(number)
+                    _triple.pack_into(block, at, value.code_address, value.context, value.address)
+                else:
+                    at, shape, name = sites[number]
+                    if not shape.is_plain:
+                        value = dispatcher(shape, name, value, store)
+                    called.append(value)
+                    _word.pack_into(block, at, id(value))
+        self.memories: Sequence[LinearMemory] = memories
+        if imported["memory"]:
+            self.memories = [*(given[position].linear for position in imported["memory"]), *memories]
+        if self.memories:
+            _word.pack_into(block, layout.MEMORY0_BASE, self.memories[0].base)
+            for index, memory in enumerate(self.memories):
+                _pair.pack_into(block, layout.memory_def(index), memory.definition, memory.base)
+        for index, position in enumerate(imported["global"]):
+            _word.pack_into(block, layout.global_pointers + 8 * index, given[position].address)
+        for index in plan.unset_globals:
+            bits = self.evaluate(plan.model.globals[index].init)
+            _word.pack_into(block, layout.global_cells + 16 * index, bits)
+        self.tables: Sequence[ReferenceTable] = ()
+        own_tables = []
+        if plan.model.table_types:
+            own_tables = [self._table(table, index, store) for index, table in enumerate(plan.tables)]
+            self.tables = [*(given[position].elements for position in imported["table"]), *own_tables]
+            for index, table in enumerate(self.tables):
+                _word.pack_into(block, layout.table_def(index), table.definition)
+
+        # Nothing can fail any more.
+        for memory in memories:
+            store.add_memory(memory)
+        for table in own_tables:
+            store.add_table(table)
+        for offset in plan.extern_cells:
+            store.hold_externs(vmctx + offset, 1)
+
+    def _table(self, plan: TablePlan, index: int, store: Store) -> ReferenceTable:
+        externs = holds_externs(plan.type)
+        length = plan.type.limits.minimum
+        if plan.elements is None:
+            init = self.module.model.tables[index].init
+            initial = self.evaluate(init) if init is not None else 0
+            return ReferenceTable.filled(length, initial, plan.most, holds_externs=externs)
+        block, _ = store.runtime.stamp(plan.elements.words, b"", plan.elements.base, self.vmctx)
+        table = ReferenceTable(plan.array.from_buffer(block), length, plan.most, holds_externs=externs)
+        for element, func_index in plan.imported:
+            table[element] = self.funcref(func_index)
+        return table
+
+    # --- what is in it ----------------------------------------------------------------------------
+
+    def evaluate(self, expr: ConstExpr) -> int:
+        """The bits of a constant expression of the module."""
+        return evaluate(self.module.model, expr, self._global_bits, self.funcref)
+
+    def _global_bits(self, index: int) -> int:
+        return ctypes.c_uint64.from_address(self.global_address(index)).value
+
+    def global_address(self, index: int) -> int:
+        """Where the cell of a global is."""
+        layout = self.module.layout
+        if index < layout.imported_globals:
+            return int(_word.unpack_from(self.block, layout.global_pointers + 8 * index)[0])
+        return self.vmctx + layout.global_cell(index)
+
+    def funcref(self, func_index: int) -> int:
+        """The address of a function's FuncRef."""
+        model, layout = self.module.model, self.module.layout
+        if func_index < model.imported["func"]:
+            return int(_word.unpack_from(self.block, layout.imported_function(func_index) + 16)[0])
+        return self.vmctx + layout.funcref(func_index)
+
+    def function_name(self, address: int) -> str:
+        """What the function is called that one of its own FuncRefs leads to."""
+        model, layout = self.module.model, self.module.layout
+        func_index = layout.escaping[(address - self.vmctx - layout.funcrefs) // L.FUNCREF_SIZE]
+        name = model.names.functions.get(func_index)
+        if name is None:
+            exported = (e.name for e in model.exports if e.kind == "func" and e.index == func_index)
+            name = next(exported, f"func[{func_index}]")
+        return name
+
+    def import_name(self, address: int) -> str:
+        """What the callable is called that the FuncRef of one of its host functions leads to."""
+        number = (address - self.vmctx - self.module.layout.size) // L.HOST_FUNCTION_SIZE
+        _, sites = self.module.instance_plan().with_hosts()
+        return sites[number].name

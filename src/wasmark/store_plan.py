@@ -1,0 +1,50 @@
+"""`StorePlan`: what all stores of an engine have in common, made once, so that a store is mostly copying.
+
+A store's native memory is its StoreBlock, and behind that a host context for each function of Python that wasm code
+calls through the block. Which callable such a context leads to is up to the store, but for what is the same in all.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Final
+
+from wasmark.jit import stubs
+from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+
+if TYPE_CHECKING:
+    from wasmark.config import Config
+    from wasmark.jit.cache import CodeCache
+    from wasmark.validate.canon import TypeRegistry
+
+_CONTEXTS: Final = {
+    builtin: L.STORE_BLOCK_SIZE + L.HOST_CONTEXT_SIZE * number for number, builtin in enumerate(L.BUILTIN_SIGNATURES)
+}
+CALLABLES: Final = {builtin: context + L.HOST_CALLABLE for builtin, context in _CONTEXTS.items()}
+"""Where in a store's native memory the callable of each builtin is."""
+
+
+class StorePlan:
+    """See the head of this file. `template` and `own` are for `Runtime.stamp`."""
+
+    __slots__ = ("_is_subtype", "own", "runtime", "template")
+
+    def __init__(self, config: Config, types: TypeRegistry, cache: CodeCache | None) -> None:
+        self.runtime = stubs.runtime(cache)
+        stubs.prepare_stubs(stubs.BASIC_SIGNATURES, cache)
+
+        def is_subtype(sub: int, super_: int) -> int:
+            return int(types.is_subtype_id(sub, super_))
+
+        self._is_subtype = is_subtype
+        words = array("Q", bytes(L.STORE_BLOCK_SIZE + L.HOST_CONTEXT_SIZE * len(_CONTEXTS)))
+        words[L.STORE_BUDGET // 8] = config.max_wasm_stack
+        own = array("I")
+        for builtin, context in _CONTEXTS.items():
+            words[builtin // 8] = stubs.stubs(L.BUILTIN_SIGNATURES[builtin], cache).host
+            words[builtin // 8 + 1] = context
+            words[(context + L.HOST_CONVERT) // 8] = id(None)
+            own.extend((builtin + 8, context + L.HOST_STORE))
+        words[CALLABLES[L.STORE_IS_SUBTYPE] // 8] = id(is_subtype)
+        self.template = words.tobytes()
+        self.own = own.tobytes()
