@@ -70,8 +70,9 @@ class Store:
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine = engine if engine is not None else default_engine()
         plan = engine.store_plan()
-        self.runtime = plan.runtime
-        self._block, self.block_address = plan.runtime.stamp(plan.template, plan.own, b"", 0)
+        runtime = self.runtime = plan.runtime
+        runtime.claim()
+        self._block, self.block_address = runtime.stamp(plan.template, plan.own, b"", 0)
         self._builtins: dict[int, Callable[..., Any]] = {}
         self._kept: list[object] = []  # native memory and callables that native code points to
         self._instances: dict[int, InstanceState] = {}  # by vmctx
@@ -119,6 +120,10 @@ class Store:
         block, address = self.runtime.stamp(bytes(size), b"", b"", 0)
         self.keep(block)
         return address
+
+    def _word(self, offset: int) -> int:
+        """A word of the StoreBlock."""
+        return int(_word.unpack_from(self._block, offset)[0])
 
     def _offer(self, builtin: int, callable_: Callable[..., Any]) -> None:
         """Let wasm code call this one."""
@@ -177,7 +182,7 @@ class Store:
         seen = ctypes.c_uint32.from_address(releases).value
         waiters.value += 1
         try:
-            owner = self._block[L.STORE_OWNER // 8]
+            owner = self._word(L.STORE_OWNER)
             if owner and not ctypes.c_uint64.from_address(owner + L.THREAD_ID).value:
                 raise Error("a thread that this process does not have was running in the store when it was forked")
             if owner:
@@ -193,7 +198,7 @@ class Store:
         try:
             while self.runtime.own(self.block_address, ctypes.addressof(answer)) < 0:
                 self._wait_for_owner()
-            yield not self._block[L.STORE_ACTIVATION // 8]
+            yield not self._word(L.STORE_ACTIVATION)
         finally:
             if answer.value > 0:
                 self.runtime.disown(self.block_address)

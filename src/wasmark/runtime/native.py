@@ -66,11 +66,12 @@ class Runtime:
 
     `enter(store, trampoline, code, context, slots, report)` answers a STATUS_*, with the activation in `report` where
     it trapped; `own(store, answer)` 1, 0 or -1, which is also left in the 32-bit word `answer`; `disown(store)`.
-    `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
+    `claim()` makes our signal handlers the first in line, with whoever is there now behind them; cheap when that is so
+    already. `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
     what memories export and read their bytes with.
     """
 
-    __slots__ = ("_image", "disown", "enter", "get_buffer", "own", "poke", "read", "stamp")
+    __slots__ = ("_image", "claim", "disown", "enter", "get_buffer", "own", "poke", "read", "stamp")
 
     def __init__(self, image: LoadedImage) -> None:
         self._image = image
@@ -87,8 +88,8 @@ class Runtime:
         self.stamp: Callable[[bytes, bytes, bytes, int], tuple[bytearray, int]] = self._method("wasmark_stamp")
         self.poke: Callable[..., None] = self._method("wasmark_poke")
         set_discard(self._method("wasmark_discard"))
-        # Make our handlers the first in line, with whoever is there now behind them; from then on the monitor does it.
-        self._function("wasmark_claim", 0)()
+        self.claim: Callable[[], None] = self._method("wasmark_claim_method")
+        self.claim()
         ensure_monitor(image.symbols["wasmark_monitor_thread"][0])
 
     def _function(self, name: str, arguments: int) -> Callable[..., int]:
