@@ -63,6 +63,8 @@ def measured(names: list[str], rounds: int, console: Console) -> list[Row]:
                 rows += case.measure(rounds)
         except UnavailableError as error:
             console.print(f"{case.kind}: {case.name} is left out: {error}")
+    kinds = list(dict.fromkeys(row.kind for row in rows))
+    rows.sort(key=lambda row: kinds.index(row.kind))
     for kind, goals in MEANS.items():
         of_kind = [row for row in rows if row.kind == kind]
         if len(of_kind) > 1:
