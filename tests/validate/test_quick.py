@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -105,7 +105,8 @@ def test_it_never_calls_valid_what_the_closer_look_refuses() -> None:
             data[source.randrange(function.start, function.end)] = source.choice(
                 (source.randrange(256), source.choice(opcodes))
             )
-        mutant = replace(model, data=bytes(data))
+        mutant = copy.copy(model)
+        mutant.data = bytes(data)
         about = ModuleValidator(mutant, validator._context)
         wrong = refusal(closer_look, about, mutant, number)
         assert not (plain(about, mutant, number) and wrong)
