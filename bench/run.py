@@ -1,88 +1,79 @@
-"""Measure wasmark beside wasmtime-py in one process: `python bench/run.py [--quick] [NAME...]`.
+"""Measure wasmark beside wasmtime-py and others: `python bench/run.py [--quick] [--json FILE] [--docs] [NAME...]`.
 
-Needs the `bench` extra. Both sides get the same bytes, and they take turns, so that a change of the machine's pace
-meets both. A ratio is wasmark's time over wasmtime's: below 1 wasmark is faster.
+Needs the `bench` extra. All sides get the same bytes and do the same work, in turns. A ratio is wasmark's time (or
+memory) over the other side's: below 1 wasmark takes less. pywasm3 takes part where it is installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import os
 import sys
-import time
-from typing import TYPE_CHECKING, NamedTuple
-
-from rich.console import Console
-from rich.table import Table
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, __file__.rpartition("/")[0] or ".")
 
-import cases
+from rich.console import Console
+
+import programs  # noqa: F401 - before the next function changes where caches are
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from measure import Case, Row
 
-
-class Measurement(NamedTuple):
-    """Medians in seconds."""
-
-    case: cases.Case
-    ours: float
-    theirs: float
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.theirs
-
-
-def timed(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def measure(case: cases.Case, rounds: int) -> Measurement:
-    """Prepare both sides, then let them run in turns."""
-    ours, theirs = case.ours(), case.theirs()
-    if case.compare:
-        assert ours() == theirs(), f"{case.name}: the two sides do not agree"
-    samples = [(timed(ours), timed(theirs)) for _ in range(min(rounds, case.rounds))]
-    return Measurement(
-        case,
-        statistics.median(sample[0] for sample in samples) / case.repeats,
-        statistics.median(sample[1] for sample in samples) / case.repeats,
-    )
-
-
-def show_time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
+_WIDTH = 170
+"""Columns that the table has at least, also where nobody says how wide the terminal is."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("names", metavar="NAME", nargs="*", help="only cases whose name contains one of these")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="only cases whose kind or name contains one of these")
     parser.add_argument("--quick", action="store_true", help="one round of each")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results to a file, too")
+    parser.add_argument("--docs", action="store_true", help="bring docs/benchmarks.md and its chart up to date")
     args = parser.parse_args()
-    chosen = [case for case in cases.CASES if not args.names or any(name in case.name for name in args.names)]
-
     console = Console()
-    table = Table("what", "case", "wasmark", "wasmtime", "ratio", title="wasmark beside wasmtime-py (medians)")
-    for column in table.columns[2:]:
-        column.justify = "right"
-    kinds: dict[str, list[float]] = {}
-    for case in chosen:
-        with console.status(f"{case.kind}: {case.name}"):
-            result = measure(case, 1 if args.quick else 7)
-        if case.kind not in kinds and kinds:
-            table.add_section()
-        kinds.setdefault(case.kind, []).append(result.ratio)
-        table.add_row(case.kind, case.name, show_time(result.ours), show_time(result.theirs), f"{result.ratio:.3g}")
-    console.print(table)
-    for kind, ratios in kinds.items():
-        console.print(f"{kind}: geometric mean of the ratios {statistics.geometric_mean(ratios):.3g}")
+    # The caches of this run begin empty, and are nobody else's.
+    with tempfile.TemporaryDirectory() as caches:
+        os.environ["XDG_CACHE_HOME"] = caches
+        rows = measured(args.names, 1 if args.quick else 99, console)
+
+    import report
+
+    Console(width=max(console.width, _WIDTH)).print(report.table(rows))
+    if args.json is not None:
+        report.write_json(rows, args.json)
+    if args.docs:
+        report.update_documents(rows)
+
+
+def measured(names: list[str], rounds: int, console: Console) -> list[Row]:
+    """The rows of all cases that are asked for. What cannot be had here is said and left out."""
+    import peers
+    from cases import CASES, MEANS
+    from measure import UnavailableError, mean
+
+    if not peers.HAS_WASM3:
+        console.print("pywasm3 is not installed: its column stays empty")
+    rows: list[Row] = []
+    for case in filter(lambda case: _wanted(case, names), CASES):
+        try:
+            with console.status(f"{case.kind}: {case.name}"):
+                rows += case.measure(rounds)
+        except UnavailableError as error:
+            console.print(f"{case.kind}: {case.name} is left out: {error}")
+    kinds = list(dict.fromkeys(row.kind for row in rows))
+    rows.sort(key=lambda row: kinds.index(row.kind))
+    for kind, goals in MEANS.items():
+        of_kind = [row for row in rows if row.kind == kind]
+        if len(of_kind) > 1:
+            rows.insert(rows.index(of_kind[-1]) + 1, mean(of_kind, goals))
+    return rows
+
+
+def _wanted(case: Case, names: list[str]) -> bool:
+    return not names or any(name in case.kind or name in case.name for name in names)
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ def test_functions_have_their_locals_and_positions() -> None:
     )
     model, instrs = decode_function(binary)
     (function,) = model.functions
-    assert function.locals == [(3, I32), (128, FUNC_REF)]
+    assert function.locals == ((3, I32), (128, FUNC_REF))
     assert function.end == len(binary)
     assert function.start == len(binary) - 2
     assert function.entry == function.start - 7
@@ -438,7 +438,7 @@ def test_huge_counts_end_at_once_and_without_memory(contents: tuple[int, str]) -
 def test_the_limit_of_50000_locals(count: str, fits: bool) -> None:
     binary = module(*ONE_FUNCTION, section(CODE, vector(code_entry(b"\x0b", bytes.fromhex(f"01 {count} 7f")))))
     if fits:
-        assert decode_module(binary).functions[0].locals == [(50_000, I32)]
+        assert decode_module(binary).functions[0].locals == ((50_000, I32),)
     else:
         with pytest.raises(UnsupportedError, match="50001, and the limit is 50000"):
             decode_module(binary)

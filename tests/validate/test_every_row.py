@@ -9,7 +9,7 @@ from wasmark.core.features import Feature
 from wasmark.core.opcodes import BY_NAME, OPCODES, Imm, Opcode
 from wasmark.core.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
 from wasmark.errors import InvalidError
-from wasmark.validate.body import _RULES, BodyValidator
+from wasmark.validate.body import RULES, BodyValidator
 from wasmark.validate.plan import RULE, plan_for
 
 LETTERS = {"i": I32, "I": I64, "f": F32, "F": F64, "v": V128}
@@ -119,8 +119,8 @@ def test_every_rule_that_a_plan_names_exists() -> None:
     plan = plan_for(frozenset(Feature), None)
     assert set(plan) == set(OPCODES)
     named = {step[1] for op, step in plan.items() if step[0] == RULE and not op.name.startswith("local.")}
-    assert named <= set(_RULES)
-    assert all(getattr(BodyValidator, rule.__name__) is rule for rule in _RULES.values())
+    assert named <= set(RULES)
+    assert all(getattr(BodyValidator, rule.__name__) is rule for rule in RULES.values())
 
 
 @pytest.mark.parametrize("op", [op for op in OPCODES if op.access])

@@ -7,7 +7,7 @@ grammar of the specification an element may be read beyond its section, whose si
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from wasmark.binary.instructions import decode_body, skip_expression
@@ -15,7 +15,6 @@ from wasmark.binary.leb import read_count, read_u32, read_u32_vector, unexpected
 from wasmark.binary.names import NAME_SECTION, read_name, read_names
 from wasmark.binary.typecodes import (
     MAX_TYPES,
-    SHORT_VALUE_TYPES,
     read_byte,
     read_global_type,
     read_memory_type,
@@ -296,31 +295,29 @@ class _ModuleDecoder:
 
     def _code_section(self) -> None:
         data = self._data
-        short = SHORT_VALUE_TYPES
+        # Most declarations of locals have been seen before: they are known by their bytes, if a run takes two of them.
+        known: dict[bytes, Sequence[tuple[int, ValType]]] = {}
         for _ in range(self._count()):
             size, entry = read_count(data, self._pos)
-            self._pos = entry
-            # Most functions have no locals, or one run of them.
-            runs = data[entry : entry + 3]
-            if len(runs) == 3 <= size and entry + size <= len(data):
-                if not runs[0]:
-                    self._pos = entry + size
-                    self._bodies.append(Function(0, [], entry + 1, self._pos, entry))
-                    continue
-                if runs[0] == 1 and runs[1] < 0x80 and runs[2] in short:
-                    self._pos = entry + size
-                    self._bodies.append(Function(0, [(runs[1], short[runs[2]])], entry + 3, self._pos, entry))
-                    continue
             end = entry + size
             if end > len(data):
                 unexpected_end(data)
-            locals_ = self._locals()
-            if self._pos > end:
-                raise MalformedError("section size mismatch", offset=entry)
-            self._bodies.append(Function(0, locals_, self._pos, end, entry))
+            key = data[entry : entry + 1 + 2 * data[entry]] if size else b""
+            locals_ = known.get(key)
+            if locals_ is not None and len(key) <= size:
+                start = entry + len(key)
+            else:
+                self._pos = entry
+                locals_ = self._locals()
+                start = self._pos
+                if start > end:
+                    raise MalformedError("section size mismatch", offset=entry)
+                if start - entry == len(key):
+                    known[key] = locals_
+            self._bodies.append(Function(0, locals_, start, end, entry))
             self._pos = end
 
-    def _locals(self) -> list[tuple[int, ValType]]:
+    def _locals(self) -> Sequence[tuple[int, ValType]]:
         at = self._pos
         runs = []
         total = 0
@@ -332,7 +329,7 @@ class _ModuleDecoder:
             raise MalformedError("too many locals", offset=at)
         if total > MAX_LOCALS:
             raise UnsupportedError(f"too many locals: {total}, and the limit is {MAX_LOCALS} (at offset {at:#x})")
-        return runs
+        return tuple(runs)
 
     def _data_section(self) -> None:
         segments = self._model.data_segments

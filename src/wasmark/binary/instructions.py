@@ -1,6 +1,6 @@
 """Instructions in the binary format (core §5.4): bytes of one expression -> a flat list, nesting checked.
 
-`_READERS` has one reader for each kind of immediate. The loop in `_decode` repeats inline what most instructions need
+`READERS` has one reader for each kind of immediate. The loop in `_decode` repeats inline what most instructions need
 of them (no immediate; numbers of one or two bytes), because it runs for every instruction of every module.
 
 As in the grammar of the specification, bytes are taken as they come and compared with the announced size at the end.
@@ -143,7 +143,7 @@ def _read_nothing(data: bytes, pos: int, model: ModuleModel) -> tuple[None, int]
     return None, pos
 
 
-_READERS: Final[dict[Imm, Reader]] = {
+READERS: Final[dict[Imm, Reader]] = {
     Imm.NONE: _read_nothing,
     Imm.BLOCK: _read_block_type,
     Imm.LABEL: _read_index,
@@ -169,9 +169,10 @@ _READERS: Final[dict[Imm, Reader]] = {
     Imm.F64: _read_f64,
     Imm.HEAP: _read_heap,
 }
+"""What reads an immediate: from (data, position, model) to (what the row's `Imm` says, position behind it)."""
 
 
-_NAMES_DATA: Final = frozenset({Imm.DATA, Imm.DATA_MEMORY})
+NAMES_DATA: Final = frozenset({Imm.DATA, Imm.DATA_MEMORY})
 """Immediates with a data segment in them: a body that has one needs the data count section (core §5.5.17)."""
 
 
@@ -196,7 +197,7 @@ _SHAPE_OF_IMM: Final = {
     Imm.I32: _Shape.SIGNED,
     Imm.I64: _Shape.SIGNED,
     Imm.MEMARG: _Shape.MEMARG,
-} | {imm: _Shape.INDEX for imm, reader in _READERS.items() if reader is _read_index}
+} | {imm: _Shape.INDEX for imm, reader in READERS.items() if reader is _read_index}
 
 _SHAPE_OF_NAME: Final = {"end": _Shape.END, "else": _Shape.ELSE}
 
@@ -207,14 +208,13 @@ def _entry(byte: int) -> tuple[int, Any, Reader]:
     if row is None:
         return int(_Shape.PREFIX if byte in PREFIXES else _Shape.MISSING), None, _read_nothing
     shape = _SHAPE_OF_NAME.get(row.name) or _SHAPE_OF_IMM.get(row.imm, _Shape.READER)
-    return int(shape), row, _READERS[row.imm]
+    return int(shape), row, READERS[row.imm]
 
 
 _ENTRIES: Final = tuple(_entry(byte) for byte in range(256))
 
 
 def _short_block_types() -> dict[int, BlockType]:
-    """Block types of one byte that do not depend on the module."""
     short: dict[int, BlockType] = {EMPTY_BLOCK: ((), ())}
     for byte in range(0x40, 0x80):
         try:
@@ -224,7 +224,8 @@ def _short_block_types() -> dict[int, BlockType]:
     return short
 
 
-_SHORT_BLOCK_TYPES: Final = _short_block_types()
+SHORT_BLOCK_TYPES: Final = _short_block_types()
+"""Block types by their byte, where it is one and they are the same in every module."""
 
 
 def _decode(model: ModuleModel, pos: int, limit: int, *, needs_data_count: bool) -> tuple[list[Instr], int]:
@@ -296,7 +297,7 @@ def _decode(model: ModuleModel, pos: int, limit: int, *, needs_data_count: bool)
                     return instrs, pos
             elif shape == block:
                 openers.append(data[pos])
-                imm = _SHORT_BLOCK_TYPES.get(data[pos + 1])
+                imm = SHORT_BLOCK_TYPES.get(data[pos + 1])
                 if imm is not None:
                     append((row, imm, pos))
                     pos += 2
@@ -322,9 +323,9 @@ def _decode(model: ModuleModel, pos: int, limit: int, *, needs_data_count: bool)
                     if pos >= limit:
                         unexpected_end(data)
                     no_such_instruction(prefix, code, pos)
-                if needs_data_count and row.imm in _NAMES_DATA:
+                if needs_data_count and row.imm in NAMES_DATA:
                     raise MalformedError("data count section required", offset=pos)
-                imm, behind = _READERS[row.imm](data, behind, model)
+                imm, behind = READERS[row.imm](data, behind, model)
                 append((row, imm, pos))
                 pos = behind
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from wasmark.binary import decode_body, decode_module
+from wasmark.binary import decode_module
 from wasmark.cli._input import naming, read_binary
 from wasmark.config import Config
 from wasmark.errors import Error
@@ -42,5 +42,5 @@ def check(data: bytes) -> None:
     """Raise MalformedError, InvalidError or UnsupportedError if `data` is not a valid module."""
     model = decode_module(data)
     validator = validate_module(model, Config().features)
-    for index, function in enumerate(model.functions):
-        validator.validate_body(index, decode_body(model, function.start, function.end))
+    for index in range(len(model.functions)):
+        validator.check_body(index)

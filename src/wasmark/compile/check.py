@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wasmark.binary import decode_body
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType
 from wasmark.runtime.layout import VMLayout
@@ -38,8 +37,8 @@ def layout_of(model: ModuleModel, features: frozenset[Feature]) -> tuple[ModuleV
 
 def validate_bodies(model: ModuleModel, validator: ModuleValidator) -> None:
     """Check all bodies. Raises InvalidError, UnsupportedError, or MalformedError."""
-    for index, function in enumerate(model.functions):
-        validator.validate_body(index, decode_body(model, function.start, function.end))
+    for index in range(len(model.functions)):
+        validator.check_body(index)
 
 
 def type_signature(model: ModuleModel, type_index: int) -> str:

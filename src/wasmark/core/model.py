@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wasmark.core.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wasmark.core.types import (
         FuncType,
@@ -79,7 +79,7 @@ class Function(Record):
     __slots__ = ("end", "entry", "locals", "start", "type_index")
 
     def __init__(
-        self, type_index: int, locals: list[tuple[int, ValType]], start: int, end: int, entry: int = 0
+        self, type_index: int, locals: Sequence[tuple[int, ValType]], start: int, end: int, entry: int = 0
     ) -> None:
         self.type_index = type_index
         self.locals = locals

@@ -9,6 +9,7 @@ stack with the expected type by identity, and underflow, bottom types and subtyp
 from __future__ import annotations
 
 import enum
+import functools
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from wasmark.core.opcodes import BY_NAME, Imm, Opcode
@@ -83,6 +84,10 @@ class Frame(NamedTuple):
     set_locals: int
 
 
+_new_frame: Final = functools.partial(tuple.__new__, Frame)
+"""A frame of a tuple of its fields: half of what the class itself takes for it."""
+
+
 _LOCAL_GET: Final = BY_NAME["local.get"]
 _LOCAL_SET: Final = BY_NAME["local.set"]
 _LOCAL_TEE: Final = BY_NAME["local.tee"]
@@ -109,6 +114,7 @@ class BodyValidator:
     ) -> None:
         self._context = context
         self._types = context.types
+        self._block_types = context.types.checked_block_types
         self._func_index = func_index
         self._stack: list[Operand] = [FLOOR]
         self._frames: list[Frame] = [Frame(None, (), signature.results, signature.results, 0, 0)]
@@ -130,7 +136,7 @@ class BodyValidator:
         address = address_type(self._context.memories[0]) if self._context.memories else None
         steps = plan_for(self._context.features, address)
         max_offset = MAX_OFFSETS[address] if address is not None else 0
-        rules = _RULES
+        rules = RULES
         stack, readable, locals_ = self._stack, self._readable, self._locals
         push, drop = stack.append, stack.pop
         local_get, local_set, local_tee = _LOCAL_GET, _LOCAL_SET, _LOCAL_TEE
@@ -233,14 +239,21 @@ class BodyValidator:
 
     def _pop_types(self, types: Types, op: Opcode) -> None:
         stack = self._stack
-        if len(types) == 1 and stack[-1] is types[0]:
-            stack.pop()
+        count = len(types)
+        if count == 1:
+            if stack[-1] is types[0]:
+                stack.pop()
+                return
+        elif count and tuple(stack[-count:]) == types:  # types are equal where they are the same
+            del stack[-count:]
             return
         for type_ in reversed(types):
             self._pop(type_, op)
 
     def _apply(self, signature: FuncType, op: Opcode) -> None:
-        self._pop_types(signature.params, op)
+        params = signature.params
+        if params:
+            self._pop_types(params, op)
         self._stack.extend(signature.results)
 
     def _unreachable(self) -> None:
@@ -253,7 +266,7 @@ class BodyValidator:
     def _enter(self, op: Opcode, params: Types, results: Types) -> None:
         stack = self._stack
         label = params if op is _LOOP else results
-        self._frames.append(Frame(op, params, results, label, len(stack), len(self._set_locals)))
+        self._frames.append(_new_frame((op, params, results, label, len(stack), len(self._set_locals))))
         stack.append(FLOOR)
         stack.extend(params)
 
@@ -267,10 +280,14 @@ class BodyValidator:
             expected = f"[{' '.join(map(str, frame.results))}]"
             self._mismatch(op, expected, f"{len(stack) - frame.floor - 1} more, the topmost of type {stack[-1]}")
         stack.pop()
-        while len(self._set_locals) > frame.set_locals:
-            self._readable[self._set_locals.pop()] = None
+        self._forget(frame.set_locals)
         self._frames.pop()
         return frame
+
+    def _forget(self, count: int) -> None:
+        """Only the first `count` locals that were initialised still are."""
+        while len(self._set_locals) > count:
+            self._readable[self._set_locals.pop()] = None
 
     def _label(self, depth: int) -> Types:
         frames = self._frames
@@ -279,15 +296,20 @@ class BodyValidator:
         return frames[-1 - depth].label
 
     def _block(self, op: Opcode, imm: tuple[Types, Types]) -> None:
-        self._types.check_block_type(imm)
+        if imm not in self._block_types:
+            self._types.check_block_type(imm)
         params, results = imm
         if params:
             self._pop_types(params, op)
         self._enter(op, params, results)
 
     def _if(self, op: Opcode, imm: tuple[Types, Types]) -> None:
-        self._types.check_block_type(imm)
-        self._pop(I32, op)
+        if imm not in self._block_types:
+            self._types.check_block_type(imm)
+        if self._stack[-1] is I32:
+            self._stack.pop()
+        else:
+            self._pop(I32, op)
         self._block(op, imm)
 
     def _else(self, op: Opcode, imm: None) -> None:
@@ -297,6 +319,14 @@ class BodyValidator:
         self._enter(_ELSE, frame.params, frame.results)
 
     def _end(self, op: Opcode, imm: None) -> None:
+        _, params, results, _, floor, set_locals = self._frames[-1]
+        stack = self._stack
+        if not params and not results and len(stack) == floor + 1:  # the commonest
+            stack.pop()
+            self._frames.pop()
+            if len(self._set_locals) != set_locals:
+                self._forget(set_locals)
+            return
         frame = self._leave(op)
         if frame.op is _IF and frame.params != frame.results:
             # The missing branch passes its parameters on (core §5.4.2: an `if` without `else` has an empty one).
@@ -317,7 +347,8 @@ class BodyValidator:
             stack.pop()
         else:
             self._pop(I32, op)
-        types = self._label(imm)
+        frames = self._frames
+        types = frames[-1 - imm].label if imm < len(frames) else self._label(imm)
         if types:
             self._pop_types(types, op)
             stack.extend(types)
@@ -402,7 +433,8 @@ class BodyValidator:
     # Variable instructions (core §3.4.3); those of locals are in `run`
 
     def _global_get(self, op: Opcode, imm: int) -> None:
-        self._stack.append(lookup(self._context.globals, imm, "global").value)
+        globals_ = self._context.globals
+        self._stack.append(globals_[imm].value if imm < len(globals_) else lookup(globals_, imm, "global").value)
 
     def _global_set(self, op: Opcode, imm: int) -> None:
         type_ = lookup(self._context.globals, imm, "global")
@@ -520,7 +552,7 @@ _LETTERS: Final[dict[Imm, Any]] = {
 }
 """Immediates that are to be checked or that give the letters of the signature a meaning: what does so."""
 
-_RULES: Final[dict[str, Any]] = {
+RULES: Final[dict[str, Any]] = {
     SIGNATURE_RULE: BodyValidator._by_signature,
     DISABLED_RULE: BodyValidator._disabled,
     "unreachable": BodyValidator._do_unreachable,

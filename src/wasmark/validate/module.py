@@ -25,6 +25,7 @@ from wasmark.core.types import (
 from wasmark.errors import InvalidError, UnsupportedError
 from wasmark.validate.body import BodyValidator
 from wasmark.validate.context import Context, address_type, lookup
+from wasmark.validate.quick import is_plainly_valid
 from wasmark.validate.type_section import ModuleTypes, require_feature
 
 if TYPE_CHECKING:
@@ -68,6 +69,16 @@ class ModuleValidator:
     def declared_functions(self) -> frozenset[int]:
         """The functions that the module mentions outside of bodies: all that `ref.func` may name (core §3.4.6)."""
         return frozenset(self._context.declared)
+
+    def check_body(self, defined_index: int) -> None:
+        """Decode a body and check it; `defined_index` does not count imported functions.
+
+        Raises as `decode_body` and `validate_body` do.
+        """
+        function = self._model.functions[defined_index]
+        signature = self._context.signatures[self._model.imported["func"] + defined_index]
+        if not is_plainly_valid(self._model, self._context, signature, function):
+            self.validate_body(defined_index, decode_body(self._model, function.start, function.end))
 
     def validate_body(self, defined_index: int, instrs: Iterable[Instr]) -> None:
         """Check a body that `binary.decode_body` has decoded; `defined_index` does not count imported functions.

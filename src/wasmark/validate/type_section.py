@@ -58,7 +58,7 @@ class ModuleTypes:
         self._known = 0  # type indices below this one may be used
         self._depths: list[int] = []
         self._matches: dict[tuple[RefType, RefType], bool] = {}
-        self._block_types: set[BlockType] = {((), ())}
+        self.checked_block_types: set[BlockType] = {((), ())}
         for first, count in rec_groups:
             self._check_group(first, count)
 
@@ -175,14 +175,14 @@ class ModuleTypes:
 
     def check_block_type(self, block: BlockType) -> None:
         """Core §3.2.8. A type that was fine once is not looked at again."""
-        if block in self._block_types:
+        if block in self.checked_block_types:
             return
         params, results = block
         if params or len(results) > 1:
             require_feature(Feature.MULTI_VALUE, self._features, "a block with parameters or several results")
         for type_ in (*params, *results):
             self.check_value_type(type_)
-        self._block_types.add(block)
+        self.checked_block_types.add(block)
 
     def func_type(self, index: int) -> FuncType:
         """The signature at a type index; InvalidError unless there is one and it is a function type."""
