@@ -1,0 +1,69 @@
+"""The kernels: each is one file of C, made into wasm and into native code by the compiler that `ziglang` brings.
+
+Native code is optimised for this processor but not vectorised, as wasm without SIMD is not. It stays on disk as long
+as the process lives.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KERNELS: Final = {
+    "fib": 35,
+    "sieve": 4 << 20,
+    "matrix": 250,
+    "bodies": 1_000_000,
+    "hash": 200_000,
+    "sort": 1 << 18,
+    "interpreter": 2_000_000,
+    "mandelbrot": 400,
+    "dispatch": 2_000_000,
+    "search": 1 << 20,
+    "table": 2_000_000,
+    "queens": 10,
+    "fft": 250,
+    "lu": 40,
+    "base64": 100,
+    "tree": 100_000,
+    "siphash": 5_000_000,
+    "bignum": 2000,
+    "crc": 100,
+    "edits": 3000,
+}
+"""Name -> the argument of its `run`."""
+
+_NATIVE: Final = ("-O2", "-march=native", "-fno-vectorize", "-fno-slp-vectorize", "-shared", "-fPIC", "-nostdlib")
+_WASM: Final = ("--target=wasm32-freestanding", "-O2", "-nostdlib", "-Wl,--no-entry")
+
+
+def _build(name: str, output: Path, flags: tuple[str, ...]) -> Path:
+    source = Path(__file__).with_name("kernels") / f"{name}.c"
+    subprocess.run([sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(output), str(source)], check=True)
+    return output
+
+
+@cache
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
+
+
+@cache
+def kernel(name: str) -> bytes:
+    """A kernel as wasm."""
+    return _build(name, Path(_directory().name, f"{name}.wasm"), _WASM).read_bytes()
+
+
+def native_kernel(name: str) -> Callable[[], object]:
+    """A kernel as native code of this process, ready to be run with its argument."""
+    run = ctypes.CDLL(str(_build(name, Path(_directory().name, f"{name}.so"), _NATIVE))).run
+    size = KERNELS[name]
+    return lambda: run(size)
