@@ -139,7 +139,7 @@ def test_a_load_that_fills_up_with_zeros_is_an_index(load: str) -> None:
           (func (export "value") (param i32) (result {type_}) {value})
           (func (export "more") (param i32) (result {type_}) ({type_}.add {value} ({type_}.const 1)))
           (func (export "high") (param i32) (result {type_}) ({type_}.shr_u {value} ({type_}.const {bits})))
-          (func (export "below") (param i32) (result i32) ({type_}.le_u {value} ({type_}.const {most})))
+          (func (export "above") (param i32) (result i32) ({type_}.gt_u {value} ({type_}.const {most - 1})))
           (func (export "at") (param i32) (result i32) (i32.load8_u offset=199 {index}))
           (func (export "case") (param i32) (result i32)
             (block (block (block (br_table 0 1 2 {index})) (return (i32.const 10))) (return (i32.const 11)))
@@ -148,7 +148,7 @@ def test_a_load_that_fills_up_with_zeros_is_an_index(load: str) -> None:
     assert exports.value.call_bits([100]) == [most]
     assert exports.more.call_bits([100]) == [most + 1]
     assert exports.high.call_bits([100]) == [0]
-    assert exports.below(100) == 1
+    assert [exports.above(address) for address in (100, 200)] == [1, 0]
     assert exports.at(200) == 1
     assert [exports.case(address) for address in (0, 200, 100)] == [10, 11, 12]
     if bits == 32:

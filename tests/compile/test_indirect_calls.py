@@ -99,6 +99,17 @@ def test_what_the_host_writes_into_a_table_that_cannot_grow_is_seen(store: Store
     assert code(exports.call, 2) is TrapCode.UNDEFINED_ELEMENT
 
 
+def test_a_table_that_grows_is_asked_for_its_size(store: Store) -> None:
+    text = source('(table (export "t") 1 3000 funcref)', "(elem (i32.const 0) func $mine)")
+    exports = Instance(Module(text, store.engine), store=store).exports
+    assert code(exports.call, 1) is TrapCode.UNDEFINED_ELEMENT
+    exports.t.grow(2000, exports.t[0])  # its elements move
+    exports.t[0] = None
+    assert [exports.call(1), exports.sum(2000, 3)] == [0, 0]
+    assert code(exports.call, 0) is TrapCode.UNINITIALIZED_ELEMENT
+    assert code(exports.call, 2001) is TrapCode.UNDEFINED_ELEMENT
+
+
 def test_an_imported_table_that_grew_to_its_maximum(store: Store) -> None:
     """It fits an import with that minimum and maximum; its elements have moved before."""
     owner = Instance(Module('(module (table (export "t") 1 3 funcref))', store.engine), store=store)
