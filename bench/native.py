@@ -41,7 +41,9 @@ KERNELS: Final = {
 }
 """Name -> the argument of its `run`."""
 
-_NATIVE: Final = ("-O2", "-march=native", "-fno-vectorize", "-fno-slp-vectorize", "-shared", "-fPIC", "-nostdlib")
+_UNVECTORISED: Final = ("-fno-vectorize", "-fno-slp-vectorize")
+_SAME_ARITHMETIC: Final = ("-ffp-contract=off",)  # wasm rounds after each operation: no fused ones
+_NATIVE: Final = ("-O2", "-march=native", *_UNVECTORISED, *_SAME_ARITHMETIC, "-shared", "-fPIC", "-nostdlib")
 _WASM: Final = ("--target=wasm32-freestanding", "-O2", "-nostdlib", "-Wl,--no-entry")
 
 

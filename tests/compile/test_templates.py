@@ -39,6 +39,7 @@ _INDEXED = {"L", "P", "mb", "mp"}
 _CHAINS = [
     ("callee table", "callee type", "callee type final", "callee load"),
     ("callee table", "callee type", "callee type open", "callee load"),
+    ("callee table fixed", "callee type", "callee type final", "callee load"),
     ("callee ref", "callee load"),
 ]
 

@@ -120,7 +120,7 @@ class ModuleGenerator:
         elements = [FUNCREF, FUNCREF, EXTERNREF, FUNCREF, typed]
         for number, element in enumerate(elements[: self.rng.randint(1, len(elements))]):
             size = len(plan.functions) + 4 if number == 0 else self.rng.randint(6, 12)
-            plan.tables.append(TableType(element, Limits(size, size + 8, is64=number == 3)))
+            plan.tables.append(TableType(element, Limits(size, size + self.rng.choice((0, 8)), is64=number == 3)))
             plan.first_function_in_table.append(len(plan.functions))
         self.model.tables = [Table(type_) for type_ in plan.tables]
 

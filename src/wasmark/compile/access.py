@@ -5,9 +5,10 @@ base of the memory in question. Indices and lengths are i64 here; the translator
 
 A load or store of linear memory is volatile, so that none is dropped or moved across another and traps stay exact. The
 value of a load gets a second, empty use: LLVM may then not fold the load into the instruction that consumes it, which
-would take the fault away from the offset of the load. That of an extending load goes through an empty piece of
-assembly instead: a second use does not keep a later extension or mask from being merged with the first, and its
-location with it.
+would take the fault away from the offset of the load. (Where that is wanted, the translator takes the use back and
+locates the consumer at the load.) That of an extending load goes through an empty piece of assembly instead: a second
+use does not keep a later extension or mask from being merged with the first, and its location with it. One that fills
+up with zeros comes out of the assembly as an i64 of known range, so that it is an index without a further extension.
 """
 
 from __future__ import annotations
@@ -47,14 +48,21 @@ STORES: Final[dict[str, tuple[str, str]]] = {
 """Store instruction -> (operand type, type in memory)."""
 
 
+USE: Final = "\ncall void (...) @llvm.fake.use({type} {r})"
+"""A second use of a value, behind the instruction that makes it."""
+
+
 def _load(memory: str, extension: str, result: str) -> str:
     if not extension:
-        return f"{{r}} = load volatile {result}, ptr %p{{n}}, align 1@M\ncall void (...) @llvm.fake.use({result} {{r}})"
-    return (
-        f"%l{{n}} = load volatile {memory}, ptr %p{{n}}, align 1@M\n"
-        f"%x{{n}} = {extension} {memory} %l{{n}} to {result}@M\n"
-        f'{{r}} = call {result} asm "", "=r,0"({result} %x{{n}})@'
-    )
+        return f"{{r}} = load volatile {result}, ptr %p{{n}}, align 1@M" + USE.replace("{type}", result)
+    text = f"%l{{n}} = load volatile {memory}, ptr %p{{n}}, align 1@M\n"
+    if extension == "sext":
+        text += f"%x{{n}} = sext {memory} %l{{n}} to {result}@M\n"
+        return text + f'{{r}} = call {result} asm "", "=r,0"({result} %x{{n}})@'
+    whole, limit = ("%y{n}" if result == "i32" else "{r}"), 1 << int(memory[1:])
+    text += f"%x{{n}} = zext {memory} %l{{n}} to i64@M\n"
+    text += f'{whole} = call range(i64 0, {limit}) i64 asm "", "=r,0"(i64 %x{{n}})@'
+    return text + ("\n{r} = trunc i64 %y{n} to i32@" if result == "i32" else "")
 
 
 def _store(operand: str, memory: str) -> str:
@@ -85,14 +93,24 @@ ACCESS: Final[dict[str, str]] = {
 """The access itself, at `%p{n}`."""
 
 
-def _definition(number: str, where: str, *, length_at: int) -> str:
-    """Load a definition's base and length: `%base<number>`, `%len<number>`."""
+def _only_definition(number: str, where: str) -> str:
     return (
         f"%dp{number} = getelementptr i8, ptr {{vm}}, i64 {where}\n"
         f"%def{number} = load ptr, ptr %dp{number}, !invariant.load !0\n"
+    )
+
+
+def _definition(number: str, where: str, *, length_at: int) -> str:
+    """Load a definition's base and length: `%base<number>`, `%len<number>`."""
+    return _only_definition(number, where) + (
         f"%base{number} = load ptr, ptr %def{number}\n"
         f"%lp{number} = getelementptr i8, ptr %def{number}, i64 {length_at}\n%len{number} = load i64, ptr %lp{number}\n"
     )
+
+
+def _fixed_definition(number: str, where: str) -> str:
+    """Load the base of a table that never grows: it does not move."""
+    return _only_definition(number, where) + f"%base{number} = load ptr, ptr %def{number}, !invariant.load !0\n"
 
 
 def _segment(where: str) -> str:
@@ -112,13 +130,19 @@ def _check_range(tag: str, start: str, length: str, limit: str, code: str) -> st
     )
 
 
-def _element(index: str, code: str) -> str:
-    """Bounds-check an index into `%base{n}`/`%len{n}`; the element's address is `%ep{n}`."""
+def _element(index: str, code: str, length: str = "%len{n}") -> str:
+    """Bounds-check an index into `%base{n}`; the element's address is `%ep{n}`."""
     return (
-        f"%in{{n}} = icmp ult i64 {index}, %len{{n}}@\nbr i1 %in{{n}}, label %eg{{n}}, label %et{{n}}, !prof !1\n"
+        f"%in{{n}} = icmp ult i64 {index}, {length}@\nbr i1 %in{{n}}, label %eg{{n}}, label %et{{n}}, !prof !1\n"
         f"et{{n}}:\n@T{code}\neg{{n}}:\n%ep{{n}} = getelementptr ptr, ptr %base{{n}}, i64 {index}@\n"
     )
 
+
+_REFERENCE: Final = (
+    "%ref{n} = load ptr, ptr %ep{n}@\n%null{n} = icmp eq ptr %ref{n}, null@\n"
+    "br i1 %null{n}, label %ut{n}, label %ug{n}, !prof !2\nut{n}:\n@TUNINITIALIZED_ELEMENT\nug{n}:\n"
+)
+"""Load the reference in an element that is to be called; null is a trap."""
 
 _MEMORY: Final = "MEMORY_OUT_OF_BOUNDS"
 _TABLE: Final = "TABLE_OUT_OF_BOUNDS"
@@ -130,13 +154,6 @@ def _callee(where: int) -> str:
         "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
         f"%cdp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {where}\n%code{{n}} = load ptr, ptr %cdp{{n}}\n"
         f"%cxp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {where + 8}\n%ctx{{n}} = load ptr, ptr %cxp{{n}}\n"
-    )
-
-
-def _only_definition(number: str, where: str) -> str:
-    return (
-        f"%dp{number} = getelementptr i8, ptr {{vm}}, i64 {where}\n"
-        f"%def{number} = load ptr, ptr %dp{number}, !invariant.load !0\n"
     )
 
 
@@ -216,8 +233,10 @@ _TEMPLATES: Final[dict[str, str]] = {
     "%iq{n} = getelementptr i8, ptr %ip{n}, i64 8@\n%ctx{n} = load ptr, ptr %iq{n}, !invariant.load !0",
     "callee table": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
     + _element("{a}", "UNDEFINED_ELEMENT")
-    + "%ref{n} = load ptr, ptr %ep{n}@\n%null{n} = icmp eq ptr %ref{n}, null@\n"
-    "br i1 %null{n}, label %ut{n}, label %ug{n}, !prof !2\nut{n}:\n@TUNINITIALIZED_ELEMENT\nug{n}:\n",
+    + _REFERENCE,
+    "callee table fixed": _fixed_definition("{n}", "{o}")
+    + _element("{a}", "UNDEFINED_ELEMENT", "{length}")
+    + _REFERENCE,
     "callee ref": "%ref{n} = getelementptr i8, ptr {a}, i64 0\n%null{n} = icmp eq ptr %ref{n}, null@\n"
     "br i1 %null{n}, label %ut{n}, label %ug{n}, !prof !2\nut{n}:\n@TNULL_FUNCTION_REFERENCE\nug{n}:\n",
     "callee type": f"%tp{{n}} = getelementptr i8, ptr %ref{{n}}, i64 {L.FUNCREF_TYPE_ID}@\n"
@@ -230,8 +249,14 @@ _TEMPLATES: Final[dict[str, str]] = {
     + _callee(L.STORE_IS_SUBTYPE).replace("%code", "%scode").replace("%ctx", "%sctx")
     + "%sub{n} = call i32 %scode{n}(ptr %sctx{n}, i64 %type{n}, i64 %want{n})@\n%issub{n} = icmp ne i32 %sub{n}, 0@\n"
     "br i1 %issub{n}, label %mg{n}, label %mt{n}\nmt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
+    # Most callees belong to the same instance. A branch on that is predicted: their loads need not wait for the context
+    # to come out of the reference. The empty assembly keeps LLVM from seeing that both ways end with the same value.
     "callee load": "%code{n} = load ptr, ptr %ref{n}@\n"
-    f"%xp{{n}} = getelementptr i8, ptr %ref{{n}}, i64 {L.FUNCREF_CONTEXT}@\n%ctx{{n}} = load ptr, ptr %xp{{n}}@",
+    f"%xp{{n}} = getelementptr i8, ptr %ref{{n}}, i64 {L.FUNCREF_CONTEXT}@\n%found{{n}} = load ptr, ptr %xp{{n}}@\n"
+    "%own{n} = icmp eq ptr %found{n}, {vm}@\nbr label %xs{n}\n"
+    "xs{n}:\nbr i1 %own{n}, label %xg{n}, label %xo{n}, !prof !1\n"
+    'xo{n}:\n%other{n} = call ptr asm sideeffect "", "=r,0"(ptr %found{n})@\nbr label %xg{n}\n'
+    "xg{n}:\n%ctx{n} = phi ptr [ {vm}, %xs{n} ], [ %other{n}, %xo{n} ]",
     # STORE_STACK_LIMIT is at 0. `{o}` is what the frame needs below its address.
     "stack check": "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
     "%limit{n} = load ptr, ptr %sb{n}\n%frame{n} = call ptr @llvm.frameaddress.p0(i32 0)\n"

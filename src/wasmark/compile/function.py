@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.compile.abi import LETTER_TO_LLVM, llvm_type, result_type
-from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
+from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
 from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
-from wasmark.compile.templates import location
+from wasmark.compile.templates import MEMORY_ACCESS_COLUMN, location
 from wasmark.core.opcodes import OPCODES, Opcode
 from wasmark.runtime.layout import OFFSET_GUARD
 
@@ -38,6 +38,7 @@ _UNARY: Final = 1
 _BINARY: Final = 2
 _OF_FLOATS: Final = 3
 _ARITHMETIC: Final = 4
+_COMMUTATIVE: Final = frozenset({"add", "mul"})
 
 
 def _operands(op: Opcode) -> int:
@@ -125,6 +126,7 @@ class FunctionTranslator:
         self.dead = False
         self.bases: dict[int, str] = {}
         self.calls: set[int] = set()  # functions called directly
+        self.loaded: dict[str, tuple[int, str]] = {}  # loaded float, not used yet -> (place in `out`, location)
         self.literals: dict[str, tuple[str, bool, str]] = {}  # fenced float constant -> (itself, neutral, the fence)
 
     def translate(self, instrs: list[Instr]) -> str:
@@ -182,6 +184,7 @@ class FunctionTranslator:
         pop = stack.pop
         emit = self.out.append
         literals = self.literals
+        loaded = self.loaded
         scope = self.scope
         skipping = 0
         for row, imm, offset in instrs:
@@ -209,6 +212,12 @@ class FunctionTranslator:
                     a = pop()[1]
                     if count != _BINARY and (a in literals or b in literals):
                         a, b = self._literal_operands(a, b, arithmetic=count == _ARITHMETIC)
+                    if count == _ARITHMETIC and (a in loaded) != (b in loaded):
+                        folded = self._memory_operand(row, type_, a, b)
+                        if folded is not None:
+                            emit(template.format(r=result, a=a, b=b, n=n, d=folded) + USE.format(type=type_, r=result))
+                            push((type_, result))
+                            continue
                     emit(template.format(r=result, a=a, b=b, n=n, d=d))
                 push((type_, result))
                 continue
@@ -244,6 +253,20 @@ class FunctionTranslator:
         if self.out[-1] is fence:
             self.out.pop()
         return (a, text) if second else (text, b)
+
+    def _memory_operand(self, row: Opcode, type_: str, a: str, b: str) -> str | None:
+        """Let a float instruction take an operand that was just loaded from memory itself, and answer where it is
+        located then: at the load, for it may fault. None where the machine cannot do it.
+
+        Its value needs the second use that the load loses: no later instruction may be merged with it. (Of two loaded
+        operands one must come before: there is nothing to win.)
+        """
+        value = b if b in self.loaded else a
+        if value == a and row.name[4:] not in _COMMUTATIVE:
+            return None
+        place, located = self.loaded.pop(value)
+        self.out[place] = self.out[place].removesuffix(USE.format(type=type_, r=value))
+        return located
 
     def _widen(self, value: str, *, is64: bool) -> str:
         """An address or index as i64."""
@@ -460,8 +483,10 @@ class FunctionTranslator:
 
     def call_indirect(self, row: Opcode, imm: tuple[int, int]) -> None:
         type_index, table = imm
-        index = self._widen(self.stack.pop()[1], is64=self.model.table_types[table].limits.is64)
-        self._step("callee table", a=index, o=self.layout.table_def(table))
+        limits = self.model.table_types[table].limits
+        index = self._widen(self.stack.pop()[1], is64=limits.is64)
+        step = "callee table fixed" if limits.minimum == limits.maximum else "callee table"
+        self._step(step, a=index, o=self.layout.table_def(table), length=limits.minimum)
         self.n -= 1  # the next steps go on with this one's names
         self._step("callee type", o=self.layout.type_id(type_index))
         self.n -= 1
@@ -501,6 +526,7 @@ class FunctionTranslator:
 
     def local_tee(self, row: Opcode, imm: int) -> None:
         type_, value = self.stack[-1]
+        self.loaded.pop(value, None)
         self.out.append(f"store {type_} {value}, ptr %L{imm}")
 
     def _global(self, action: str, index: int, **operands: object) -> str:
@@ -552,7 +578,10 @@ class FunctionTranslator:
         self._address(row, imm, self.stack.pop()[1])
         result = f"%v{self.n}"
         self.out.append(ACCESS[row.name].format(r=result, n=self.n, d=self.d))
-        self.stack.append((LOADS[row.name][2], result))
+        type_ = LOADS[row.name][2]
+        if type_[0] != "i":
+            self.loaded[result] = (len(self.out) - 1, f"{self.d}, column: {MEMORY_ACCESS_COLUMN}")
+        self.stack.append((type_, result))
 
     def store(self, row: Opcode, imm: tuple[int, int, int]) -> None:
         value = self.stack.pop()[1]

@@ -49,7 +49,7 @@ def _target_machine(relocation: str, portable: bool) -> Any:
     return llvm.Target.from_triple(TRIPLE).create_target_machine(
         cpu=LEVEL if portable else llvm.get_host_cpu_name(),
         features="" if portable else f"{llvm.get_host_cpu_features().flatten()},{_AVOIDED}",
-        opt=1,
+        opt=2,
         reloc=relocation,
         codemodel="small",
     )
