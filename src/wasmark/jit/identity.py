@@ -9,13 +9,14 @@ import functools
 import importlib.util
 import os
 import sys
-from typing import TYPE_CHECKING, Final
 
 from wasmark.jit.digest import blake2b
 from wasmark.runtime.processor import description
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Final
 
 _ROOMS: Final = ("baseline", "binary", "compile", "core", "jit", "registry", "runtime", "validate")
 """The parts of the package that decide what code looks like, and what is valid."""
