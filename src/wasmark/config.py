@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from wasmark.core.features import Feature
 from wasmark.core.record import FrozenRecord, set_
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
 

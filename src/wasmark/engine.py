@@ -4,13 +4,16 @@ together."""
 from __future__ import annotations
 
 import threading
-from typing import Any
 from weakref import WeakValueDictionary
 
 from wasmark.config import Config
 from wasmark.jit.cache import open_cache
 from wasmark.store_plan import StorePlan
 from wasmark.validate.canon import TypeRegistry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Engine:

@@ -8,10 +8,10 @@ running: then only its tables and globals can hold any.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any, Final
 
 _FIRST_SWEEP: Final = 1024
 

@@ -4,7 +4,6 @@ passed on."""
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any
 
 from wasmark.compile.abi import is_plain, signature
 from wasmark.core.types import FuncType, SubType
@@ -14,9 +13,11 @@ from wasmark.runtime.callable_type import NativeFields, callable_type, fields_ad
 from wasmark.runtime.native import set_python_hook
 from wasmark.values import Codec
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import inspect
     from collections.abc import Callable
+    from typing import Any
 
     from wasmark.engine import Engine
     from wasmark.jit.cache import CodeCache

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any
 
 from wasmark.core.types import EXTERN_HEAP, RefType
 from wasmark.values import bits_value, value_bits
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.core.types import GlobalType
     from wasmark.store import Store
 

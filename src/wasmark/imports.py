@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
 from wasmark.core.types import GlobalType, Limits, MemoryType, TableType
 from wasmark.errors import LinkError
 from wasmark.func import Func
@@ -11,8 +9,10 @@ from wasmark.globals import Global
 from wasmark.memory import Memory
 from wasmark.table import Table
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any, Final
 
     from wasmark.core.model import Import
     from wasmark.instance_plan import InstancePlan

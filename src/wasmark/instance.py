@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.core.types import EXTERN_HEAP
 from wasmark.errors import Trap, TrapCode, UnsupportedError
@@ -16,8 +15,10 @@ from wasmark.memory import Memory
 from wasmark.store import Store
 from wasmark.table import Table
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any, Final
 
     from wasmark.core.model import ElementSegment
     from wasmark.imports import Extern

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wasmark.compile.abi import signature
 from wasmark.core.types import EXTERN_HEAP, GlobalType, RefType, TableType
@@ -23,10 +22,15 @@ from wasmark.runtime.memory_image import MemoryImage
 from wasmark.segment_plan import memory_contents, table_elements
 from wasmark.table import most_elements
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
     from wasmark.func import Shape
     from wasmark.module import Module
     from wasmark.runtime.linear_memory import MemoryShape
+else:
+    from wasmark.core.record import NamedTuple
 
 
 class Template(NamedTuple):

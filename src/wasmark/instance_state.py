@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.func import Func, dispatcher
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
@@ -17,8 +16,10 @@ from wasmark.runtime.linear_memory import LinearMemory
 from wasmark.runtime.reference_table import ReferenceTable
 from wasmark.table import holds_externs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, Final
 
     from wasmark.core.model import ConstExpr
     from wasmark.instance_plan import InstancePlan, TablePlan

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import LinkError
 from wasmark.instance import Instance
 from wasmark.store import Store
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.module import Module
     from wasmark.wasi import Wasi
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Any
 
 from wasmark.core.types import MemoryType
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
@@ -12,7 +11,10 @@ from wasmark.runtime.buffer import native_buffer, source_address
 from wasmark.runtime.linear_memory import LinearMemory, MemoryShape
 from wasmark.runtime.native import set_python_hook
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.config import Config
     from wasmark.runtime.native import Runtime
     from wasmark.store import Store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from wasmark.binary.decoder import decode_module
 from wasmark.engine import Engine, default_engine
@@ -13,8 +12,10 @@ from wasmark.jit import modules as jit
 from wasmark.registry.process_table import ensure_registered
 from wasmark.runtime.layout import VMLayout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from wasmark.core.model import ModuleModel
     from wasmark.registry.code_object import CodeObject

@@ -3,11 +3,12 @@ zeros: it is the same for every instance, so it is found out once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from wasmark.runtime.const_eval import constant
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from wasmark.core.model import ModuleModel
 
 _SPARE_BYTES: Final = 1 << 20

@@ -18,7 +18,6 @@ import functools
 import threading
 import weakref
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from wasmark.core.types import EXTERN_HEAP, HeapType, RefType
 from wasmark.engine import Engine, default_engine
@@ -29,8 +28,10 @@ from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read li
 from wasmark.runtime.native import futex_wait, thread_state
 from wasmark.store_plan import CALLABLES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any, Final, TypeVar
 
     from wasmark.func import Func
     from wasmark.instance_state import InstanceState
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from wasmark.runtime.linear_memory import LinearMemory
     from wasmark.runtime.reference_table import ReferenceTable
 
-_T = TypeVar("_T")
+    _T = TypeVar("_T")
+
 _word: Final = Struct("<Q")
 _registry_lock = threading.RLock()
 

@@ -7,12 +7,14 @@ calls through the block. Which callable such a context leads to is up to the sto
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final
 
 from wasmark.jit import stubs
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from wasmark.config import Config
     from wasmark.jit.cache import CodeCache
     from wasmark.validate.canon import TypeRegistry

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from wasmark.core.types import EXTERN_HEAP, Limits, TableType
 from wasmark.runtime.reference_table import ReferenceTable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.config import Config
     from wasmark.store import Store
 

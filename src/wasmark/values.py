@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 import operator
 import struct
-from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wasmark.core.types import F32, F64, I32, I64, NumType, RefType, ValType
 from wasmark.runtime.layout import SLOT_SIZE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, Final, Protocol
+else:
+    Protocol = object
 
 
 class References(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from wasmark.compile.abi import llvm_type
@@ -12,7 +11,10 @@ from wasmark.memory import exported_bytes
 from wasmark.wasi.abi import ABIS
 from wasmark.wasi.functions import BY_NAME
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.core.model import Import
     from wasmark.instance import Instance
     from wasmark.module import Module

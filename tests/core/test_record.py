@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import NamedTuple
 
 import pytest
 
 import wasmark
+from wasmark.core import record
 from wasmark.core.model import ConstExpr, DataSegment, Export
 from wasmark.core.types import F64, I32, FuncType, Limits, SubType
 
@@ -44,3 +46,28 @@ def test_frozen_records_can_be_copied_and_pickled(value: object) -> None:
 def test_their_text_names_the_fields_in_the_order_of_the_parameters() -> None:
     assert repr(ConstExpr(3, 4)) == "ConstExpr(start=3, end=4)"
     assert repr(Limits(1)) == "Limits(minimum=1, maximum=None, is64=False, shared=False)"
+
+
+def test_named_tuples_are_those_of_typing() -> None:
+    class Ours(record.NamedTuple):
+        """What it says."""
+
+        first: int
+        second: str = "s"
+
+        def both(self) -> str:
+            return f"{self.first}{self.second}"
+
+    class Theirs(NamedTuple):
+        """What it says."""
+
+        first: int
+        second: str = "s"
+
+    ours = Ours(1)
+    assert ours == Theirs(1) == (1, "s")
+    assert ours._replace(second="t") == Theirs(1, "t")
+    assert (Ours._fields, Ours.__doc__, Ours.__module__) == (Theirs._fields, Theirs.__doc__, Theirs.__module__)
+    assert ours.both() == "1s"
+    with pytest.raises(TypeError):
+        Ours()

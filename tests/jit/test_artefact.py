@@ -6,13 +6,13 @@ import pytest
 
 from wasmark.jit.artefact import FORMAT, MAGIC, Artefact, ArtefactError, decode, encode, image_sizes, is_artefact
 from wasmark.runtime.code_memory import PAGE_SIZE
-from wasmark.runtime.image import EXTERNAL, IMAGE, Fixup, Image
+from wasmark.runtime.image import EXTERNAL, IMAGE, Image
 
 KEY = bytes(range(32))
 
 
 def sample() -> Artefact:
-    fixups = [Fixup(PAGE_SIZE, "<Q", False, EXTERNAL, "abs", 0), Fixup(PAGE_SIZE + 8, "<Q", False, IMAGE, "", 3)]
+    fixups = [(PAGE_SIZE, "<Q", False, EXTERNAL, "abs", 0), (PAGE_SIZE + 8, "<Q", False, IMAGE, "", 3)]
     first = Image(
         b"\xc3" * PAGE_SIZE + bytes(16), 5, 16, fixups, {"f": (0, 1), "g ü": (1, 4)}, lines=[(0, 5, b"program")]
     )

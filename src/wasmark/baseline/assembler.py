@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.baseline.stencil import CALLEE, TAKEN
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType
 from wasmark.runtime.layout import SLOT_SIZE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from wasmark.baseline.library import Library
     from wasmark.baseline.stencil import Stencil
     from wasmark.core.model import ModuleModel

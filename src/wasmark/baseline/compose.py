@@ -11,13 +11,13 @@ Only where there are more results than `is_composed` allows, LLVM makes a signat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from wasmark.baseline.stencil import StencilData
 from wasmark.compile.abi import TRAMPOLINE_PREFIX
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Final
 
     Step = tuple[str, dict[str, tuple[str | None, int]]]
     """A piece, and what each of its holes is filled with: a hole of the whole plus a number, or (None) a number."""

@@ -6,12 +6,13 @@ conditional branch has to copy it copies on the way that is taken only, for the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from wasmark.baseline.assembler import Assembler, Label
 from wasmark.runtime.layout import SLOT_SIZE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.baseline.stencil import Stencil
     from wasmark.core.opcodes import Opcode
 

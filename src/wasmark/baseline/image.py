@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline.stencil import CALLEE, EXTERNAL, RODATA
 from wasmark.compile.abi import trampoline_symbol
@@ -17,8 +16,10 @@ from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime import image as I  # noqa: N812 - a page of names
 from wasmark.runtime.symbols import process_symbol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Final
 
     from wasmark.baseline.assembler import Fragment
     from wasmark.baseline.library import Library
@@ -104,7 +105,7 @@ class FragmentImage:
             target = rodata_at + targets_at + slot * 8
             _VENEER.pack_into(text, place, _VENEER_JMP, target - (place + _JMP_SIZE), _VENEER_STOP)
             veneers[name] = (place, _VENEER.size)
-            fixups.append(I.Fixup(target, "<Q", False, I.EXTERNAL, name, 0))
+            fixups.append((target, "<Q", False, I.EXTERNAL, name, 0))
         for part, functions in zip(parts, self.functions, strict=True):
             places = {func_index: start for func_index, start, _ in functions}
             for fragment in part:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import marshal
 import threading
-from typing import TYPE_CHECKING, Any
 
 from wasmark.baseline.compose import classes, compose, is_composed, names, pieces, split_name
 from wasmark.baseline.stencil import Stencil, StencilData
@@ -17,10 +16,14 @@ from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
 from wasmark.jit.shipped import LIBRARY, shipped
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from wasmark.jit.cache import CodeCache
+else:
+    Any = object
 
 Row = tuple[Any, ...]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.baseline.assembler import Context
 from wasmark.baseline.image import FragmentImage
@@ -17,8 +16,10 @@ from wasmark.errors import UnsupportedError
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.stubs import STUBS, ready_made_signatures, stubs_images
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any, Final
 
     from wasmark.baseline.assembler import Fragment
     from wasmark.core.model import ModuleModel

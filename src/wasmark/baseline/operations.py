@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from wasmark.baseline.control import Control
 from wasmark.compile.abi import llvm_type
 from wasmark.compile.access import LOADS
 from wasmark.runtime.layout import OFFSET_GUARD
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.core.opcodes import Opcode
 
 

@@ -5,15 +5,18 @@ A rule starts with its kind. Kinds below METHOD are handled in the loop; a METHO
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
 from wasmark.compile.access import LOADS, STORES
 from wasmark.compile.numeric import NUMERIC
 from wasmark.core.opcodes import OPCODES, Opcode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from wasmark.baseline.library import Library
     from wasmark.baseline.stencil import Stencil
+else:
+    Any = object
 
 GET, CONST, UNARY, BINARY, SET, TEE, LOAD, STORE, NOTHING, METHOD = range(10)
 

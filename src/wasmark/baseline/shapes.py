@@ -12,8 +12,6 @@ X. A comparison also has `if` and `unless`, which branch to `taken` on the outco
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from wasmark.compile.abi import LETTER_TO_LLVM
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
 from wasmark.compile.numeric import NUMERIC
@@ -21,8 +19,10 @@ from wasmark.core.opcodes import OPCODES
 from wasmark.registry.line_table import SAME_ACTIVATION
 from wasmark.runtime.layout import VMLayout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
 SCOPE: Final = "!SCOPE"
 """Stands for the number of the stencil's debug scope."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from wasmark.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 HOLES: Final = "ABCDXYZ"
 TAKEN, CALLEE, RODATA, EXTERNAL = range(4)

@@ -12,7 +12,6 @@ bytes of x86-64.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline.compose import is_composed
 from wasmark.baseline.library import Library
@@ -22,8 +21,10 @@ from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.runtime.code_memory import CodeMemory
 from wasmark.runtime.layout import STORE_COMPILE, VMLayout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Final
 
 _STEP: Final = 16
 _SIZE: Final = 10  # of a thunk or an opener, padded to _STEP

@@ -8,7 +8,6 @@ into a local, and a comparison that only a branch looks at, are taken together w
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.baseline import rules as R  # noqa: N812 - a page of names, read like a table
 from wasmark.baseline.assembler import DEEP, M32, Context, Fragment, Label
@@ -18,8 +17,10 @@ from wasmark.baseline.shapes import ZEROED_AT_ONCE
 from wasmark.core.opcodes import BY_NAME, OPCODES, Opcode
 from wasmark.runtime.layout import OFFSET_GUARD, SLOT_SIZE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Final
 
     from wasmark.binary import Instr
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from wasmark.binary.decoder import decode_module
 from wasmark.binary.instructions import Instr, decode_body
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.binary.encoder import encode_instruction, encode_module
 
 __all__ = ["Instr", "decode_body", "decode_module", "encode_instruction", "encode_module"]

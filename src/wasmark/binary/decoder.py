@@ -6,9 +6,7 @@ grammar of the specification an element may be read beyond its section, whose si
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
 
 from wasmark.binary.instructions import decode_body, skip_expression
 from wasmark.binary.leb import read_count, read_u32, read_u32_vector, unexpected_end
@@ -41,7 +39,12 @@ from wasmark.core.model import (
 from wasmark.core.types import FUNCREF, HeapType, RefType, ValType
 from wasmark.errors import InvalidError, MalformedError, UnsupportedError
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, TypeVar
+
+    _T = TypeVar("_T")
+
 
 MAGIC: Final = b"\0asm"
 VERSION: Final = b"\x01\0\0\0"
@@ -105,8 +108,10 @@ class _ModuleDecoder:
         except MalformedError:
             # The first error of a module counts, and bodies have only been skipped so far.
             for body in self._bodies:
-                with contextlib.suppress(UnsupportedError, InvalidError):
+                try:
                     decode_body(self._model, body.start, body.end)
+                except (UnsupportedError, InvalidError):
+                    continue
             raise
         return self._model
 

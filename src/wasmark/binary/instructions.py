@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, Final
 
 from wasmark.binary.leb import UNEXPECTED_END, read_count, read_s, read_u, read_u32, read_u32_items, unexpected_end
 from wasmark.binary.typecodes import EMPTY_BLOCK, read_heap_type, read_type_index, read_value_type, read_value_types
@@ -19,6 +18,12 @@ from wasmark.core.model import ModuleModel
 from wasmark.core.opcodes import BY_BYTE, BY_PREFIX, Imm, Opcode
 from wasmark.core.types import FuncType, ValType
 from wasmark.errors import InvalidError, MalformedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+else:
+    Any = object
 
 BlockType = tuple[tuple[ValType, ...], tuple[ValType, ...]]
 Instr = tuple[Opcode, Any, int]

@@ -7,9 +7,11 @@ zero bits.
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from wasmark.errors import MalformedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 UNEXPECTED_END = "unexpected end of section or function"
 

@@ -5,11 +5,13 @@ What is broken in it is no error of the module: reading stops there and keeps wh
 
 from __future__ import annotations
 
-from typing import Final
-
 from wasmark.binary.leb import read_count, read_u32, unexpected_end, write_u
 from wasmark.core.model import Names
 from wasmark.errors import MalformedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 NAME_SECTION: Final = "name"
 

@@ -6,7 +6,6 @@ Readers take `(data, position)` and return `(type, position behind it)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
 
 from wasmark.binary.leb import read_count, read_s, read_u, read_u32, read_u32_vector, unexpected_end, write_s, write_u
 from wasmark.core.types import (
@@ -30,7 +29,12 @@ from wasmark.core.types import (
 )
 from wasmark.errors import InvalidError, MalformedError
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, TypeVar
+
+    _T = TypeVar("_T")
+
 
 _HEAP: Final = {heap.value: heap for heap in HeapType}
 SHORT_VALUE_TYPES: Final[dict[int, ValType]] = {

@@ -6,9 +6,11 @@ itself; the range may stay.
 
 from __future__ import annotations
 
-from typing import Final, NoReturn
-
 from wasmark.errors import MalformedError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NoReturn
 
 _SIMD: Final = (
     (0x00, 0x99),

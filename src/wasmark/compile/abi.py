@@ -7,13 +7,13 @@ with equal strings are called alike, so stubs are shared by that string.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from wasmark.core.types import F32, F64, I32, I64, RefType
 from wasmark.errors import UnsupportedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from wasmark.core.types import FuncType, ValType
 

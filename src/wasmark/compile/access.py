@@ -13,10 +13,12 @@ up with zeros comes out of the assembly as an i64 of known range, so that it is 
 
 from __future__ import annotations
 
-from typing import Final
-
 from wasmark.compile.templates import prepare
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 LOADS: Final[dict[str, tuple[str, str, str]]] = {
     "i32.load": ("i32", "", "i32"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType
 from wasmark.runtime.layout import VMLayout
 from wasmark.validate.module import ModuleValidator, validate_module
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

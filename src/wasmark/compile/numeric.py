@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Final
 
 from wasmark.compile.templates import prepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _BITS: Final = {"i32": 32, "i64": 64}
 _LLVM_FLOAT: Final = {"f32": "float", "f64": "double"}

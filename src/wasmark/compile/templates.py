@@ -15,9 +15,12 @@ operands come from, so it serves every tier.
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from wasmark.errors import TrapCode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 MEMORY_ACCESS_COLUMN: Final = 64
 """Column of instructions that may fault on a guard page; trap instructions have their code (1 to 63) there."""

@@ -6,12 +6,12 @@ instruction's position *is* its module offset everywhere: in errors, in the line
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from wasmark.core.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from wasmark.core.types import (
         FuncType,

@@ -15,9 +15,12 @@ tables).
 from __future__ import annotations
 
 import enum
-from typing import Final
 
 from wasmark.core.features import Feature
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 
 class Imm(enum.Enum):

@@ -3,11 +3,13 @@ text, and bring `inspect` along; that took a quarter of the time of a start."""
 
 from __future__ import annotations
 
+import collections
 import operator
-from typing import TYPE_CHECKING, Any, NoReturn
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, NoReturn
 
 
 class Record:
@@ -60,3 +62,21 @@ class FrozenRecord(Record):
 
 set_ = object.__setattr__
 """How the `__init__` of a FrozenRecord sets a field."""
+
+
+class _NamedTupleType(type):
+    def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
+        if not bases:
+            return super().__new__(cls, name, bases, body)
+        fields = body.pop("__annotations__")
+        defaults = [body.pop(field) for field in fields if field in body]
+        make: Callable[..., type] = vars(collections)["namedtuple"]  # mypy knows it with literals only
+        made = make(name, fields, defaults=defaults, module=body["__module__"])
+        for key, value in body.items():
+            if key not in ("__module__", "__qualname__"):
+                setattr(made, key, value)
+        return made
+
+
+class NamedTuple(metaclass=_NamedTupleType):
+    """Does what `typing.NamedTuple` does, for modules that show that one to type checkers only."""

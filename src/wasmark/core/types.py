@@ -8,9 +8,12 @@ different modules equal is decided by `validate.canon` (core §3.3.14, iso-recur
 from __future__ import annotations
 
 import enum
-from typing import Final
 
 from wasmark.core.record import FrozenRecord, set_
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 
 class NumType(enum.Enum):

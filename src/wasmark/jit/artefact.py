@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import marshal
 import struct
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.errors import Error
 from wasmark.jit.digest import blake2b
 from wasmark.runtime.code_memory import PAGE_SIZE
-from wasmark.runtime.image import Fixup, Image, pages
+from wasmark.runtime.image import Image, pages
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any, Final
 
     from wasmark.runtime.image import Buffer
 
@@ -77,7 +78,7 @@ def encode(artefact: Artefact) -> bytes:
             place(image.content, PAGE_SIZE)[0],
             image.text_size,
             image.rodata_size,
-            [tuple(fixup) for fixup in image.fixups],
+            list(image.fixups),
             image.symbols,
             [(start, stop, *place(program, 8)) for start, stop, program in image.lines],
         )
@@ -151,7 +152,7 @@ def _parse(data: memoryview, key: bytes, contents_size: int) -> Artefact:
             content,
             text_size,
             rodata_size,
-            [Fixup(*fixup) for fixup in fixups],
+            fixups,
             symbols,
             lines=[(start, stop, run(at, length)) for start, stop, at, length in lines],
         )

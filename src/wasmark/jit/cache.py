@@ -16,12 +16,14 @@ import stat
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
 
+from wasmark.core.record import Record
 from wasmark.jit.artefact import Artefact, ArtefactError, decode, encode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Final
 
     from wasmark.config import Config
 
@@ -57,12 +59,15 @@ def open_cache(config: Config) -> CodeCache | None:
     return CodeCache(directory, config.cache_limit) if directory is not None else None
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """A file of the cache: bytes, and the time of its last use in seconds since the epoch."""
 
-    name: str
-    size: int
-    used: float
+    __slots__ = ("name", "size", "used")
+
+    def __init__(self, name: str, size: int, used: float) -> None:
+        self.name = name
+        self.size = size
+        self.used = used
 
 
 class StoredArtefact:

@@ -16,7 +16,6 @@ import ctypes
 import itertools
 import threading
 import weakref
-from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline.assembler import Context
 from wasmark.baseline.image import FragmentImage
@@ -36,8 +35,10 @@ from wasmark.runtime.elf import make_image
 from wasmark.runtime.image import load
 from wasmark.runtime.symbols import process_symbol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from wasmark.baseline.assembler import Fragment
     from wasmark.binary import Instr

@@ -20,7 +20,6 @@ import atexit
 import threading
 import weakref
 from array import array
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wasmark.baseline.image import FragmentImage
 from wasmark.compile.hot import Hot
@@ -31,13 +30,17 @@ from wasmark.runtime.elf import make_image
 from wasmark.runtime.image import load
 from wasmark.runtime.symbols import process_symbol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any, Final, NamedTuple
 
     from wasmark.baseline.assembler import Fragment
     from wasmark.baseline.library import Library
     from wasmark.jit.cache import CodeCache, StoredArtefact
     from wasmark.runtime.image import Buffer, Image
+else:
+    from wasmark.core.record import NamedTuple
 
 _LEAST: Final = 4 << 10
 _LEAST_SHARE: Final = 16

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from array import array
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmark.binary.decoder import decode_module
 from wasmark.compile.abi import TRAMPOLINE_PREFIX
+from wasmark.core.record import Record
 from wasmark.errors import Error
 from wasmark.jit.artefact import Artefact, decode, encode
 from wasmark.jit.digest import blake2b
@@ -29,8 +29,10 @@ from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.image import LoadedImage, load
 from wasmark.runtime.symbols import process_symbol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Final
 
     from wasmark.config import Config
     from wasmark.core.model import ModuleModel
@@ -51,15 +53,25 @@ _VALIDATED_LATE: Final = 256 << 10
 """Bytes of wasm code from which on a lazy module's functions are validated when they are compiled."""
 
 
-class Compiled(NamedTuple):
+class Compiled(Record):
     """Loaded code, the functions that can become references of each module, and what it was loaded from. Of a lazy
     module, `code` is that of its thunks, and there is no artefact."""
 
-    code: CodeObject | None
-    escaping: list[list[int]]
-    loaded: LoadedImage | None
-    artefact: Artefact
-    lazy: LazyCode | None = None
+    __slots__ = ("artefact", "code", "escaping", "lazy", "loaded")
+
+    def __init__(
+        self,
+        code: CodeObject | None,
+        escaping: list[list[int]],
+        loaded: LoadedImage | None,
+        artefact: Artefact,
+        lazy: LazyCode | None = None,
+    ) -> None:
+        self.code = code
+        self.escaping = escaping
+        self.loaded = loaded
+        self.artefact = artefact
+        self.lazy = lazy
 
 
 def module_key(models: Sequence[ModuleModel], config: Config) -> bytes:

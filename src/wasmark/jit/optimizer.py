@@ -13,15 +13,18 @@ import threading
 import weakref
 from collections import deque
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final, Protocol
 
 from wasmark.errors import Error
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final, Protocol
 
     from wasmark.compile.hot import Hot
     from wasmark.compile.process import CompilerProcess
+else:
+    Protocol = object
 
 _IDLE_SECONDS: Final = 20
 """After so long without work the compiler process is ended: it takes 100 MB."""

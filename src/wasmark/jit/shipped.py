@@ -12,7 +12,6 @@ import functools
 import mmap
 import os
 import sys
-from typing import TYPE_CHECKING, Final
 
 from wasmark.jit.artefact import Artefact, ArtefactError, decode
 from wasmark.jit.digest import blake2b
@@ -20,7 +19,10 @@ from wasmark.jit.identity import sources
 from wasmark.runtime.image import load
 from wasmark.runtime.processor import has_level
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from wasmark.runtime.image import LoadedImage, Resolve
 
 PATH: Final = os.path.join(os.path.dirname(os.path.dirname(__file__)), "shipped", "x86_64.wasmark")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmark.compile.abi import HOST_STUB_PREFIX, call_stub_symbol, host_stub_symbol, is_plain, trampoline_symbol
+from wasmark.core.record import Record
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
 from wasmark.jit.shipped import shipped
@@ -20,8 +20,10 @@ from wasmark.runtime.image import Image, load
 from wasmark.runtime.layout import BUILTIN_SIGNATURES
 from wasmark.runtime.native import Runtime, image_symbol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Final
 
     from wasmark.jit.cache import CodeCache
     from wasmark.runtime.image import LoadedImage
@@ -33,12 +35,15 @@ RUNTIME: Final = "runtime"
 STUBS: Final = "stubs"
 
 
-class Stubs(NamedTuple):
+class Stubs(Record):
     """Addresses of the stubs of a signature (see `compile.stubs`)."""
 
-    trampoline: int
-    host: int
-    call: int
+    __slots__ = ("call", "host", "trampoline")
+
+    def __init__(self, trampoline: int, host: int, call: int) -> None:
+        self.trampoline = trampoline
+        self.host = host
+        self.call = call
 
 
 _lock = threading.RLock()

@@ -11,18 +11,22 @@ import weakref
 from array import array
 from bisect import bisect_right
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
+from wasmark.core.record import Record
 from wasmark.errors import TrapCode
 from wasmark.registry import process_table
 from wasmark.registry.line_table import MEMORY_ACCESS, decode_line_programs
 from wasmark.runtime.image import LineSource
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, Final, Protocol
 
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.code_memory import CodeMemory
+else:
+    Protocol = object
 
 
 class Lines(Protocol):
@@ -57,8 +61,7 @@ class RegisteredModule(Protocol):
         """(function index, start, end exclusive) of its compiled functions."""
 
 
-@runtime_checkable
-class GrowingModule(Protocol):
+class GrowingModule(RegisteredModule, Protocol):
     """A module that is compiled bit by bit."""
 
     def code_objects(self) -> Iterable[CodeObject]:
@@ -138,13 +141,19 @@ def _sorted(functions: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, i
     return sorted(functions, key=itemgetter(1))
 
 
-class _Index(NamedTuple):
-    """All functions of a code object by address: starts, ends, function indices, numbers of their modules."""
+class _Index(Record):
+    """All functions of a code object by address. `starts` is a list because it is searched: an array would make a new
+    number at each step."""
 
-    starts: list[int]  # a list, because it is searched: an array would make a new number at each step
-    ends: array[int]
-    func_indices: array[int]
-    module_numbers: array[int]
+    __slots__ = ("ends", "func_indices", "module_numbers", "starts")
+
+    def __init__(
+        self, starts: list[int], ends: array[int], func_indices: array[int], module_numbers: array[int]
+    ) -> None:
+        self.starts = starts
+        self.ends = ends
+        self.func_indices = func_indices
+        self.module_numbers = module_numbers
 
 
 class CodeObject:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
 from wasmark.core.model import ModuleModel, Names
 from wasmark.registry.line_table import SAME_ACTIVATION
 from wasmark.registry.process_table import find_code
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, Final, NamedTuple
 
     from wasmark.registry.code_object import CodeObject, RegisteredModule
+else:
+    from wasmark.core.record import NamedTuple
 
 _LONGEST_NAME: Final = 200
 

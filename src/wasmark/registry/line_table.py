@@ -15,9 +15,12 @@ import struct
 from array import array
 from bisect import bisect_right
 from operator import itemgetter
-from typing import Final
 
 from wasmark.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 EXPLICIT_TRAPS: Final = range(1, 64)
 MEMORY_ACCESS: Final = 64

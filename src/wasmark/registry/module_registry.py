@@ -9,15 +9,18 @@ store is able to run code, it answers: also for a finalizer in the garbage cycle
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol, cast
 
-from wasmark.registry.code_object import GrowingModule
 from wasmark.registry.frames import FrameInfo, frame_info
 from wasmark.registry.process_table import ensure_registered, find_code, find_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Protocol
+
     from wasmark.errors import TrapCode
-    from wasmark.registry.code_object import CodeObject, RegisteredModule
+    from wasmark.registry.code_object import CodeObject, GrowingModule, RegisteredModule
+else:
+    Protocol = object
 
 
 class RegisteredComponent(Protocol):
@@ -37,6 +40,12 @@ class CompiledFunction(Protocol):
     @property
     def signature(self) -> str:
         """Its signature, as the keys of `CodeObject.trampolines` are written."""
+
+
+def _growing(module: Any) -> GrowingModule | None:
+    """The module, if it is one that is compiled bit by bit."""
+    growing: GrowingModule | None = module if hasattr(module, "code_objects") else None
+    return growing
 
 
 class ModuleRegistry:
@@ -90,7 +99,7 @@ class ModuleRegistry:
         if module in owners:
             return
         number = next((number for number, part in enumerate(code.modules) if part.module is module), None)
-        if number is None and isinstance(module, GrowingModule) and code.modules[0].module is None:
+        if number is None and _growing(module) is not None and code.modules[0].module is None:
             # In the middle of garbage that is taken apart: weak references to the module are dead. Its thunks are its.
             number = 0
         if number is not None and owners[number] is None:
@@ -131,9 +140,9 @@ class ModuleRegistry:
         """The same for code that is called by a finalizer while the garbage that it is part of is taken apart: weak
         references to it and to its module are dead, but the module still has it."""
         for module in tuple(self._kept.values()):
-            if isinstance(module, GrowingModule):
-                growing = cast("RegisteredModule", module)
-                for code in module.code_objects():
+            growing = _growing(module)
+            if growing is not None:
+                for code in growing.code_objects():
                     if code.id == id_:
                         with self._lock:
                             owners = self._load(code)
@@ -179,8 +188,9 @@ class ModuleRegistry:
 
     def function_ranges(self, module: RegisteredModule, func_index: int) -> list[tuple[int, int]]:
         """Every (start, end exclusive) of code that a function has now: the other direction of `lookup_frame_info`."""
-        if isinstance(module, GrowingModule):
-            for code in module.code_objects():
+        growing = _growing(module)
+        if growing is not None:
+            for code in growing.code_objects():
                 if code not in self._loaded:
                     self._adopt(code)
         return [

@@ -22,12 +22,14 @@ import ctypes
 import itertools
 import weakref
 from array import array
-from typing import TYPE_CHECKING, Final, Literal
 
 from wasmark.runtime.code_memory import MAX_ARENAS, PAGE_SHIFT, map_zeroed
 from wasmark.runtime.retirement import Retirement
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final, Literal
+
     from wasmark.registry.code_object import CodeObject
     from wasmark.runtime.code_memory import Arena, CodeMemory
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Final
 
 from wasmark.runtime.layout import BUFFER_SOURCE
 from wasmark.runtime.native_function import METH_FASTCALL, METH_KEYWORDS, MethodDef
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _PY_BF_GETBUFFER: Final = 1
 _PY_TP_METHODS: Final = 64

@@ -8,9 +8,12 @@ field.
 from __future__ import annotations
 
 import ctypes
-from typing import Final
 
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _PY_TP_CALL: Final = 50
 _PY_TP_MEMBERS: Final = 72

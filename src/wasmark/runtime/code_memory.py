@@ -18,10 +18,13 @@ import mmap as _mmap
 import os
 import weakref
 from bisect import bisect_left, insort
-from typing import Final
 
 from wasmark.errors import OutOfCodeMemoryError
 from wasmark.runtime.retirement import Retirement
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from wasmark.binary import decode_body
 from wasmark.binary.leb import read_s
 from wasmark.core.opcodes import BY_NAME
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from wasmark.core.model import ConstExpr, ModuleModel
 

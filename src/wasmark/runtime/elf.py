@@ -9,13 +9,14 @@ its code.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
 
 from wasmark.errors import Error
 from wasmark.runtime.image import ABSOLUTE, EXTERNAL, IMAGE, WEAK, Fixup, Image, LoadedImage, load, pages
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from wasmark.runtime.image import Resolve
 
@@ -336,7 +337,7 @@ class _Linker:
             if origin == ABSOLUTE:
                 struct.pack_into("<Q", content, place, value)
             else:
-                self.fixups.append(Fixup(place, "<Q", False, origin, name, value))
+                self.fixups.append((place, "<Q", False, origin, name, value))
         return image
 
     def _symbol_values(self, object_: ObjectFile) -> list[tuple[int, int]]:
@@ -411,7 +412,7 @@ class _Linker:
                     pack(into, offset, value + addend - (offset if relative else 0))
                 else:
                     name = object_.symbol_name(number)
-                    self.fixups.append(Fixup(offset, _FIELDS[kind][0].format, relative, origin, name, value + addend))
+                    self.fixups.append((offset, _FIELDS[kind][0].format, relative, origin, name, value + addend))
         except KeyError:
             raise Error(f"object {object_.number}: unknown relocation type {info & 0xFFFFFFFF}") from None
         except IndexError:

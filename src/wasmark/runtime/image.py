@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
 
+from wasmark.core.record import Record
 from wasmark.errors import Error
 from wasmark.runtime.code_memory import PAGE_SIZE, CodeMemory
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Final
 
     Resolve = Callable[[str], int | None]
     Buffer = bytes | bytearray | memoryview
@@ -28,28 +30,23 @@ EXTERNAL: Final = 2  # the address of something in the process
 WEAK: Final = 3  # the same, or 0 where the process has no such thing
 
 
-class Fixup(NamedTuple):
-    """A field at `place` whose value is `value` plus what `origin` says, less its own address where it is relative.
-
-    format: as `struct` writes it. name: of the symbol; for messages, where it is not an external one.
-    """
-
-    place: int
-    format: str
-    relative: bool
-    origin: int
-    name: str
-    value: int
+Fixup = tuple[int, str, bool, int, str, int]
+"""(place, format, relative, origin, name, value): a field at `place` whose value is `value` plus what `origin` says,
+less its own address where it is relative. format: as `struct` writes it. name: of the symbol; for messages, where it is
+not an external one."""
 
 
-class LineSource(NamedTuple):
+class LineSource(Record):
     """The line table of one object: `program` is its `.debug_line`, whose addresses are `bias` less than the real
     ones; its code is [start, end)."""
 
-    start: int
-    end: int
-    program: Buffer
-    bias: int = 0
+    __slots__ = ("bias", "end", "program", "start")
+
+    def __init__(self, start: int, end: int, program: Buffer, bias: int = 0) -> None:
+        self.start = start
+        self.end = end
+        self.program = program
+        self.bias = bias
 
 
 def pages(size: int) -> int:
@@ -94,7 +91,7 @@ class Image:
     def position_independent(self) -> bool:
         """Whether the text is the same wherever it lies."""
         text = self.rodata_place
-        return all(fixup.place >= text for fixup in self.fixups)
+        return all(place >= text for place, *_ in self.fixups)
 
 
 class LoadedImage:
@@ -124,8 +121,9 @@ class LoadedImage:
         image, memory = self._image, self.code_memory
         content = bytearray(ctypes.string_at(memory.base, image.rodata_place + image.rodata_size))
         for fixup in image.fixups:
-            size = struct.calcsize(fixup.format)
-            content[fixup.place : fixup.place + size] = bytes(size)
+            place, format_, *_ = fixup
+            size = struct.calcsize(format_)
+            content[place : place + size] = bytes(size)
         return Image(
             content, image.text_size, image.rodata_size, image.fixups, image.symbols, image.veneers, image.lines
         )

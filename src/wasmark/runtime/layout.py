@@ -6,9 +6,10 @@ emitters in `compile` address them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from wasmark.core.model import ModuleModel
 
 # --- ThreadBlock: one a thread that has ever entered wasm; never freed, reused when its thread has ended -

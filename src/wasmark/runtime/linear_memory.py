@@ -15,12 +15,17 @@ import ctypes
 import mmap
 import sys
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
 from wasmark.errors import Error
 from wasmark.runtime.code_memory import map_zeroed
 from wasmark.runtime.layout import MEMORY_BASE, MEMORY_DEF_SIZE, MEMORY_LENGTH, OFFSET_GUARD
 from wasmark.runtime.memory_image import MemoryImage, forget_idle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NamedTuple
+else:
+    from wasmark.core.record import NamedTuple
 
 GRANULE_SHIFT: Final = 26
 GRANULE_SIZE: Final = 1 << GRANULE_SHIFT

@@ -12,7 +12,10 @@ import mmap
 import os
 import weakref
 from collections.abc import Callable
-from typing import Any, Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 FILE_SIZE: Final = 16 << 20
 """Bytes of images in a file before the next one is begun."""

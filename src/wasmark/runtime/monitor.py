@@ -11,14 +11,15 @@ import ctypes
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Final
 
 from wasmark.errors import Error
 from wasmark.runtime.code_memory import map_zeroed
 from wasmark.runtime.layout import THREAD_BLOCK_SIZE, THREAD_ID, THREAD_IN_WASM, THREAD_NEXT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
 MONITOR_HEAD: Final = 0  # the newest ThreadBlock
 MONITOR_IDLE: Final = 8  # 32 bits, a futex: 1 while the monitor sleeps and wants to be woken

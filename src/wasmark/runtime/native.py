@@ -11,7 +11,6 @@ import mmap
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.errors import Error
 from wasmark.registry.process_table import process_table_address
@@ -28,8 +27,10 @@ from wasmark.runtime.native_function import native_function
 from wasmark.runtime.signal_state import STATE_KEY, set_word, signal_state_address, word
 from wasmark.runtime.symbols import process_symbol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Final
 
     from wasmark.runtime.image import LoadedImage
 

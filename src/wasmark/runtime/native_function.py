@@ -4,10 +4,11 @@ one through `ctypes` costs hundreds."""
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, Final
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Final
 
 METH_FASTCALL: Final = 0x80
 METH_KEYWORDS: Final = 0x02

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 LEVEL: Final = "x86-64-v2"
 """The processors that code which is made once for all is compiled for (x86-64 psABI, "Micro-Architecture Levels"): all

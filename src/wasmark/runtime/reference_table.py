@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Final
 
 from wasmark.errors import Error
 from wasmark.runtime.layout import TABLE_BASE, TABLE_DEF_SIZE, TABLE_LENGTH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 _BASE: Final = TABLE_BASE // 8
 _LENGTH: Final = TABLE_LENGTH // 8

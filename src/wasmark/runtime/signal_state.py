@@ -6,9 +6,12 @@ One block of native memory, for the life of the process.
 from __future__ import annotations
 
 import ctypes
-from typing import Final
 
 from wasmark.runtime.code_memory import map_zeroed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 STATE_KEY: Final = 0  # pthread key of the innermost activation of a thread
 STATE_LAST: Final = 8  # digest of the registers at the last signal that was passed on

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _LIBRARIES: Final = (ctypes.pythonapi, ctypes.CDLL(None), ctypes.CDLL("libm.so.6"))
 

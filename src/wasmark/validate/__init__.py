@@ -7,11 +7,12 @@ identity: every engine has one, while the validator is loaded only when there is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from wasmark.validate.canon import TypeRegistry
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.validate.module import ModuleValidator, validate_module
 
 __all__ = ["ModuleValidator", "TypeRegistry", "validate_module"]

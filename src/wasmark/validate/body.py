@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 import functools
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from wasmark.core.opcodes import BY_NAME, Imm, Opcode
 from wasmark.core.types import (
@@ -38,10 +37,15 @@ from wasmark.validate.plan import (
     plan_for,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any, Final, NamedTuple, NoReturn
 
     from wasmark.validate.context import Context
+else:
+    Any = object
+    from wasmark.core.record import NamedTuple
 
 Instr = tuple[Opcode, Any, int]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
+from wasmark.core.record import Record
 from wasmark.core.types import (
     ArrayType,
     CompositeType,
@@ -26,18 +26,22 @@ from wasmark.core.types import (
 )
 from wasmark.validate.subtyping import kind_of, val_matches
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wasmark.core.model import ModuleModel
 
 _Renaming = Callable[[int], int]
 
 
-class _Entry(NamedTuple):
+class _Entry(Record):
     """A canonical type, its line of declared supertypes (the topmost first, itself last), and FUNC, STRUCT or ARRAY."""
 
-    type: SubType
-    chain: tuple[int, ...]
-    kind: HeapType
+    __slots__ = ("chain", "kind", "type")
+
+    def __init__(self, type: SubType, chain: tuple[int, ...], kind: HeapType) -> None:
+        self.type = type
+        self.chain = chain
+        self.kind = kind
 
 
 class TypeRegistry:

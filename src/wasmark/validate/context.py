@@ -5,18 +5,18 @@ Errors raised here have no offset; who runs over the instructions or sections ad
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 from wasmark.core.types import I32, I64, FuncType, GlobalType, MemoryType, NumType, RefType, TableType
 from wasmark.errors import InvalidError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeVar
 
     from wasmark.core.features import Feature
     from wasmark.validate.type_section import ModuleTypes
 
-_T = TypeVar("_T")
+    _T = TypeVar("_T")
 
 
 def lookup(space: Sequence[_T], index: int, what: str) -> _T:

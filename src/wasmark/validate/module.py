@@ -6,8 +6,6 @@ first broken one in this order is reported. The wording of errors starts as in t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from wasmark.binary.instructions import decode_body, is_short_i32_const
 from wasmark.core.features import Feature
 from wasmark.core.types import (
@@ -28,9 +26,11 @@ from wasmark.validate.context import Context, address_type, lookup
 from wasmark.validate.quick import is_plainly_valid
 from wasmark.validate.type_section import ModuleTypes, require_feature
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Final
 
     from wasmark.core.model import ConstExpr, ElementSegment, ModuleModel
     from wasmark.core.opcodes import Opcode

@@ -9,11 +9,16 @@ and the address type of memory 0, so there are few of them, and they are kept.
 from __future__ import annotations
 
 import functools
-from typing import Any, Final
 
 from wasmark.core.features import Feature
 from wasmark.core.opcodes import OPCODES, Imm, Opcode
 from wasmark.core.types import F32, F64, I32, I64, V128, NumType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+else:
+    Any = object
 
 Step = tuple[int, Any, Any, Any]
 """`(shape, ...)`, where the rest depends on the shape."""

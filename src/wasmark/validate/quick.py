@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import enum
 import functools
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.binary.instructions import NAMES_DATA, READERS, SHORT_BLOCK_TYPES
 from wasmark.binary.leb import read_u32
@@ -21,11 +20,16 @@ from wasmark.validate.body import MAX_OFFSETS, RULES, BodyValidator
 from wasmark.validate.context import address_type
 from wasmark.validate.plan import BINARY, LOAD, PUSH, RULE, SIGNATURE_RULE, STORE, UNARY, plan_for
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from wasmark.core.features import Feature
     from wasmark.core.model import Function, ModuleModel
     from wasmark.core.types import FuncType, NumType
     from wasmark.validate.context import Context
+else:
+    Any = object
 
 
 class _Kind(enum.IntEnum):

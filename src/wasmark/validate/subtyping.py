@@ -6,8 +6,6 @@ canonical ids of an engine (`validate.canon`) alike. Everything here is a pure f
 
 from __future__ import annotations
 
-from typing import Final, Protocol
-
 from wasmark.core.types import (
     ArrayType,
     CompositeType,
@@ -19,6 +17,12 @@ from wasmark.core.types import (
     StructType,
     ValType,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Protocol
+else:
+    Protocol = object
 
 
 class TypeSpace(Protocol):

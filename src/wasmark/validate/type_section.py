@@ -6,8 +6,6 @@ embedding; without them, a small module could make each of its blocks carry a hu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from wasmark.core.features import Feature
 from wasmark.core.types import (
     EXTERNREF,
@@ -24,8 +22,10 @@ from wasmark.errors import InvalidError, UnsupportedError
 from wasmark.validate.canon import TypeRegistry
 from wasmark.validate.subtyping import composite_matches, kind_of, ref_matches
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Final
 
 MAX_PARAMS: Final = 1000
 MAX_RESULTS: Final = 1000

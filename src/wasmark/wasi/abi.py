@@ -11,9 +11,13 @@ import enum
 import errno
 import io
 import stat
-from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+
+from wasmark.core.record import FrozenRecord, set_
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 
 class Errno(enum.IntEnum):
@@ -252,8 +256,7 @@ SUBSCRIPTION_HEAD: Final = Struct("<QB7xI")
 """userdata, tag, and the descriptor where the tag is one of the two descriptor events"""
 
 
-@dataclass(frozen=True, slots=True)
-class Abi:
+class Abi(FrozenRecord):
     """What differs between the two names under which preview 1 is known.
 
     whence: what the numbers 0, 1, 2 of `fd_seek` mean, as host constants.
@@ -264,12 +267,30 @@ class Abi:
     absent: functions that this version does not have.
     """
 
+    __slots__ = ("absent", "filestat", "max_links", "module", "subscription", "whence")
+
     module: str
     whence: tuple[int, int, int]
     filestat: Struct
     subscription: Struct
     max_links: int
-    absent: frozenset[str] = frozenset()
+    absent: frozenset[str]
+
+    def __init__(
+        self,
+        module: str,
+        whence: tuple[int, int, int],
+        filestat: Struct,
+        subscription: Struct,
+        max_links: int,
+        absent: frozenset[str] = frozenset(),
+    ) -> None:
+        set_(self, "module", module)
+        set_(self, "whence", whence)
+        set_(self, "filestat", filestat)
+        set_(self, "subscription", subscription)
+        set_(self, "max_links", max_links)
+        set_(self, "absent", absent)
 
 
 SNAPSHOT_PREVIEW1: Final = Abi(

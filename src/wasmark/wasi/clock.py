@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from wasmark.core.record import FrozenRecord, set_
 from wasmark.wasi.abi import ClockId, Errno, WasiError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,8 +30,7 @@ def _host_resolution() -> tuple[int, int, int, int]:
     return realtime, monotonic, process, thread
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(FrozenRecord):
     """Where a program's time comes from: replace what should be fixed or simulated.
 
     realtime (since 1970), monotonic, process_cpu, thread_cpu: functions that return nanoseconds.
@@ -39,12 +38,30 @@ class Clocks:
     resolution: nanoseconds, in the order of the functions.
     """
 
-    realtime: Callable[[], int] = time.time_ns
-    monotonic: Callable[[], int] = time.monotonic_ns
-    process_cpu: Callable[[], int] = time.process_time_ns
-    thread_cpu: Callable[[], int] = time.thread_time_ns
-    sleep: Callable[[float], object] = time.sleep
-    resolution: tuple[int, int, int, int] = field(default_factory=_host_resolution)
+    __slots__ = ("monotonic", "process_cpu", "realtime", "resolution", "sleep", "thread_cpu")
+
+    realtime: Callable[[], int]
+    monotonic: Callable[[], int]
+    process_cpu: Callable[[], int]
+    thread_cpu: Callable[[], int]
+    sleep: Callable[[float], object]
+    resolution: tuple[int, int, int, int]
+
+    def __init__(
+        self,
+        realtime: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+        process_cpu: Callable[[], int] = time.process_time_ns,
+        thread_cpu: Callable[[], int] = time.thread_time_ns,
+        sleep: Callable[[float], object] = time.sleep,
+        resolution: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        set_(self, "realtime", realtime)
+        set_(self, "monotonic", monotonic)
+        set_(self, "process_cpu", process_cpu)
+        set_(self, "thread_cpu", thread_cpu)
+        set_(self, "sleep", sleep)
+        set_(self, "resolution", _host_resolution() if resolution is None else resolution)
 
     def now(self, clock: int) -> int:
         """The time of a `clockid`, in nanoseconds. `INVAL` if there is no such clock."""

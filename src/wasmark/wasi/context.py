@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from wasmark.core.record import FrozenRecord, set_
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from wasmark.wasi.descriptors import DescriptorTable
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(FrozenRecord):
     """`random` returns as many random bytes as it is asked for."""
+
+    __slots__ = ("abi", "args", "clocks", "environ", "random", "table")
 
     abi: Abi
     args: StringTable
@@ -24,3 +25,23 @@ class Context:
     table: DescriptorTable
     clocks: Clocks
     random: Callable[[int], bytes]
+
+    def __init__(
+        self,
+        abi: Abi,
+        args: StringTable,
+        environ: StringTable,
+        table: DescriptorTable,
+        clocks: Clocks,
+        random: Callable[[int], bytes],
+    ) -> None:
+        set_(self, "abi", abi)
+        set_(self, "args", args)
+        set_(self, "environ", environ)
+        set_(self, "table", table)
+        set_(self, "clocks", clocks)
+        set_(self, "random", random)
+
+    def with_abi(self, abi: Abi) -> Context:
+        """The same world, spoken to in another version of the interface."""
+        return Context(abi, self.args, self.environ, self.table, self.clocks, self.random)

@@ -14,13 +14,14 @@ import os
 import stat
 import termios
 import threading
-from typing import TYPE_CHECKING, Final, Self
 
 from wasmark.wasi.abi import Errno, FdFlags, FileType, Rights, WasiError, file_type
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+    from typing import Final, Self
 
 MAX_OFFSET: Final = (1 << 63) - 1
 """Largest file offset or size that the host takes."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
 from wasmark.wasi import filestat
 from wasmark.wasi.abi import DIRENT, FDSTAT, PREOPEN_DIR, PRESTAT, Errno, FdFlags, Rights, WasiError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from wasmark.wasi.context import Context
     from wasmark.wasi.memory import GuestMemory
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from wasmark.wasi.abi import Errno, Rights, WasiError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wasmark.wasi.context import Context
     from wasmark.wasi.memory import GuestMemory

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from wasmark.wasi.abi import Errno, FstFlags, WasiError, file_type
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
 

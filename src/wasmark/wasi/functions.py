@@ -8,15 +8,15 @@ every way out. Any other exception (`Exit`, `KeyboardInterrupt`, or one of the e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
-
+from wasmark.core.record import FrozenRecord, set_
 from wasmark.wasi import args, clock, fd, fdio, path, poll, proc, random, sock
 from wasmark.wasi.abi import WasiError, from_os_error
 from wasmark.wasi.memory import GuestMemory
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from wasmark.wasi.context import Context
 
@@ -26,32 +26,48 @@ if TYPE_CHECKING:
 _MASKS: Final = {"i32": 0xFFFF_FFFF, "i64": 0xFFFF_FFFF_FFFF_FFFF}
 
 
-@dataclass(frozen=True, slots=True)
-class HostFunction:
+class HostFunction(FrozenRecord):
     """A function for wasm to import. `params` and `results` are type names such as "i32".
 
     `call` takes as many signed integers as there are parameters and returns one, or None where there is no result.
     """
+
+    __slots__ = ("call", "name", "params", "results")
 
     name: str
     params: tuple[str, ...]
     results: tuple[str, ...]
     call: Callable[..., int | None]
 
+    def __init__(
+        self, name: str, params: tuple[str, ...], results: tuple[str, ...], call: Callable[..., int | None]
+    ) -> None:
+        set_(self, "name", name)
+        set_(self, "params", params)
+        set_(self, "results", results)
+        set_(self, "call", call)
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One function of the interface. All but `proc_exit` return an error code."""
+
+class Row(FrozenRecord):
+    """One function of the interface. All but `proc_exit` return an error code.
+
+    masks: what makes an unsigned number of each argument.
+    """
+
+    __slots__ = ("implementation", "masks", "name", "params", "results")
 
     name: str
     params: str
     implementation: Implementation
-    results: str = "i32"
-    masks: tuple[int, ...] = field(init=False)
-    """What makes an unsigned number of each argument."""
+    results: str
+    masks: tuple[int, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "masks", tuple(_MASKS[param] for param in self.params.split()))
+    def __init__(self, name: str, params: str, implementation: Implementation, results: str = "i32") -> None:
+        set_(self, "name", name)
+        set_(self, "params", params)
+        set_(self, "implementation", implementation)
+        set_(self, "results", results)
+        set_(self, "masks", tuple(_MASKS[param] for param in params.split()))
 
 
 ROWS: Final = (

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from wasmark.wasi import functions
 from wasmark.wasi.abi import ABIS, SNAPSHOT_PREVIEW1
@@ -15,6 +13,7 @@ from wasmark.wasi.descriptors import DescriptorTable
 from wasmark.wasi.preopens import normalise, open_directory
 from wasmark.wasi.streams import input_stream, output_stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
@@ -102,7 +101,7 @@ class Wasi:
             abi = ABIS.get(module)
             if abi is None:
                 raise ValueError(f"unknown WASI module {module!r}; known: {', '.join(ABIS)}")
-            found = self._contexts[module] = replace(self._context, abi=abi)
+            found = self._contexts[module] = self._context.with_abi(abi)
         return found
 
     def close(self) -> None:

@@ -7,9 +7,11 @@ gives back every view that it handed out when the call ends.
 
 from __future__ import annotations
 
-from typing import Final
-
 from wasmark.wasi.abi import IOVEC, Errno, WasiError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 MAX_PATH: Final = 4096
 """Longest path in bytes, its end marker included, as on the host (`PATH_MAX`)."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Final
 
 from wasmark.wasi import filestat, sandbox
 from wasmark.wasi.abi import LOOKUP_SYMLINK_FOLLOW, Errno, FdFlags, OFlags, Rights, WasiError
 from wasmark.wasi.descriptors import Directory, opened
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from wasmark.wasi.context import Context
     from wasmark.wasi.memory import GuestMemory
 

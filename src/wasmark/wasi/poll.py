@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import select
-from typing import TYPE_CHECKING, Final, NamedTuple
 
+from wasmark.core.record import Record
 from wasmark.wasi.abi import (
     EVENT,
     EVENT_HANGUP,
@@ -19,7 +19,10 @@ from wasmark.wasi.abi import (
     WasiError,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from wasmark.wasi.clock import Clocks
     from wasmark.wasi.context import Context
     from wasmark.wasi.descriptors import Descriptor
@@ -31,11 +34,14 @@ _LONGEST: Final = 86_400 * 10**9
 """Longest single wait in nanoseconds: the host's functions cannot take all that a program may ask for."""
 
 
-class _Watch(NamedTuple):
-    userdata: int
-    event_type: int
-    descriptor: Descriptor
-    host_fd: int
+class _Watch(Record):
+    __slots__ = ("descriptor", "event_type", "host_fd", "userdata")
+
+    def __init__(self, userdata: int, event_type: int, descriptor: Descriptor, host_fd: int) -> None:
+        self.userdata = userdata
+        self.event_type = event_type
+        self.descriptor = descriptor
+        self.host_fd = host_fd
 
 
 def poll_oneoff(ctx: Context, memory: GuestMemory, subscriptions: int, events: int, count: int, nevents: int) -> None:

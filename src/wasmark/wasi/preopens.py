@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from wasmark.core.record import FrozenRecord, set_
 from wasmark.wasi.args import encode
 from wasmark.wasi.descriptors import Directory, HostFd
 
 
-@dataclass(frozen=True, slots=True)
-class Preopen:
+class Preopen(FrozenRecord):
     """A directory of the host, and the path by which the program knows it.
 
     host_path: must be a directory when `Wasi` is made; what the name means later is of no consequence.
@@ -19,9 +18,16 @@ class Preopen:
     readonly: everything that would change something in or below the directory fails with `PERM`.
     """
 
+    __slots__ = ("guest_path", "host_path", "readonly")
+
     host_path: str | os.PathLike[str]
     guest_path: str
-    readonly: bool = False
+    readonly: bool
+
+    def __init__(self, host_path: str | os.PathLike[str], guest_path: str, readonly: bool = False) -> None:
+        set_(self, "host_path", host_path)
+        set_(self, "guest_path", guest_path)
+        set_(self, "readonly", readonly)
 
 
 Preopens = Mapping[str, str | os.PathLike[str]] | Iterable[Preopen]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NoReturn
 
 from wasmark.errors import Exit
 from wasmark.wasi.abi import Errno, WasiError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from wasmark.wasi.context import Context
     from wasmark.wasi.memory import GuestMemory
 

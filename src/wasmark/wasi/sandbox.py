@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
 
 from wasmark.wasi.abi import Errno, WasiError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Final
 
 MAX_LINKS: Final = 40
 """Symbolic links expanded in one path, as on Linux."""

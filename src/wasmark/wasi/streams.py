@@ -13,26 +13,27 @@ import contextlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from wasmark.wasi.abi import Errno, FileType, Rights, WasiError
 from wasmark.wasi.descriptors import Descriptor, HostFd
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, Final, Protocol
+else:
+    Protocol = object
 
 CHUNK: Final = 1 << 20
 """Most bytes that one call of a Python object's `read` or `write` sees."""
 
 
-@runtime_checkable
 class Readable(Protocol):
     """A binary file object to read from. `None` from `read` means that nothing is there yet."""
 
     def read(self, size: int, /) -> bytes | None: ...
 
 
-@runtime_checkable
 class Writable(Protocol):
     """A binary file object to write to."""
 
@@ -258,7 +259,7 @@ def input_stream(source: Readable | bytes | bytearray | None) -> InputStream:
     if isinstance(source, (bytes, bytearray)):
         return ObjectInput(io.BytesIO(source))
     source = _binary(source, "stdin")  # type: ignore[assignment]
-    if not isinstance(source, Readable):
+    if not hasattr(source, "read"):
         raise TypeError(f"stdin must be None, bytes or a binary file object, not {type(source).__name__}")
     return ObjectInput(source)
 
@@ -268,6 +269,6 @@ def output_stream(sink: Writable | None, number: int, name: str) -> OutputStream
     if sink is None:
         return InheritedOutput(number, name)
     sink = _binary(sink, name)  # type: ignore[assignment]
-    if not isinstance(sink, Writable):
+    if not hasattr(sink, "write"):
         raise TypeError(f"{name} must be None, a Capture or a binary file object, not {type(sink).__name__}")
     return ObjectOutput(sink)
