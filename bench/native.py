@@ -38,6 +38,14 @@ KERNELS: Final = {
     "bignum": 2000,
     "crc": 100,
     "edits": 3000,
+    "tak": 150,
+    "chacha": 200_000,
+    "lexer": 300,
+    "lz": 40,
+    "rays": 400,
+    "heap": 500,
+    "bits": 20_000,
+    "division": 100_000,
 }
 """Name -> the argument of its `run`."""
 
