@@ -11,7 +11,7 @@ import functools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from wasmark.registry.frames import FrameInfo
@@ -121,7 +121,8 @@ class Trap(Error):  # noqa: N818 - the public name
     """Wasm code trapped.
 
     `code` says why, `pc` is the machine address of the instruction that did it (0 where a host function asked for the
-    trap), and `frames` are the wasm frames that were active, innermost first.
+    trap), and `frames` are the wasm frames that were active, innermost first. They are found out when somebody looks at
+    them: a function that does so may be given.
     """
 
     def __init__(
@@ -129,20 +130,28 @@ class Trap(Error):  # noqa: N818 - the public name
         code: TrapCode,
         *,
         pc: int = 0,
-        frames: Sequence[FrameInfo] = (),
+        frames: Sequence[FrameInfo] | Callable[[], Sequence[FrameInfo]] = (),
         omitted: int = 0,
         detail: str | None = None,
     ) -> None:
         self.code = code
         self.pc = pc
-        self.frames = tuple(frames)
+        self._frames = frames
         self.omitted = omitted
         self.detail = detail
         super().__init__(code, pc)
 
+    @property
+    def frames(self) -> tuple[FrameInfo, ...]:
+        """The wasm frames that were active, innermost first."""
+        frames = self._frames
+        if not isinstance(frames, tuple):
+            frames = self._frames = tuple(frames() if callable(frames) else frames)
+        return frames
+
     def __reduce__(self) -> tuple[Any, ...]:
         """It can travel between processes; its frames lose their modules on the way."""
-        return functools.partial(type(self), pc=self.pc), (self.code,), self.__dict__
+        return functools.partial(type(self), pc=self.pc), (self.code,), {**self.__dict__, "_frames": self.frames}
 
     def __str__(self) -> str:
         from wasmark.registry.frames import format_frames

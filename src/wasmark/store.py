@@ -15,15 +15,16 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import struct
 import threading
 import weakref
-from struct import Struct
 
 from wasmark.core.types import EXTERN_HEAP, HeapType, RefType
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error, Trap, TrapCode, UnsupportedError
 from wasmark.externs import ExternTable
-from wasmark.registry import FrameInfo, ModuleRegistry, continues, lookup_frame_info
+from wasmark.registry import ModuleRegistry
+from wasmark.registry.frames import frames_at
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.native import futex_wait, thread_state
 from wasmark.store_plan import CALLABLES
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-_word: Final = Struct("<Q")
+_word: Final = struct.Struct("<Q")
+_report: Final = struct.Struct("<QQ32xQ")  # from ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_FRAME_COUNT
+_TRAP_CODES: Final = {code.value: code for code in TrapCode}
 _registry_lock = threading.RLock()
 
 
@@ -237,33 +240,15 @@ class Store:
 
     def trap(self, activation: bytes) -> Trap:
         """The trap that a copy of its activation tells of."""
-        report = memoryview(activation).cast("Q")
-        count = report[L.ACT_FRAME_COUNT // 8]
-        first = L.ACT_FRAMES // 8
+        code, pc, count = _report.unpack_from(activation, L.ACT_TRAP_CODE)
         kept = L.FRAMES_KEPT
-        pcs = list(report[first : first + min(count, kept)])
-        if count > kept:
-            ring = list(report[first + kept : first + 2 * kept])
-            if count < 2 * kept:
-                pcs += ring[: count - kept]
-            else:
-                start = count % kept
-                pcs += ring[start:] + ring[:start]
-        frames: list[FrameInfo] = []
-        for position, pc in enumerate(pcs):
-            # All but the first are return addresses, which may lie behind the last instruction of the caller.
-            at = pc if position == 0 else pc - 1
-            if position and continues(at):
-                continue
-            frame = self.registry.lookup_frame_info(at) or lookup_frame_info(at)
-            if frame is not None:
-                frames.append(frame)
-        return Trap(
-            TrapCode(report[L.ACT_TRAP_CODE // 8]),
-            pc=report[L.ACT_TRAP_PC // 8],
-            frames=frames,
-            omitted=max(0, count - 2 * kept),
-        )
+        pcs = list(struct.unpack_from(f"<{min(count, 2 * kept)}Q", activation, L.ACT_FRAMES))
+        if count > 2 * kept:  # the second half is a ring
+            start = kept + count % kept
+            pcs[kept:] = pcs[start:] + pcs[kept:start]
+        sites = self.registry.locate_frames(pcs)
+        omitted = max(0, count - 2 * kept)
+        return Trap(_TRAP_CODES[code], pc=pc, frames=functools.partial(frames_at, sites), omitted=omitted)
 
     # --- what addresses stand for -----------------------------------------------------------------
 

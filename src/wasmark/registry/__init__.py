@@ -1,7 +1,7 @@
 """The room that answers "what is at this address?". See its README.md."""
 
 from wasmark.registry.code_object import CodeModule, CodeObject
-from wasmark.registry.frames import FrameInfo, Symbol, continues, format_frames, lookup_frame_info
+from wasmark.registry.frames import FrameInfo, Symbol, format_frames, lookup_frame_info
 from wasmark.registry.module_registry import ModuleRegistry
 from wasmark.registry.process_table import (
     is_wasm_trap_pc,
@@ -17,7 +17,6 @@ __all__ = [
     "FrameInfo",
     "ModuleRegistry",
     "Symbol",
-    "continues",
     "format_frames",
     "is_wasm_trap_pc",
     "lookup_code",

@@ -53,16 +53,39 @@ class FrameInfo:
     first byte. pc: the address that was looked up.
     """
 
-    __slots__ = ("func_index", "func_offset", "module", "module_offset", "pc")
+    __slots__ = ("_code", "_entry", "_offset", "func_index", "module", "pc")
 
-    def __init__(self, module: RegisteredModule, func_index: int, line: int, pc: int) -> None:
-        model = module.model
-        entry = model.functions[func_index - model.imported["func"]].entry
+    def __init__(
+        self, module: RegisteredModule, func_index: int, line: int | None, pc: int, code: CodeObject | None = None
+    ) -> None:
+        """`line`: what the line table says, 0 for nothing; None to look into that of `code` when it is asked for."""
         self.module: RegisteredModule = module
         self.func_index = func_index
-        self.module_offset = line or entry
-        self.func_offset = max(0, self.module_offset - entry)
         self.pc = pc
+        self._code = code
+        self._entry: int | None = None
+        self._offset = line
+
+    @property
+    def _first(self) -> int:
+        """The function's first byte."""
+        if self._entry is None:
+            model = self.module.model
+            self._entry = model.functions[self.func_index - model.imported["func"]].entry
+        return self._entry
+
+    @property
+    def module_offset(self) -> int:
+        """See the class."""
+        if self._offset is None:
+            assert self._code is not None
+            self._offset = self._code.find_line(self.pc)[0]
+        return self._offset or self._first
+
+    @property
+    def func_offset(self) -> int:
+        """See the class."""
+        return max(0, self.module_offset - self._first)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A frame in another process keeps its names and places, but not its module."""
@@ -104,9 +127,8 @@ class FrameInfo:
 def _frame_elsewhere(
     module_name: str | None, func_name: str | None, func_index: int, module_offset: int, func_offset: int, pc: int
 ) -> FrameInfo:
-    frame = object.__new__(FrameInfo)
-    frame.module = _ModuleElsewhere(module_name, func_index, func_name)
-    frame.func_index, frame.module_offset, frame.func_offset, frame.pc = func_index, module_offset, func_offset, pc
+    frame = FrameInfo(_ModuleElsewhere(module_name, func_index, func_name), func_index, module_offset, pc)
+    frame._entry = module_offset - func_offset
     return frame
 
 
@@ -129,23 +151,31 @@ def frame_info(code: CodeObject, pc: int, modules: Sequence[RegisteredModule | N
     module = modules[number]
     if module is None:
         return None
-    return FrameInfo(module, func_index, code.find_line(pc)[0], pc)
+    return FrameInfo(module, func_index, None, pc, code)
 
 
-def continues(pc: int) -> bool:
-    """Whether the call at `pc` goes on with the same activation in other code: what it calls is no callee, but the rest
-    of the function. Such a frame is not one that a person would count."""
-    code = find_code(pc)
-    return code is not None and code.find_line(pc)[1] == SAME_ACTIVATION
+Site = tuple["CodeObject", "Sequence[RegisteredModule | None]", int]
+"""Code, the owners of its parts, and an address in it: a frame that nobody has looked at yet. It keeps alive what it
+takes to do so."""
+
+
+def frames_at(sites: Sequence[Site]) -> list[FrameInfo]:
+    """The frames. Left out are addresses where no function is, and calls by which an activation goes on in other code:
+    what is called there is no callee, but the rest of the function."""
+    frames = []
+    for position, (code, owners, pc) in enumerate(sites):
+        if position and code.find_line(pc)[1] == SAME_ACTIVATION:
+            continue
+        frame = frame_info(code, pc, owners)
+        if frame is not None:
+            frames.append(frame)
+    return frames
 
 
 def lookup_frame_info(pc: int) -> FrameInfo | None:
-    """The frame at `pc`, whatever store it runs in: for stacks that go through several. None where no wasm function
-    is."""
+    """The frame at `pc`, whatever store it runs in. None where no wasm function is."""
     code = find_code(pc)
-    if code is None:
-        return None
-    return frame_info(code, pc, [part.module for part in code.modules])
+    return frame_info(code, pc, [part.module for part in code.modules]) if code is not None else None
 
 
 def format_frames(frames: Sequence[FrameInfo], omitted: int = 0) -> list[str]:

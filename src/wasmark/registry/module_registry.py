@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import threading
 
-from wasmark.registry.frames import FrameInfo, frame_info
+from wasmark.registry.frames import FrameInfo, Site, frame_info
 from wasmark.registry.process_table import ensure_registered, find_code, find_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Protocol
 
     from wasmark.errors import TrapCode
@@ -175,6 +176,39 @@ class ModuleRegistry:
         """Function, name and wasm offset at `pc`. For a return address, look up the byte before it."""
         code = self._find(pc)
         return frame_info(code, pc, self._loaded[code]) if code is not None else None
+
+    def locate_frames(self, pcs: Sequence[int]) -> list[Site]:
+        """Where the frames of a stack are, innermost first, given the pc of that and the return addresses of the
+        others. It may go through other stores as well."""
+        sites: list[Site] = []
+        code: CodeObject | None = None
+        owners: Sequence[RegisteredModule | None] = ()
+        elsewhere: CodeObject | None = None
+        start = end = back = 0
+        for pc in pcs:
+            # A return address may lie behind the last instruction of the caller.
+            at = pc - back
+            back = 1
+            if not start <= at < end:
+                id_ = find_id(at)
+                if not id_:
+                    continue
+                code = self._by_id.get(id_)
+                if code is None:
+                    elsewhere = find_code(at)
+                    if elsewhere is not None and not elsewhere.modules:
+                        continue  # a stub
+                    code = self._find(at)
+                if code is not None:
+                    owners = self._loaded[code]
+                elif elsewhere is not None:
+                    code, owners = elsewhere, [part.module for part in elsewhere.modules]
+                else:
+                    continue
+                start, end = code.text_start, code.text_end
+            assert code is not None
+            sites.append((code, owners, at))
+        return sites
 
     def lookup_trap_code(self, pc: int) -> TrapCode | None:
         """Why the instruction at exactly `pc` stops, if it does."""
