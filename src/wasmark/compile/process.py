@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 _STDERR_KEPT: Final = 2000
 
+# Who compiles needs a few rooms of the package, and not its public face: that would import all of them.
+_START: Final = (
+    "import sys; wasmark = type(sys)('wasmark'); wasmark.__path__ = [{path!r}]; sys.modules['wasmark'] = wasmark; "
+    "from wasmark.compile.worker import main; main()"
+)
+
 
 def can_start() -> bool:
     """Whether `sys.executable` is a Python: a frozen application is its own, and would start itself again."""
@@ -35,9 +41,9 @@ class CompilerProcess:
 
     def __init__(self) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        # -P: what lies in the working directory is not to be imported.
+        # -P: what lies in the working directory is not to be imported. -S: where modules are is said below.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "wasmark.compile.worker"],
+            [sys.executable, "-P", "-S", "-c", _START.format(path=os.path.dirname(os.path.dirname(__file__)))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -1,4 +1,4 @@
-"""The other end of `process`: `python -m wasmark.compile.worker` gets work and answers object code.
+"""The other end of `process`: gets work and answers object code.
 
 On both pipes a block is its length (8 bytes, little-endian) and its bytes. The worker first sends `GREETING`; then it
 answers each request, a marshalled tuple whose first item is a key of `Worker.requests`, by FINE and a result, or by
@@ -107,7 +107,3 @@ def main() -> None:
             write_block(sink, worker.answer(read_block(source)))
     except (EOFError, BrokenPipeError):
         pass
-
-
-if __name__ == "__main__":
-    main()
