@@ -19,9 +19,10 @@ from wasmark.runtime.processor import LEVEL, has_level
 
 TRIPLE: Final = "x86_64-unknown-linux-gnu"
 
-_AVOIDED: Final = "-avx512dq"
-"""LLVM 22 computes the minimum or maximum of a signalling NaN and a value that it knows to be no NaN with VFPCLASS,
-which it asks about quiet NaNs only; the NaN gets lost. Scalar code needs nothing of this extension."""
+_AVOIDED: Final = "-avx512f"
+"""Scalar code only loses by AVX-512: LLVM compares floats into mask registers, a slow way to a branch or a `select`,
+and prefers registers that make instructions longer. And LLVM 22 computes the minimum or maximum of a signalling NaN and
+a value that it knows to be no NaN with VFPCLASS (of AVX512DQ), which it asks about quiet NaNs only; the NaN gets lost."""
 
 _lock = threading.Lock()
 
@@ -40,6 +41,8 @@ def _initialize() -> None:
     llvm.set_option("wasmark", "-enable-tail-merge=false")
     # The frame is there before anything else: a trap without one would hide the caller from tracebacks.
     llvm.set_option("wasmark", "-enable-shrink-wrap=false")
+    # Between a branch and a `select` the producer of the wasm file has chosen, and knew more about the data.
+    llvm.set_option("wasmark", "-x86-cmov-converter=false")
 
 
 @functools.cache
