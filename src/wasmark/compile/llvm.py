@@ -21,8 +21,9 @@ TRIPLE: Final = "x86_64-unknown-linux-gnu"
 
 _AVOIDED: Final = "-avx512f"
 """Scalar code only loses by AVX-512: LLVM compares floats into mask registers, a slow way to a branch or a `select`,
-and prefers registers that make instructions longer. And LLVM 22 computes the minimum or maximum of a signalling NaN and
-a value that it knows to be no NaN with VFPCLASS (of AVX512DQ), which it asks about quiet NaNs only; the NaN gets lost."""
+and prefers registers that make instructions longer. And LLVM 22 computes the minimum or maximum of a signalling NaN
+and a value that it knows to be no NaN with VFPCLASS (of AVX512DQ), which it asks about quiet NaNs only; the NaN gets
+lost."""
 
 _lock = threading.Lock()
 
