@@ -71,7 +71,7 @@ def mappings():
 def files():
     links = [f"/proc/self/fd/{{number}}" for number in os.listdir("/proc/self/fd")]
     return sum(1 for link in links if os.path.lexists(link) and "wasmark-memories" in os.readlink(link))
-module = wasmark.Module('''{COUNTER}''')
+module = wasmark.Module('''{COUNTER}''', wasmark.Engine(wasmark.Config(strategy="eager")))
 def live(count, stores):
     made = []
     for number in range(count):
@@ -83,11 +83,11 @@ def live(count, stores):
         assert instance.exports.load(100) == ord("f")
         assert instance.exports.load(40005) == ord("d")
     return made
-warm = live(200, [wasmark.Store()])
+warm = live(200, [wasmark.Store(module.engine)])
 del warm
 gc.collect()
 before = mappings()
-made = live(10_000, [wasmark.Store() for _ in range(7)])
+made = live(10_000, [wasmark.Store(module.engine) for _ in range(7)])
 assert len({{instance.state.vmctx for instance in made}}) == 10_000, len({{instance.state.vmctx for instance in made}})
 assert mappings() - before <= 40_000, mappings()
 assert files() == 1
