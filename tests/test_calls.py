@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import math
+import pydoc
 import sys
 import weakref
 from typing import Any
@@ -145,8 +147,9 @@ def test_the_number_of_arguments_is_checked_and_named(echo: Any) -> None:
         echo.mixed(1, 2, 3)
     with pytest.raises(TypeError, match=r"takes 0 arguments \(1 given\)"):
         echo.none(1)
-    with pytest.raises(TypeError, match="keyword"):
-        echo.i32(p0=1)
+    for arguments, named in (((), {"p0": 1}), ((1,), {"more": 2}), ((1, 2), {"self": 3})):
+        with pytest.raises(TypeError, match=r"^i32\(\) takes no keyword arguments$"):
+            echo.i32(*arguments, **named)
 
 
 def test_several_values_are_a_tuple_and_none_is_none(exports: Any) -> None:
@@ -164,7 +167,16 @@ def test_a_function_can_be_called_in_every_way_python_has(echo: Any) -> None:
 def test_a_function_tells_its_name_type_and_signature(echo: Any) -> None:
     assert echo.mixed.__name__ == "mixed"
     assert str(inspect.signature(echo.i64)) == "(p0: 'i64', /) -> 'i64'"
-    assert "mixed" in echo.mixed.__doc__
+    assert str(inspect.signature(echo.none)) == "() -> None"
+    assert str(inspect.signature(echo.any)) == "(p0: 'externref', /) -> 'externref'"
+    mixed = inspect.signature(echo.mixed)
+    assert [p.annotation for p in mixed.parameters.values()] == ["i32", "i64", "f32", "f64"]
+    assert mixed.return_annotation == ("f64", "f32", "i64", "i32")
+    with pytest.raises(TypeError, match="missing a required argument"):
+        mixed.bind(1, 2, 3)
+    assert functools.wraps(echo.mixed)(lambda: None).__name__ == "mixed"
+    assert pydoc.render_doc(echo.mixed).count("mixed: [i32 i64 f32 f64] -> [f64 f32 i64 i32]") == 1
+    assert echo.mixed.__doc__ == "mixed: [i32 i64 f32 f64] -> [f64 f32 i64 i32]"
     assert "[i32 i64 f32 f64]" in repr(echo.mixed)
     assert "callable" in wasmark.Func.__doc__
     assert callable(echo.i32)

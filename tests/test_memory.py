@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import gc
+import inspect
 import io
 import struct
 import threading
@@ -207,6 +208,56 @@ def test_reads_follow_the_memory_as_it_grows(exports: Any, memory: wasmark.Memor
     assert memory.read(PAGE - 1, 7)[-1] == 9
     with pytest.raises(IndexError):
         memory.read(2 * PAGE - 1, 2)
+
+
+def test_reads_take_what_python_takes_and_refuse_the_rest_by_name(memory: wasmark.Memory) -> None:
+    class Index:
+        def __index__(self) -> int:
+            return 4
+
+    memory.write(4, b"abcd")
+    assert memory.read(offset=4, length=2) == memory.read(4, length=2) == memory.read(Index(), 2) == b"ab"  # type: ignore[arg-type]
+    assert memory.read(True, False) == b""
+    assert wasmark.Memory.read(memory, 4, 4) == b"abcd"
+    assert str(inspect.signature(memory.read)) == "(offset, length, /)"
+    for wrong in ((), (1,), (1, 2, 3)):
+        with pytest.raises(TypeError, match=r"Memory\.read\(\)"):
+            memory.read(*wrong)
+    for kind in (1.0, "1", None, b"1"):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            memory.read(kind, 1)  # type: ignore[arg-type]
+    for offset, length in (
+        (-1, 1),
+        (0, -1),
+        (1 << 64, 1),
+        (1, 1 << 64),
+        (-(1 << 64), 1 << 64),
+        (PAGE, 1),
+        (1, 1 << 63),
+    ):
+        with pytest.raises(IndexError, match=f"bytes {offset} to {offset + length} of a memory of {PAGE} bytes"):
+            memory.read(offset, length)
+    assert memory.read(PAGE, 0) == b""
+    assert memory.read(PAGE - 1, 1) == b"\0"
+
+
+def test_a_subclass_may_read_in_its_own_way(exports: Any) -> None:
+    class Loud(wasmark.Memory):
+        def read(self, offset: int, length: int) -> bytes:
+            return super().read(offset, length).upper()
+
+    loud = Loud(wasmark.Store(), MemoryType(Limits(1)))
+    loud.write(0, b"quiet")
+    assert loud.read(0, 5) == b"QUIET"
+    assert isinstance(loud, Loud)
+
+
+def test_a_memory_that_was_never_made_exports_nothing() -> None:
+    unmade = wasmark.Memory.__new__(wasmark.Memory, wasmark.Store(), MemoryType(Limits(1)))
+    with pytest.raises(BufferError):
+        memoryview(unmade)
+    with pytest.raises(AttributeError):
+        unmade.read(0, 1)
 
 
 def test_anything_with_bytes_can_be_written(memory: wasmark.Memory) -> None:

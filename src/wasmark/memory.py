@@ -33,8 +33,10 @@ def _exporting(class_: type, get_buffer: int, read: int) -> type:
     base = native_buffer(get_buffer, read)
     if issubclass(class_, base):
         return class_
-    names = {"__slots__": (), "__module__": class_.__module__, "__qualname__": class_.__qualname__}
-    return type(class_.__name__, (class_, base), {**names, "__doc__": class_.__doc__})
+    names: dict[str, Any] = {name: getattr(class_, name) for name in ("__module__", "__qualname__", "__doc__")}
+    if getattr(class_, "read", None) is Memory.read:
+        names["read"] = base.__dict__["read"]
+    return type(class_.__name__, (class_, base), {**names, "__slots__": ()})
 
 
 class _Bytes:
@@ -78,9 +80,6 @@ class Memory:
 
         def __buffer__(self, flags: int, /) -> memoryview:
             """For type checkers."""
-
-        def read(self, offset: int, length: int, /) -> bytes:
-            """A copy of `length` bytes. Raises IndexError."""
 
     def __new__(cls, store: Store, type_: MemoryType, memory: LinearMemory | None = None) -> Memory:
         """An object that exports the buffer protocol."""
@@ -137,8 +136,9 @@ class Memory:
             raise IndexError(f"bytes {offset} to {offset + length} of a memory of {self.linear.length} bytes")
         return self.linear.base + offset
 
-    def _read(self, offset: int, length: int) -> bytes:
-        """What `read` does with all that is no `int`, or out of bounds."""
+    def read(self, offset: int, length: int) -> bytes:
+        """A copy of `length` bytes. Raises IndexError."""
+        # Native code does this (`wasmark_read`), and comes here with what is no `int`, or out of bounds.
         start, size = operator.index(offset), operator.index(length)
         self._range(start, size)
         with memoryview(self) as view:
@@ -168,4 +168,4 @@ class Memory:
         return f"<wasmark.Memory {self.size} pages of {1 << self.type.page_size_log2} bytes>"
 
 
-set_python_hook(L.HOOK_READ, Memory._read)
+set_python_hook(L.HOOK_READ, Memory.read)

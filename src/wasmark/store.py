@@ -16,7 +16,6 @@ import contextlib
 import ctypes
 import functools
 import struct
-import threading
 import weakref
 
 from wasmark.core.types import EXTERN_HEAP, HeapType, RefType
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 _word: Final = struct.Struct("<Q")
 _report: Final = struct.Struct("<QQ32xQ")  # from ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_FRAME_COUNT
 _TRAP_CODES: Final = {code.value: code for code in TrapCode}
-_registry_lock = threading.RLock()
 
 
 def _memory_grow(memories: dict[int, LinearMemory], address: int) -> None:
@@ -72,6 +70,8 @@ class Store:
     """A place for instances. Functions, memories, tables and globals belong to one store and cannot be used in
     another."""
 
+    _registry: ModuleRegistry | None = None  # made when somebody asks for it
+
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine = engine if engine is not None else default_engine()
         plan = engine.store_plan()
@@ -88,7 +88,6 @@ class Store:
         self._externs: ExternTable | None = None
         self._extern_words: list[ctypes.Array[ctypes.c_uint64]] = []  # cells of externrefs that are not in tables
         self._under_way = 0  # externrefs may be on their way between Python and wasm
-        self._registry: ModuleRegistry | None = None
         self._registry_is_whole = False
 
     def __repr__(self) -> str:
@@ -98,12 +97,12 @@ class Store:
     def registry(self) -> ModuleRegistry:
         """The modules of the store by the addresses of their code."""
         if not self._registry_is_whole:
-            with _registry_lock:
-                # First it can be found, then all that has come so far is entered: what comes later enters itself.
-                registry = self._registry = self._registry or ModuleRegistry()
-                for state in self._instances.copy().values():
-                    registry.register_module(state.module)
-                self._registry_is_whole = True
+            # First it can be found, then all that has come so far is entered: what comes later enters itself. Threads
+            # that do this at once do it to the same one; there is no lock that a forked process could find taken.
+            registry: ModuleRegistry = vars(self).setdefault("_registry", ModuleRegistry())
+            for state in self._instances.copy().values():
+                registry.register_module(state.module)
+            self._registry_is_whole = True
         assert self._registry is not None
         return self._registry
 

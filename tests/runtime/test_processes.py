@@ -265,8 +265,8 @@ def test_errors_are_the_same_after_pickling() -> None:
         copy = pickle.loads(pickle.dumps(error))
         assert type(copy) is type(error)
         assert str(copy) == str(error)
-        plain = {name: value for name, value in vars(error).items() if name != "frames"}
-        assert {name: value for name, value in vars(copy).items() if name != "frames"} == plain
+        plain = {name: value for name, value in vars(error).items() if name != "_frames"}
+        assert {name: value for name, value in vars(copy).items() if name != "_frames"} == plain
     copy = pickle.loads(pickle.dumps(trap))
     for mine, theirs in zip(trap.frames, copy.frames, strict=True):
         for name in ("func_index", "func_name", "module_name", "module_offset", "func_offset", "pc", "symbols"):

@@ -181,34 +181,33 @@ class ModuleRegistry:
         """Where the frames of a stack are, innermost first, given the pc of that and the return addresses of the
         others. It may go through other stores as well."""
         sites: list[Site] = []
-        code: CodeObject | None = None
-        owners: Sequence[RegisteredModule | None] = ()
-        elsewhere: CodeObject | None = None
+        found: tuple[CodeObject, Sequence[RegisteredModule | None]] | None = None
         start = end = back = 0
         for pc in pcs:
             # A return address may lie behind the last instruction of the caller.
             at = pc - back
             back = 1
             if not start <= at < end:
-                id_ = find_id(at)
-                if not id_:
-                    continue
-                code = self._by_id.get(id_)
-                if code is None:
-                    elsewhere = find_code(at)
-                    if elsewhere is not None and not elsewhere.modules:
-                        continue  # a stub
-                    code = self._find(at)
-                if code is not None:
-                    owners = self._loaded[code]
-                elif elsewhere is not None:
-                    code, owners = elsewhere, [part.module for part in elsewhere.modules]
-                else:
-                    continue
-                start, end = code.text_start, code.text_end
-            assert code is not None
-            sites.append((code, owners, at))
+                found = self._code_and_owners(at)
+                start, end = (found[0].text_start, found[0].text_end) if found is not None else (0, 0)
+            if found is not None:
+                sites.append((*found, at))
         return sites
+
+    def _code_and_owners(self, pc: int) -> tuple[CodeObject, Sequence[RegisteredModule | None]] | None:
+        """The code at `pc`, of this store or another; None where it is that of no module."""
+        id_ = find_id(pc)
+        if not id_:
+            return None
+        code = self._by_id.get(id_)
+        if code is None:
+            elsewhere = find_code(pc)
+            if elsewhere is not None and not elsewhere.modules:
+                return None
+            code = self._find(pc)
+            if code is None:
+                return (elsewhere, [part.module for part in elsewhere.modules]) if elsewhere is not None else None
+        return code, self._loaded[code]
 
     def lookup_trap_code(self, pc: int) -> TrapCode | None:
         """Why the instruction at exactly `pc` stops, if it does."""

@@ -126,7 +126,7 @@ define ptr @wasmark_discard(ptr %self, ptr %args, i64 %count) #0 {
 }
 
 ; read(offset, length), a method of objects with a buffer (see `runtime.buffer`). What is ordinary is done here: exact
-; ints, in bounds; all else goes to Python's own `_read`.
+; ints, in bounds; all else goes to Python's own (`Memory.read`).
 define ptr @wasmark_read(ptr %self, ptr %args, i64 %count, ptr %names) #0 {
   %two = icmp eq i64 %count, 2
   %unnamed = icmp eq ptr %names, null
