@@ -87,9 +87,9 @@ class HotLoop:
 
 
 def _pace(ticks: list[float], first: float, last: float) -> float:
-    """The median time between ticks in a window."""
+    """The median time between two ticks, of those that lie in a window at least in part."""
     return statistics.median(
-        after - before for before, after in itertools.pairwise(ticks) if first <= before and after <= last
+        after - before for before, after in itertools.pairwise(ticks) if after > first and before < last
     )
 
 
