@@ -47,7 +47,7 @@ def _their_read(length: int) -> Callable[[], object]:
 
 def _wasm3_read(length: int) -> Callable[[], object]:
     runtime = wasm3_runtime(_memory())
-    memory = runtime.get_memory(0)
+    memory = runtime.get_memory()
     run = _repeated(lambda: memory[_OFFSET : _OFFSET + length].tobytes())
     return lambda: (run(), runtime)[0]
 

@@ -30,24 +30,39 @@ def wasmtime_instance(binary: bytes, host: Callable[[int], int] | None = None) -
     return store, wasmtime.Instance(store, wasmtime.Module(store.engine, binary), imports).exports(store)
 
 
-def wasm3_runtime(binary: bytes, host: Callable[[int], int] | None = None) -> Any:
+def wasm3_runtime(binary: bytes, host: Callable[[int], int] | None = None) -> Wasm3:
     """A wasm3 runtime with the module in it; `host` is linked as `host.next`. Raises UnavailableError where there is
-    no pywasm3."""
+    no pywasm3, or where it does not know what the module has."""
     if wasm3 is None:
         raise UnavailableError("pywasm3 is not installed")
     environment = wasm3.Environment()
     runtime = environment.new_runtime(_WASM3_STACK)
-    module = environment.parse_module(binary)
-    runtime.load(module)
-    if host is not None:
-        module.link_function("host", "next", "i(i)", host)
-    return _Kept(environment, module, runtime)
+    try:
+        module = environment.parse_module(binary)
+        runtime.load(module)
+        if host is not None:
+            module.link_function("host", "next", "i(i)", host)
+    except RuntimeError as error:
+        raise UnavailableError(f"pywasm3: {error}") from None
+    return Wasm3(environment, module, runtime)
 
 
-class _Kept:
+class Wasm3:
     """A runtime, and what must not go before it."""
 
-    def __init__(self, *parts: Any) -> None:
-        self._parts = parts
-        self.find_function = parts[-1].find_function
-        self.get_memory = parts[-1].get_memory
+    def __init__(self, environment: Any, module: Any, runtime: Any) -> None:
+        self._kept = (environment, module)
+        self._runtime = runtime
+
+    def find_function(self, name: str) -> Callable[..., Any]:
+        """An exported function. It is compiled now: raises UnavailableError where that fails."""
+        try:
+            found: Callable[..., Any] = self._runtime.find_function(name)
+        except RuntimeError as error:
+            raise UnavailableError(f"pywasm3: {error}") from None
+        return found
+
+    def get_memory(self) -> memoryview:
+        """The memory."""
+        memory: memoryview = self._runtime.get_memory(0)
+        return memory

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import wasmark
-from measure import OURS, Goal, InProcess, Row
+from measure import OURS, Goal, InProcess, Row, UnavailableError
 from native import KERNELS, kernel, native_kernel
 from peers import wasm3_runtime, wasmtime_instance
 
@@ -38,6 +38,10 @@ def _their_kernel(name: str) -> Callable[[], object]:
 def _wasm3_kernel(name: str) -> Callable[[], object]:
     runtime = wasm3_runtime(kernel(name))
     run = runtime.find_function("run")
+    try:
+        run(1)  # it compiles a function when that is called
+    except RuntimeError as error:
+        raise UnavailableError(f"pywasm3: {error}") from None
     return lambda: (run(KERNELS[name]), runtime)[0]
 
 
@@ -83,9 +87,9 @@ class HotLoop:
 
 
 def _pace(ticks: list[float], first: float, last: float) -> float:
-    """The median time between ticks in a window."""
+    """The median time between two ticks, of those that lie in a window at least in part."""
     return statistics.median(
-        after - before for before, after in itertools.pairwise(ticks) if first <= before and after <= last
+        after - before for before, after in itertools.pairwise(ticks) if after > first and before < last
     )
 
 
