@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from wasmark.binary import decode_module, encode_module
-from wasmark.binary.names import read_names, write_names
+from wasmark.binary.names import module_name, read_names, write_names
 from wasmark.core.model import ModuleModel, Names
 
 from .build import custom, module
@@ -68,3 +68,9 @@ def test_any_cut_of_a_name_section_is_tolerated() -> None:
 def test_names_of_a_model_are_written_behind_everything() -> None:
     binary = encode_module(ModuleModel(names=FULL))
     assert binary == module(custom(b"name", CONTENTS))
+
+
+def test_the_name_of_the_module_is_read_without_the_others() -> None:
+    assert module_name(decode_module(encode_module(ModuleModel(names=FULL)))) == "m"
+    assert module_name(decode_module(encode_module(ModuleModel(names=Names(functions={}))))) is None
+    assert module_name(decode_module(encode_module(ModuleModel(names=Names(None, {0: "f"}))))) is None

@@ -9,10 +9,7 @@ from wasmark.baseline.image import FragmentImage
 from wasmark.baseline.library import keep_library, shared_library
 from wasmark.baseline.translator import Translator
 from wasmark.binary import decode_body
-from wasmark.compile.abi import signature
-from wasmark.compile.check import border_signatures, escaping_signatures
-from wasmark.core.types import FuncType
-from wasmark.errors import UnsupportedError
+from wasmark.compile.check import border_signatures, escaping_signatures, signatures_of
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.stubs import STUBS, ready_made_signatures, stubs_images
 
@@ -31,19 +28,6 @@ if TYPE_CHECKING:
 
 _REPORT_EVERY: Final = 48 << 10
 """Bytes of wasm between two calls of `progress`."""
-
-
-def signatures_of(model: ModuleModel) -> set[str]:
-    """The ABI strings of all function types of a module that can be lowered."""
-    found = set()
-    for type_ in model.types:
-        if isinstance(type_.composite, FuncType):
-            try:
-                found.add(signature(type_.composite))
-            except UnsupportedError:
-                # No function that was let in has or calls such a type.
-                continue
-    return found
 
 
 def translate_modules(

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from wasmark.core.model import ModuleModel
+
 NAME_SECTION: Final = "name"
 
 _MODULE: Final = 0
@@ -50,6 +52,17 @@ def read_names(contents: bytes) -> Names:
     except MalformedError:
         return names
     return names
+
+
+def module_name(model: ModuleModel) -> str | None:
+    """The name of the module itself, without reading all the others."""
+    contents = next((custom.start for custom in model.customs if custom.name == NAME_SECTION), None)
+    if contents is None or model.data[contents : contents + 1] != bytes([_MODULE]):
+        return None
+    try:
+        return read_name(model.data, read_count(model.data, contents + 1)[1])[0]
+    except MalformedError:
+        return None
 
 
 def _read_subsection(names: Names, kind: int, contents: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType
+from wasmark.errors import UnsupportedError
 from wasmark.runtime.layout import VMLayout
 from wasmark.validate.module import ModuleValidator, validate_module
 
@@ -45,6 +46,19 @@ def type_signature(model: ModuleModel, type_index: int) -> str:
     type_ = model.types[type_index].composite
     assert isinstance(type_, FuncType)
     return signature(type_)
+
+
+def signatures_of(model: ModuleModel) -> set[str]:
+    """The ABI strings of all function types of a module that can be lowered."""
+    found = set()
+    for type_ in model.types:
+        if isinstance(type_.composite, FuncType):
+            try:
+                found.add(signature(type_.composite))
+            except UnsupportedError:
+                # No function that was let in has or calls such a type.
+                continue
+    return found
 
 
 def defined_signatures(model: ModuleModel) -> list[str]:

@@ -20,11 +20,10 @@ import weakref
 from wasmark.baseline.assembler import Context
 from wasmark.baseline.image import FragmentImage
 from wasmark.baseline.library import Library, keep_library, shared_library
-from wasmark.baseline.module import signatures_of
 from wasmark.baseline.thunks import Thunks
-from wasmark.baseline.translator import Translator
 from wasmark.binary import decode_body
-from wasmark.compile.check import defined_signatures, escaping_signatures
+from wasmark.binary.names import module_name
+from wasmark.compile.check import defined_signatures, escaping_signatures, signatures_of
 from wasmark.compile.hot import Hot
 from wasmark.errors import Error
 from wasmark.jit.ledger import Ledger, open_ledger, stored_pieces
@@ -110,7 +109,7 @@ class LazyCode:
         if stored is not None:
             self._take(stored)
         if cache is not None:
-            self._ledger = Ledger(key, cache, library, model.names.module, first, validated=validator is None)
+            self._ledger = Ledger(key, cache, library, module_name(model), first, validated=validator is None)
             open_ledger(self._ledger, self)
 
     def attach(self, module: RegisteredModule) -> None:
@@ -142,6 +141,8 @@ class LazyCode:
         return body
 
     def _compile(self, wanted: int) -> None:
+        from wasmark.baseline.translator import Translator  # not before: what is in the cache needs no translating
+
         functions = self._model.functions
         first = self._first
         room = self._piece

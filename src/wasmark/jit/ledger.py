@@ -156,7 +156,12 @@ class Ledger:
     ) -> Artefact | None:
         images: dict[str, Image] = {}
         blobs: dict[str, Buffer] = {}
-        info: dict[str, Any] = {"kind": "lazy", "name": self._name, "validated": self._validated, "columns": {}}
+        info: dict[str, Any] = {
+            "kind": "lazy",
+            "name": self._name,
+            "validated": self._validated,
+            "columns": {},
+        }
         if old is not None:
             if size * _LEAST_SHARE < sum(len(image.content) for image in old.images.values()):
                 return None
