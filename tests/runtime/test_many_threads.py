@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -185,3 +187,80 @@ def test_threads_that_end_leave_nothing_behind(module: wasmark.Module) -> None:
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert abs(_mappings() - mappings) < 20
+
+
+FIRST_AT_ONCE = """
+import ctypes, os, sys, threading, time
+import wasmark
+from wasmark.runtime import native
+wasmark.Store()
+sys.setswitchinterval(1e-6)
+
+def child():
+    seen = []
+    start = threading.Barrier(8)
+    def enter():
+        start.wait()
+        state = native.thread_state()
+        time.sleep(0.01)
+        current = native._StackT()
+        native._libc.sigaltstack(None, ctypes.byref(current))
+        seen.append((current.sp, ctypes.addressof(state.block)))
+        assert native.thread_state() is state
+        start.wait()
+    threads = [threading.Thread(target=enter) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return all(len({row[i] for row in seen}) == 8 for i in range(2))
+
+for _ in range(60):
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if child() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+print("fine")
+"""
+
+
+def test_threads_that_are_the_first_in_wasm_at_once_have_stacks_for_signals_of_their_own() -> None:
+    """In a process that no thread has been in wasm of before."""
+    assert run_alone(FIRST_AT_ONCE) == (0, "fine\n", "")
+
+
+def test_nobody_is_inside_of_the_compiler_any_more_when_a_process_ends() -> None:
+    """LLVM would crash: its tables are gone before the threads are."""
+    program = """
+import atexit, threading, time
+inside = []
+atexit.register(lambda: print(len(inside)))  # the first one comes last
+from wasmark.compile import llvm
+optimize = llvm._optimize
+def slow(*arguments):
+    inside.append(1)
+    started.set()
+    optimize(*arguments)
+    time.sleep(0.3)
+    inside.pop()
+llvm._optimize = slow
+started = threading.Event()
+def compile_for_ever():
+    while True:
+        llvm.compile_ir("define void @f() { ret void }")
+for _ in range(2):
+    threading.Thread(target=compile_for_ever, daemon=True).start()
+started.wait()
+"""
+    assert run_alone(program) == (0, "0\n", "")
+
+
+def run_alone(program: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    return done.returncode, done.stdout, done.stderr

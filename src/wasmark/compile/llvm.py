@@ -6,6 +6,7 @@ valid by construction; the verifier is for tests, it costs as much as the passes
 
 from __future__ import annotations
 
+import atexit
 import functools
 import platform
 import sys
@@ -26,6 +27,9 @@ and a value that it knows to be no NaN with VFPCLASS (of AVX512DQ), which it ask
 lost."""
 
 _lock = threading.Lock()
+# When the process ends LLVM takes itself apart, whoever is still using it: the last one in it is waited for, and nobody
+# comes after.
+atexit.register(_lock.acquire)
 
 
 @functools.cache

@@ -7,7 +7,6 @@ here, so this room needs no compiler.
 from __future__ import annotations
 
 import ctypes
-import mmap
 import os
 import sys
 import threading
@@ -15,6 +14,7 @@ import threading
 from wasmark.errors import Error
 from wasmark.registry.process_table import process_table_address
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.code_memory import map_zeroed
 from wasmark.runtime.linear_memory import granules_address, set_discard
 from wasmark.runtime.monitor import (
     ensure_monitor,
@@ -123,20 +123,20 @@ def image_symbol(name: str) -> int | None:
 
 
 class _AlternateStacks:
-    """Stacks for signal handlers. One goes back for reuse when its thread ends, and is never unmapped: the dying thread
-    may still be on it."""
+    """Stacks for signal handlers, by address. One goes back for reuse when its thread ends, and is never unmapped: the
+    dying thread may still be on it, and at the end of the interpreter other threads are still running."""
 
     def __init__(self) -> None:
-        self._free: list[mmap.mmap] = []
+        self._free: list[int] = []
         self._lock = threading.Lock()
 
-    def take(self) -> mmap.mmap:
+    def take(self) -> int:
         with self._lock:
             if self._free:
                 return self._free.pop()
-        return mmap.mmap(-1, _ALTERNATE_STACK)
+        return map_zeroed(_ALTERNATE_STACK)
 
-    def give_back(self, stack: mmap.mmap) -> None:
+    def give_back(self, stack: int) -> None:
         with self._lock:
             self._free.append(stack)
 
@@ -147,11 +147,10 @@ _alternate_stacks = _AlternateStacks()
 class ThreadState:
     """What a thread needs before it enters wasm: its ThreadBlock, and an alternate stack for signals."""
 
-    __slots__ = ("_alternate", "_base", "block")
+    __slots__ = ("_alternate", "block")
 
     def __init__(self) -> None:
-        self._alternate: mmap.mmap | None = None
-        self._base = 0
+        self._alternate = 0
         self.block: ctypes.Array[ctypes.c_uint64] | None = None
         low, size = _stack_of_this_thread()
         self.block = take_thread_block()
@@ -161,8 +160,7 @@ class ThreadState:
         _libc.sigaltstack(None, ctypes.byref(current))
         if current.flags & _SS_DISABLE or current.size < _LEAST_ALTERNATE_STACK:
             self._alternate = _alternate_stacks.take()
-            self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._alternate))
-            wanted = _StackT(sp=self._base, flags=0, size=_ALTERNATE_STACK)
+            wanted = _StackT(sp=self._alternate, flags=0, size=_ALTERNATE_STACK)
             if _libc.sigaltstack(ctypes.byref(wanted), None) != 0:
                 raise Error("cannot set an alternate signal stack")
         _libc.pthread_setspecific(word(STATE_KEY), ctypes.addressof(self.block))
@@ -174,34 +172,30 @@ class ThreadState:
             if self.block[L.THREAD_ID // 8] == threading.get_native_id():
                 _libc.pthread_setspecific(word(STATE_KEY), None)
             give_back_thread_block(self.block)
-        if self._alternate is not None:
+        if self._alternate:
             # In its own thread, which ends: nobody else may get the stack while signals still come to it.
             current = _StackT()
             _libc.sigaltstack(None, ctypes.byref(current))
-            if current.sp == self._base:
+            if current.sp == self._alternate:
                 _libc.sigaltstack(ctypes.byref(_StackT(flags=_SS_DISABLE)), None)
             _alternate_stacks.give_back(self._alternate)
 
 
-class _ThreadStates(threading.local):
-    def __init__(self) -> None:
-        self.state = ThreadState()
-
-
-_thread_states: _ThreadStates | None = None
+_here = threading.local()
+"""Made before there is a second thread: of two made at once one would be thrown away, with a state that is in use."""
 
 
 def thread_state() -> ThreadState:
     """The calling thread's state; made at its first call."""
-    global _thread_states
-    if _thread_states is None:
-        _thread_states = _ThreadStates()
-    return _thread_states.state
+    state: ThreadState | None = getattr(_here, "state", None)
+    if state is None:
+        state = _here.state = ThreadState()
+    return state
 
 
 def _after_fork_in_child() -> None:
-    here = _thread_states.__dict__.get("state") if _thread_states is not None else None
-    reset_after_fork(here.block if here is not None else None)
+    state: ThreadState | None = getattr(_here, "state", None)
+    reset_after_fork(state.block if state is not None else None)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
