@@ -16,7 +16,6 @@ from wasmark.binary import decode_body
 
 OPERATIONS: Final = ("add", "sub", "mul", "div")
 TYPES: Final = ("f32", "f64")
-OPTIMISED: Final = Engine(Config(strategy="eager"))
 MEMORY: Final = '(memory (export "memory") 1)'
 
 
@@ -90,7 +89,7 @@ def outcome(call: Any, *args: Any) -> Any:
 def test_a_load_that_faults_is_looked_up_as_itself(written: tuple[str, str]) -> None:
     """And the first tier, where an instruction is never part of another one, gives the same results and traps."""
     type_, text = written
-    module = Module(text, OPTIMISED)
+    module = Module(text)
     offsets = load_offsets(module, type_)
     first_tier = Module(text, Engine(Config(strategy="baseline")))
     calls = [Instance(m).exports.f for m in (module, first_tier)]
@@ -113,7 +112,6 @@ def test_arithmetic_takes_its_operand_from_memory(type_: str, operation: str) ->
     for first, second in orders:
         module = Module(
             f"(module {MEMORY} (func (param i32 {type_}) (result {type_}) ({type_}.{operation} {first} {second})))",
-            OPTIMISED,
         )
         ((_, start, end),) = module.finished_functions()
         offset = load_offsets(module, type_)[0]
@@ -147,7 +145,6 @@ def test_a_load_that_fills_up_with_zeros_is_an_index(load: str) -> None:
           (func (export "case") (param i32) (result i32)
             (block (block (block (br_table 0 1 2 {index})) (return (i32.const 10))) (return (i32.const 11)))
             (i32.const 12)))""",
-            OPTIMISED,
         )
     ).exports
     assert exports.value.call_bits([100]) == [most]
