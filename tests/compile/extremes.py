@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.compile.build import Body, Code, build
-from wasmark import Instance, Module
+from wasmark import Config, Engine, Instance, Module
 from wasmark.core.types import F32, F64, I32, I64, FuncType, ValType
 
 DEPTH = 50_000
@@ -127,7 +127,8 @@ EXTREMES: dict[str, Callable[[], Extreme]] = {
 
 def main(name: str) -> None:
     extreme = EXTREMES[name]()
-    exports = Instance(Module(build(extreme.bodies, pages=1))).exports
+    engine = Engine(Config(strategy="eager"))
+    exports = Instance(Module(build(extreme.bodies, pages=1), engine)).exports
     print(json.dumps(exports[extreme.bodies[-1].name].call_bits(extreme.arguments)))
 
 

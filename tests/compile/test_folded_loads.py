@@ -111,7 +111,7 @@ def test_arithmetic_takes_its_operand_from_memory(type_: str, operation: str) ->
     orders = [(other, loaded), (loaded, other)] if operation in ("add", "mul") else [(other, loaded)]
     for first, second in orders:
         module = Module(
-            f"(module {MEMORY} (func (param i32 {type_}) (result {type_}) ({type_}.{operation} {first} {second})))"
+            f"(module {MEMORY} (func (param i32 {type_}) (result {type_}) ({type_}.{operation} {first} {second})))",
         )
         ((_, start, end),) = module.finished_functions()
         offset = load_offsets(module, type_)[0]
@@ -134,7 +134,8 @@ def test_a_load_that_fills_up_with_zeros_is_an_index(load: str) -> None:
     most, value = (1 << bits) - 1, f"({load} (local.get 0))"
     index = value if type_ == "i32" else f"(i32.wrap_i64 {value})"
     exports = Instance(
-        Module(f"""(module (memory 2)
+        Module(
+            f"""(module (memory 2)
           (data (i32.const 100) "\\ff\\ff\\ff\\ff\\ff\\ff\\ff\\ff") (data (i32.const 200) "\\01")
           (func (export "value") (param i32) (result {type_}) {value})
           (func (export "more") (param i32) (result {type_}) ({type_}.add {value} ({type_}.const 1)))
@@ -143,7 +144,8 @@ def test_a_load_that_fills_up_with_zeros_is_an_index(load: str) -> None:
           (func (export "at") (param i32) (result i32) (i32.load8_u offset=199 {index}))
           (func (export "case") (param i32) (result i32)
             (block (block (block (br_table 0 1 2 {index})) (return (i32.const 10))) (return (i32.const 11)))
-            (i32.const 12)))""")
+            (i32.const 12)))""",
+        )
     ).exports
     assert exports.value.call_bits([100]) == [most]
     assert exports.more.call_bits([100]) == [most + 1]
