@@ -14,7 +14,7 @@ from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read li
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
     from wasmark.config import Config
     from wasmark.jit.cache import CodeCache
@@ -41,7 +41,9 @@ def _tier_up(address: int) -> None:
 
 
 def _module(vmctx: int) -> Module:
-    return cast("Module", ctypes.py_object.from_address(vmctx + L.VMLayout.MODULE).value)
+    found: Any = ctypes.py_object.from_address(vmctx + L.VMLayout.MODULE)
+    module: Module = found.value
+    return module
 
 
 class StorePlan:
