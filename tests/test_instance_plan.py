@@ -54,6 +54,17 @@ def test_a_segment_that_does_not_fit_traps_after_the_ones_before_it_are_written(
         wasmark.Instance(own)
 
 
+def test_an_empty_segment_has_to_fit_as_well() -> None:
+    for offset, fits in ((65536, True), (65537, False)):
+        module = wasmark.Module(f'(module (memory 1) (data (i32.const {offset}) ""))')
+        for _ in range(3):
+            if fits:
+                wasmark.Instance(module)
+            else:
+                with pytest.raises(wasmark.Trap):
+                    wasmark.Instance(module)
+
+
 def test_globals_are_set_from_constants_and_from_other_globals() -> None:
     module = wasmark.Module("""(module (import "e" "g" (global $g i32))
       (global (export "a") (mut i32) (i32.const -5)) (global (export "b") i64 (i64.const -6))
