@@ -123,7 +123,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         returns: Any = None if not results else results[0] if len(results) == 1 else tuple(results)
         return inspect.Signature(parameters, return_annotation=returns)
 
-    def call(self, *args: Any, **keywords: Any) -> Any:
+    def call(self, /, *args: Any, **keywords: Any) -> Any:
         """The call in Python's own words: where a call stub ends up when anything is out of the ordinary."""
         if keywords:
             raise TypeError(f"{self.__name__}() takes no keyword arguments")

@@ -122,6 +122,7 @@ class InstancePlan:
 
         words = array("Q", bytes(layout.size))
         words[layout.FUNCTION_TABLE // 8] = module.function_table
+        words[layout.MODULE // 8] = id(module)
         words[layout.type_ids // 8 : layout.type_ids // 8 + len(ids)] = array("Q", ids)
         own = array("I")
         for func_index in layout.escaping:

@@ -55,10 +55,10 @@ def memory_contents(model: ModuleModel) -> list[tuple[int, int, bytes]] | None:
         low = min(start for start, _, _ in segments)
         high = max(start + end - begin for start, begin, end in segments)
         length = sum(end - begin for _, begin, end in segments)
-        if high == low:
-            continue
         if high > type_.limits.minimum << type_.page_size_log2 or high - low > 2 * length + _SPARE_BYTES:
             return None
+        if high == low:
+            continue
         image = bytearray(high - low)
         for start, begin, end in segments:
             image[start - low : start - low + end - begin] = model.data[begin:end]

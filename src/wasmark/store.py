@@ -56,16 +56,6 @@ def _table_grow(tables: dict[int, ReferenceTable], address: int) -> None:
     slots[0] = tables[slots[0]].grow(slots[1] & 0xFFFFFFFFFFFFFFFF, slots[2])
 
 
-def _compile_function(instances: dict[int, InstanceState], address: int) -> None:
-    slots = (ctypes.c_int64 * 2).from_address(address)
-    slots[0] = instances[slots[0]].module.compile_function(slots[1])
-
-
-def _tier_up(instances: dict[int, InstanceState], address: int) -> None:
-    slots = (ctypes.c_int64 * 3).from_address(address)
-    slots[0] = instances[slots[0]].module.tier_up(slots[1], slots[2])
-
-
 class Store:
     """A place for instances. Functions, memories, tables and globals belong to one store and cannot be used in
     another."""
@@ -148,9 +138,6 @@ class Store:
 
     def add_instance(self, state: InstanceState, module: Module) -> None:
         """Take an instance in, and its module with it."""
-        if module.function_table and L.STORE_COMPILE not in self._builtins:
-            self._offer(L.STORE_COMPILE, functools.partial(_compile_function, self._instances))
-            self._offer(L.STORE_TIER_UP, functools.partial(_tier_up, self._instances))
         module.ensure_registered()
         self._instances[state.vmctx] = state
         if self._registry is not None:

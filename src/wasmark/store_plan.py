@@ -6,6 +6,7 @@ calls through the block. Which callable such a context leads to is up to the sto
 
 from __future__ import annotations
 
+import ctypes
 from array import array
 
 from wasmark.jit import stubs
@@ -13,10 +14,11 @@ from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read li
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
     from wasmark.config import Config
     from wasmark.jit.cache import CodeCache
+    from wasmark.module import Module
     from wasmark.validate.canon import TypeRegistry
 
 _CONTEXTS: Final = {
@@ -24,6 +26,24 @@ _CONTEXTS: Final = {
 }
 CALLABLES: Final = {builtin: context + L.HOST_CALLABLE for builtin, context in _CONTEXTS.items()}
 """Where in a store's native memory the callable of each builtin is."""
+
+
+def _compile_function(address: int) -> None:
+    """What a thunk calls that finds a function not compiled yet: the slots hold the vmctx and the function's number."""
+    slots = (ctypes.c_int64 * 2).from_address(address)
+    slots[0] = _module(slots[0]).compile_function(slots[1])
+
+
+def _tier_up(address: int) -> None:
+    """What code calls that finds itself hot; the slots hold where it is as well."""
+    slots = (ctypes.c_int64 * 3).from_address(address)
+    slots[0] = _module(slots[0]).tier_up(slots[1], slots[2])
+
+
+def _module(vmctx: int) -> Module:
+    found: Any = ctypes.py_object.from_address(vmctx + L.VMLayout.MODULE)
+    module: Module = found.value
+    return module
 
 
 class StorePlan:
@@ -48,5 +68,7 @@ class StorePlan:
             words[(context + L.HOST_CONVERT) // 8] = id(None)
             own.extend((builtin + 8, context + L.HOST_STORE))
         words[CALLABLES[L.STORE_IS_SUBTYPE] // 8] = id(is_subtype)
+        words[CALLABLES[L.STORE_COMPILE] // 8] = id(_compile_function)
+        words[CALLABLES[L.STORE_TIER_UP] // 8] = id(_tier_up)
         self.template = words.tobytes()
         self.own = own.tobytes()

@@ -315,6 +315,27 @@ def test_a_trap_keeps_the_module_it_names_and_not_the_store(module: wasmark.Modu
     assert watched[0]() is None
 
 
+def test_frames_that_nobody_has_looked_at_outlive_stores_and_modules(module: wasmark.Module) -> None:
+    # Through two stores; the trap alone is left of both.
+    def trap() -> wasmark.Trap:
+        inner = make(wasmark.Module(TEXT.replace("module $m", "module $inner"), module.engine))
+        outer = make(wasmark.Module(TEXT, module.engine), lambda _: inner.exports.trap(-1))
+        with pytest.raises(wasmark.Trap) as caught:
+            outer.exports.through(1)
+        return caught.value.with_traceback(None)
+
+    kept = trap()
+    gc.collect()
+    assert [frame.func_name for frame in kept.frames] == ["trap", "through"]
+    assert [frame.module_name for frame in kept.frames] == ["inner", "m"]
+    assert kept.frames is kept.frames
+    assert kept.frames[0].module_offset > kept.frames[0].func_offset > 0
+    watched = [weakref.ref(frame.module) for frame in kept.frames]
+    del kept
+    gc.collect()
+    assert [watch() for watch in watched] == [None, None]
+
+
 def test_entries_of_code_go_with_the_last_owner(engine: wasmark.Engine) -> None:
     own = wasmark.Module(TEXT, engine)
     instance = make(own)

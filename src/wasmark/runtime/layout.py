@@ -126,14 +126,15 @@ stays within them needs no check; others compare with the memory's length."""
 class VMLayout:
     """Offsets inside the vmctx of one module's instances.
 
-    The head holds the base of memory 0, the store block, and the table of functions where the module is compiled
-    lazily; then follow arrays in a fixed order. `escaping` lists the functions that can become references (exported,
-    in an element segment or global, or named by `ref.func`): only they have a FuncRef.
+    The head holds the base of memory 0, the store block, the table of functions where the module is compiled lazily,
+    and the module itself (a PyObject *); then follow arrays in a fixed order. `escaping` lists the functions that can
+    become references (exported, in an element segment or global, or named by `ref.func`): only they have a FuncRef.
     """
 
     MEMORY0_BASE = 0
     STORE_BLOCK = 8
     FUNCTION_TABLE = 16
+    MODULE = 24
     HEAD_SIZE = 32
 
     __slots__ = (
