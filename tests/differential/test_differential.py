@@ -18,7 +18,7 @@ from wasmark.core.opcodes import OPCODES
 from wasmark.errors import TrapCode
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHUNK = 60
+CHUNK = 30
 CHUNKS = 5
 
 # Kinds that come about too seldom, or not at all: there is fuel for few calls only.
