@@ -122,6 +122,10 @@ class Instance:
     the standard wants it, earlier segments have been written, and what functions are in tables stays alive).
     """
 
+    # Made when somebody asks for them.
+    _externs: Externs | None = None
+    _exports: Exports | None = None
+
     def __init__(
         self,
         module: Module,
@@ -143,8 +147,6 @@ class Instance:
         self.store = store
         self.state = InstanceState(plan, module, given, callables, store)
         self._given = given
-        self._externs: Externs | None = None
-        self._exports: Exports | None = None
         store.add_instance(self.state, module)
         if on_allocated is not None:
             on_allocated(self)

@@ -45,8 +45,12 @@ class InstanceState:
         layout, imported = plan.layout, plan.imported
         self.module = module
         template, sites = plan.with_hosts() if callables else (plan.plain, ())
-        shapes, self.copies = plan.memories()
-        memories = [LinearMemory(shape) for shape in shapes] if shapes else []
+        model = plan.model
+        self.copies: Sequence[tuple[int, int, bytes]] | None = ()
+        memories: Sequence[LinearMemory] = ()
+        if model.memory_types:
+            shapes, self.copies = plan.memories()
+            memories = [LinearMemory(shape) for shape in shapes]
         block, vmctx = store.runtime.stamp(*template, store.block_address)
         self.block, self.vmctx = block, vmctx
 
@@ -64,21 +68,22 @@ class InstanceState:
                         value = dispatcher(shape, name, value, store)
                     called.append(value)
                     _word.pack_into(block, at, id(value))
-        self.memories: Sequence[LinearMemory] = memories
+        self.memories = memories
         if imported["memory"]:
             self.memories = [*(given[position].linear for position in imported["memory"]), *memories]
         if self.memories:
             _word.pack_into(block, layout.MEMORY0_BASE, self.memories[0].base)
             for index, memory in enumerate(self.memories):
                 _pair.pack_into(block, layout.memory_def(index), memory.definition, memory.base)
-        for index, position in enumerate(imported["global"]):
-            _word.pack_into(block, layout.global_pointers + 8 * index, given[position].address)
-        for index in plan.unset_globals:
-            bits = self.evaluate(plan.model.globals[index].init)
-            _word.pack_into(block, layout.global_cells + 16 * index, bits)
+        if model.global_types:
+            for index, position in enumerate(imported["global"]):
+                _word.pack_into(block, layout.global_pointers + 8 * index, given[position].address)
+            for index in plan.unset_globals:
+                bits = self.evaluate(model.globals[index].init)
+                _word.pack_into(block, layout.global_cells + 16 * index, bits)
         self.tables: Sequence[ReferenceTable] = ()
-        own_tables = []
-        if plan.model.table_types:
+        own_tables: Sequence[ReferenceTable] = ()
+        if model.table_types:
             own_tables = [self._table(table, index, store) for index, table in enumerate(plan.tables)]
             self.tables = [*(given[position].elements for position in imported["table"]), *own_tables]
             for index, table in enumerate(self.tables):
@@ -89,8 +94,9 @@ class InstanceState:
             store.add_memory(memory)
         for table in own_tables:
             store.add_table(table)
-        for offset in plan.extern_cells:
-            store.hold_externs(vmctx + offset, 1)
+        if model.globals:
+            for offset in plan.extern_cells:
+                store.hold_externs(vmctx + offset, 1)
 
     def _table(self, plan: TablePlan, index: int, store: Store) -> ReferenceTable:
         externs = holds_externs(plan.type)

@@ -60,7 +60,11 @@ class Store:
     """A place for instances. Functions, memories, tables and globals belong to one store and cannot be used in
     another."""
 
-    _registry: ModuleRegistry | None = None  # made when somebody asks for it
+    # What a new store starts with. The first two are made when somebody asks for them.
+    _registry: ModuleRegistry | None = None
+    _externs: ExternTable | None = None
+    _registry_is_whole = False
+    _under_way = 0  # externrefs may be on their way between Python and wasm
 
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine = engine if engine is not None else default_engine()
@@ -75,10 +79,7 @@ class Store:
         self._funcs: dict[int, weakref.ref[Func]] = {}  # by FuncRef
         self.memories: dict[int, LinearMemory] = {}  # by MemoryDef
         self.tables: dict[int, ReferenceTable] = {}  # by TableDef
-        self._externs: ExternTable | None = None
         self._extern_words: list[ctypes.Array[ctypes.c_uint64]] = []  # cells of externrefs that are not in tables
-        self._under_way = 0  # externrefs may be on their way between Python and wasm
-        self._registry_is_whole = False
 
     def __repr__(self) -> str:
         return f"<wasmark.Store: {len(self._instances)} instances>"

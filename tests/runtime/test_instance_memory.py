@@ -236,7 +236,7 @@ def test_pages_that_the_system_does_not_take_back_are_not_used_again(
     module: wasmark.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wasmark.Instance(module)
-    monkeypatch.setattr(linear_memory, "_discard", [lambda *_: False])
+    monkeypatch.setattr(linear_memory, "_natives", [lambda *_: False, linear_memory._natives[1]])
     for _ in range(30):
         memory = wasmark.Instance(module).exports.memory
         assert memoryview(memory) == CONTENTS
@@ -322,3 +322,37 @@ def test_a_finalizer_in_the_garbage_of_a_module_still_makes_instances() -> None:
     del own, held, last
     gc.collect()
     assert log == [True]
+
+
+def test_a_finalizer_in_the_garbage_of_several_stores_leaves_nothing_in_ranges_that_are_used_again(
+    module: wasmark.Module,
+) -> None:
+    found: list[bool] = []
+
+    class Last:
+        def __init__(self, instance: wasmark.Instance) -> None:
+            self.instance = instance
+            self.me = self
+
+        def __del__(self) -> None:
+            memory = self.instance.exports.memory
+            found.append(memory.base in linear_memory._leased)
+            memory.grow(1)
+            memory[:] = b"\xff" * len(memory)
+
+    gc.disable()
+    try:
+        plain = wasmark.Module('(module (memory (export "memory") 1 4))')
+        for source in (plain, module):
+            for _ in range(4):
+                Last(wasmark.Instance(source))
+        gc.collect()
+        assert found == [True] * 8
+        for source, contents in ((plain, bytes(PAGE)), (module, CONTENTS)):
+            made = [wasmark.Instance(source).exports.memory for _ in range(6)]
+            for memory in made:
+                assert memoryview(memory) == contents
+                memory.grow(1)
+                assert not any(memoryview(memory)[PAGE:])
+    finally:
+        gc.enable()

@@ -23,7 +23,7 @@ from wasmark.runtime.memory_image import MemoryImage, forget_idle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final, NamedTuple
+    from typing import Any, Final, NamedTuple
 else:
     from wasmark.core.record import NamedTuple
 
@@ -106,21 +106,20 @@ class _Range:
 _RESERVED_32: Final = _REACH + OFFSET_GUARD
 _idle: list[_Range] = []
 _leased: dict[int, _Range] = {}  # by the base
-_discard: list[Callable[[int, int], bool]] = []
+_natives: list[Callable[..., Any]] = []
 
 
-def set_discard(discard: Callable[[int, int], bool]) -> None:
-    """For the runtime image, which brings the function along: `discard(address, size)` gives pages back, and answers
-    whether that could be done."""
-    _discard[:] = [discard]
+def set_natives(discard: Callable[[int, int], bool], untrack: Callable[[object], object]) -> None:
+    """For the runtime image, which brings them along: `discard(address, size)` gives pages back, and answers whether
+    that could be done; `untrack(object)` hides an object from the garbage collector, and answers it."""
+    _natives[:] = [discard, untrack]
 
 
 class _Lease(int):
     """The base of a range that is in use: when it goes, the range may be used again.
 
-    The garbage collector does not know it: what has neither attributes nor items is not in its lists. In a cycle that
-    it takes apart, a finalizer would run before others that may still call into wasm; this one runs when the last
-    reference goes.
+    The garbage collector must not know it: in a cycle that it takes apart, this finalizer would run before others that
+    may still call into wasm. So it runs when the last reference goes.
     """
 
     __slots__ = ()
@@ -137,7 +136,7 @@ class _Lease(int):
             return
         image, range_.image = range_.image, None
         idle, most = (_idle, MOST_IDLE) if image is None else (image.idle, MOST_IDLE_OF_AN_IMAGE)
-        if len(idle) < most and _discard[0](range_.base, range_.accessible):
+        if len(idle) < most and _natives[0](range_.base, range_.accessible):
             idle.append(range_)
 
 
@@ -160,7 +159,7 @@ class LinearMemory:
         else:
             range_, has_image = _take(image)
         base = self.base = range_.base
-        self._lease = _Lease(base)
+        self._lease = _natives[1](_Lease(base))
         _leased[base] = self._range = range_
         self.maximum = maximum
         self.page_shift = shift

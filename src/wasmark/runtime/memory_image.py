@@ -28,10 +28,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _map = _libc.mmap
 _map.restype = ctypes.c_size_t
 _map.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_untrack = ctypes.pythonapi.PyObject_GC_UnTrack
+_untrack.argtypes = [ctypes.py_object]
 
 
 class _Descriptor(int):
-    """A file descriptor, closed with its last reference: the garbage collector does not know it (see
+    """A file descriptor, closed with its last reference: the garbage collector must not know it (see
     `linear_memory`)."""
 
     __slots__ = ()
@@ -47,6 +49,7 @@ class _File:
 
     def __init__(self) -> None:
         self.descriptor = _Descriptor(os.memfd_create("wasmark-memories", os.MFD_CLOEXEC))
+        _untrack(self.descriptor)
         self.process = os.getpid()
         self.end = 0
 

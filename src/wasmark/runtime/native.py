@@ -15,7 +15,7 @@ from wasmark.errors import Error
 from wasmark.registry.process_table import process_table_address
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.code_memory import map_zeroed
-from wasmark.runtime.linear_memory import granules_address, set_discard
+from wasmark.runtime.linear_memory import granules_address, set_natives
 from wasmark.runtime.monitor import (
     ensure_monitor,
     give_back_thread_block,
@@ -91,7 +91,7 @@ class Runtime:
         self.disown: Callable[..., int] = self._function("wasmark_disown", 1)
         self.stamp: Callable[[bytes, bytes, bytes, int], tuple[bytearray, int]] = self._method("wasmark_stamp")
         self.poke: Callable[..., None] = self._method("wasmark_poke")
-        set_discard(self._method("wasmark_discard"))
+        set_natives(self._method("wasmark_discard"), self._method("wasmark_untrack"))
         self.claim: Callable[[], None] = self._method("wasmark_claim_method")
         self.claim()
         ensure_monitor(image.symbols["wasmark_monitor_thread"][0])

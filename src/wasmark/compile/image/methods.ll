@@ -109,6 +109,14 @@ done:
   ret ptr @_Py_NoneStruct
 }
 
+; untrack(object) -> object: take it out of the garbage collector's lists.
+define ptr @wasmark_untrack(ptr %self, ptr %args, i64 %count) #0 {
+  %object = load ptr, ptr %args
+  call void @PyObject_GC_UnTrack(ptr %object)
+  call void @Py_IncRef(ptr %object)
+  ret ptr %object
+}
+
 ; discard(address: int, size: int) -> bool: give the pages of a range back; they are again what they were when they were
 ; mapped. False where the system refuses.
 define ptr @wasmark_discard(ptr %self, ptr %args, i64 %count) #0 {
