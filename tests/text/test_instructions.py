@@ -137,7 +137,7 @@ def test_locals_and_parameters_share_one_space() -> None:
         local.get $x local.get $y local.get 0)
       (func (param $p i32) (param f32) (param $q i32) (local $r i32) local.get $q local.get $r))""")
     assert body(module, 0) == [("local.get", 2), ("local.get", 5), ("local.get", 0)]
-    assert module.functions[0].locals == [(1, I32), (2, I64), (1, EXTERNREF)]
+    assert list(module.functions[0].locals) == [(1, I32), (2, I64), (1, EXTERNREF)]
     assert body(module, 1) == [("local.get", 2), ("local.get", 3)]
     assert module.names.locals == {0: {2: "x", 5: "y"}, 1: {0: "p", 2: "q", 3: "r"}}
 

@@ -14,6 +14,7 @@ from wasmark.baseline.compose import classes, compose, is_composed, names, piece
 from wasmark.baseline.stencil import Stencil, StencilData
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
+from wasmark.jit.late_import import late_import
 from wasmark.jit.shipped import LIBRARY, shipped
 
 TYPE_CHECKING = False
@@ -85,9 +86,8 @@ class Library:
         wanted = whole | pieces(s for s in signatures if is_composed(s))
         if self._rows and wanted <= self._rows.keys():
             return
+        builder = late_import("wasmark.baseline.builder")
         with self._lock:
-            from wasmark.baseline import builder
-
             sources = [] if self._rows else builder.base_sources()
             missing = sorted(wanted - self._rows.keys())
             sources += builder.sources_of(missing)

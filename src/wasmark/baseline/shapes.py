@@ -13,7 +13,7 @@ X. A comparison also has `if` and `unless`, which branch to `taken` on the outco
 from __future__ import annotations
 
 from wasmark.compile.abi import LETTER_TO_LLVM
-from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
+from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, TIER_UP_CALLEE
 from wasmark.compile.numeric import NUMERIC
 from wasmark.core.opcodes import OPCODES
 from wasmark.registry.line_table import SAME_ACTIVATION
@@ -216,7 +216,7 @@ def _hot() -> Iterator[tuple[str, str]]:
         f"{function_table('X')}%n = load i32, ptr %at\n%less = sub i32 %n, 1\nstore i32 %less, ptr %at\n"
         f"%hot = icmp slt i32 %less, 0\nbr i1 %hot, label %go, label %go.on, !prof !2\ngo:\n{_TAKEN}go.on:\n{_NEXT}",
     )
-    ask = ACCESSORS["tier up callee"].format(**_COMMON)
+    ask = TIER_UP_CALLEE.format(**_COMMON)
     yield (
         "tier up",
         f"{ask}%code = call ptr %code_(ptr %ctx_, ptr %vm, i64 {constant('X')}, i64 {constant('Y')}){DEBUG})\n"

@@ -224,7 +224,6 @@ _TEMPLATES: Final[dict[str, str]] = {
     "{r} = load ptr, ptr %fp{n}, !invariant.load !0",
     "ref.as_non_null": "%c{n} = icmp eq ptr {a}, null@\nbr i1 %c{n}, label %t{n}, label %k{n}, !prof !2\n"
     "t{n}:\n@TNULL_REFERENCE\nk{n}:",
-    "tier up callee": _callee(L.STORE_TIER_UP),
     # A function of the same module, wherever its code is at present.
     "callee slot": f"%tp{{n}} = getelementptr i8, ptr {{vm}}, i64 {L.VMLayout.FUNCTION_TABLE}\n"
     "%table{n} = load ptr, ptr %tp{n}, !invariant.load !0\n%cp{n} = getelementptr i8, ptr %table{n}, i64 {o}\n"
@@ -268,6 +267,9 @@ _TEMPLATES: Final[dict[str, str]] = {
     "t{n}:\n@TSTACK_OVERFLOW\nk{n}:",
 }
 _TEMPLATES["elem.drop"] = _TEMPLATES["data.drop"]
+
+TIER_UP_CALLEE: Final = prepare(_callee(L.STORE_TIER_UP))
+"""What code of the first tier asks when it is hot: `%code{n}` and `%ctx{n}`."""
 
 ACCESSORS: Final[dict[str, str]] = {name: prepare(text) for name, text in _TEMPLATES.items()}
 """Templates by instruction name, or by the name of a step that several instructions share."""

@@ -26,6 +26,7 @@ from wasmark.binary.names import module_name
 from wasmark.compile.check import defined_signatures, escaping_signatures, signatures_of
 from wasmark.compile.hot import Hot
 from wasmark.errors import Error
+from wasmark.jit.late_import import late_import
 from wasmark.jit.ledger import Ledger, open_ledger, stored_pieces
 from wasmark.jit.optimizer import optimizer
 from wasmark.registry.code_object import CodeModule, CodeObject
@@ -141,8 +142,8 @@ class LazyCode:
         return body
 
     def _compile(self, wanted: int) -> None:
-        from wasmark.baseline.translator import Translator  # not before: what is in the cache needs no translating
-
+        # Not before: what is in the cache needs no translating.
+        translator = late_import("wasmark.baseline.translator").Translator
         functions = self._model.functions
         first = self._first
         room = self._piece
@@ -160,7 +161,7 @@ class LazyCode:
                 if number == wanted:
                     raise
                 continue  # that is told when it is called
-            fragment = Translator(self._context, number).translate(body)
+            fragment = translator(self._context, number).translate(body)
             fragments.append(fragment)
             for callee in fragment.callees:
                 if callee - first not in seen and not self._done[callee - first]:

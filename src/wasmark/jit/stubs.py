@@ -13,6 +13,7 @@ from wasmark.compile.abi import HOST_STUB_PREFIX, call_stub_symbol, host_stub_sy
 from wasmark.core.record import Record
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
+from wasmark.jit.late_import import late_import
 from wasmark.jit.shipped import shipped
 from wasmark.registry.code_object import CodeObject
 from wasmark.registry.process_table import register_code
@@ -163,11 +164,10 @@ def _cached(key: bytes, signatures: Sequence[str], cache: CodeCache | None) -> d
         if stored is not None:
             stored.close()
             return {name: _copy(image) for name, image in stored.artefact.images.items()}
-    from wasmark.compile.images import runtime_image, stubs_image
-
-    images = {STUBS: stubs_image(signatures or BASIC_SIGNATURES)}
+    makers = late_import("wasmark.compile.images")
+    images = {STUBS: makers.stubs_image(signatures or BASIC_SIGNATURES)}
     if not signatures:
-        images[RUNTIME] = runtime_image()
+        images[RUNTIME] = makers.runtime_image()
     if cache is not None:
         cache.put(Artefact(key, {"kind": "stubs" if signatures else "runtime"}, images, {}))
     return images

@@ -1,0 +1,35 @@
+"""Imports that come late: in the middle of a call, where a Python signal handler may raise at any step.
+
+CPython loses the lock of a module whose import is cut short like that, and then every thread that imports it waits for
+ever. Signal handlers run in the main thread only, so the import is done in another one.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def late_import(name: str) -> Any:
+    """The module of this name. Raises what importing it raises."""
+    module = sys.modules.get(name)
+    if module is None or getattr(module.__spec__, "_initializing", False):
+        errors: list[BaseException] = []
+        thread = threading.Thread(target=_import, args=(name, errors))
+        thread.start()
+        thread.join()
+        if errors:
+            raise errors[0]
+        module = sys.modules[name]
+    return module
+
+
+def _import(name: str, errors: list[BaseException]) -> None:
+    try:
+        __import__(name)
+    except BaseException as error:
+        errors.append(error)

@@ -1,0 +1,60 @@
+"""An import that a signal handler cuts short is no import that everybody waits for."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wasmark.jit.late_import import late_import
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    name = "late_import_of_a_slow_module"
+    (tmp_path / f"{name}.py").write_text("import time\ntime.sleep(0.3)\nanswer = 42\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield name
+    sys.modules.pop(name, None)
+
+
+def test_a_module_is_imported_once_and_then_found(slow: str) -> None:
+    assert late_import(slow).answer == 42
+    assert late_import(slow) is sys.modules[slow]
+
+
+def test_what_importing_raises_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "late_import_that_fails.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        late_import("late_import_that_fails")
+
+
+def test_it_is_done_in_another_thread_and_goes_on_when_this_one_is_interrupted(
+    slow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    join = threading.Thread.join
+
+    def interrupted(self: threading.Thread, timeout: float | None = None) -> None:
+        join(self, 0.05)
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", interrupted)
+        with pytest.raises(Interrupted):
+            late_import(slow)
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(late_import(slow).answer)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 30
+    for thread in threads:
+        thread.join(max(0, end - time.monotonic()))
+    assert found == [42, 42]
