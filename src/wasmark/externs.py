@@ -53,8 +53,10 @@ class ExternTable:
     def sweep(self, live: Iterable[int]) -> None:
         """Let go of all handles but the `live` ones. Only while no wasm code of the store is running."""
         keep = {handle: self._by_handle[handle] for handle in set(live) if handle}
-        # What is dropped may run code of its own as it goes, which must find a whole table.
-        dropped, self._by_handle = self._by_handle, keep
-        self._by_identity = {id(value): handle for handle, value in keep.items()}
-        self._sweep_at = max(_FIRST_SWEEP, 2 * len(keep))
+        identities = {id(value): handle for handle, value in keep.items()}
+        sweep_at = max(_FIRST_SWEEP, 2 * len(keep))
+        # What is dropped may run code of its own as it goes, which must find a whole table. And a signal handler may
+        # raise anywhere but between the stores of one assignment.
+        dropped = self._by_handle
+        self._by_handle, self._by_identity, self._sweep_at = keep, identities, sweep_at
         del dropped
