@@ -125,14 +125,18 @@ class Ledger:
         self._validated = validated
         self._fragments: list[Fragment] = []
         self._hot: list[tuple[list[Hot], bytes]] = []
+        self._noted: set[Hot] = set()  # all that was in `_hot`
 
     def add_fragments(self, fragments: Sequence[Fragment]) -> None:
         """Note functions of the first tier."""
         self._fragments += fragments
 
     def add_hot(self, wanted: Sequence[Hot], data: bytes) -> None:
-        """Note the object code of these pieces in the second tier."""
-        self._hot.append((list(wanted), data))
+        """Note the object code of these pieces in the second tier. What was asked for twice may come twice: an image
+        can have it only once."""
+        if self._noted.isdisjoint(wanted):
+            self._noted.update(wanted)
+            self._hot.append((list(wanted), data))
 
     def save(self) -> None:
         """Add what is new to the module's artefact, if that is worth it."""
