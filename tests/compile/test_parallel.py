@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 import wasmark
 from tests.jit.support import REPOSITORY, environment_for
-from wasmark.compile import parallel
+from wasmark.compile import llvm, parallel
 from wasmark.compile.parallel import Task, compile_all
 from wasmark.errors import Error
 
@@ -112,7 +113,7 @@ def test_what_lies_in_the_working_directory_is_not_imported(monkeypatch: pytest.
 
 _ENDLESS = """
 import sys
-from wasmark.compile import parallel
+from wasmark.compile import llvm, parallel
 from tests.compile.test_parallel import ir
 parallel.WORTH_WORKERS = 0
 ready = []
@@ -167,3 +168,18 @@ def test_however_the_process_ends_its_workers_end_too(how: signal.Signals, tmp_p
     while workers(marker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert workers(marker) == []
+
+
+def test_llvm_never_runs_where_a_signal_handler_may_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    optimize = llvm._optimize
+
+    def watched(*arguments: object) -> None:
+        seen.append(threading.current_thread())
+        optimize(*arguments)
+
+    monkeypatch.setattr(llvm, "_optimize", watched)
+    assert threading.current_thread() is threading.main_thread()
+    assert llvm.compile_ir("define void @f() { ret void }")
+    assert len(seen) == 1
+    assert seen[0] is not threading.main_thread()

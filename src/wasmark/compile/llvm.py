@@ -16,6 +16,7 @@ from typing import Any, Final
 import llvmlite.binding as llvm
 
 from wasmark.errors import UnsupportedError
+from wasmark.runtime.apart import run_apart
 from wasmark.runtime.processor import LEVEL, has_level
 
 TRIPLE: Final = "x86_64-unknown-linux-gnu"
@@ -82,6 +83,14 @@ def compile_ir(text: str, *, relocation: str = "pic", portable: bool = False, ve
     code runs on all processors of `LEVEL`, other code uses all that this one has. `verify` asks LLVM's verifier first
     (RuntimeError with its complaint).
     """
+    if threading.current_thread() is not threading.main_thread():
+        return _compile(text, relocation, verify=verify, portable=portable)
+    # A Python signal handler may raise in the main thread only, but there at any step: LLVM's objects would be disposed
+    # of in the wrong order, or not at all.
+    return run_apart(lambda: _compile(text, relocation, verify=verify, portable=portable))
+
+
+def _compile(text: str, relocation: str, *, verify: bool, portable: bool) -> bytes:
     with _lock:
         _initialize()
         # A context keeps every constant and debug location it has seen for as long as it lives.

@@ -7,7 +7,8 @@ ever. Signal handlers run in the main thread only, so the import is done in anot
 from __future__ import annotations
 
 import sys
-import threading
+
+from wasmark.runtime.apart import run_apart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,18 +19,6 @@ def late_import(name: str) -> Any:
     """The module of this name. Raises what importing it raises."""
     module = sys.modules.get(name)
     if module is None or getattr(module.__spec__, "_initializing", False):
-        errors: list[BaseException] = []
-        thread = threading.Thread(target=_import, args=(name, errors))
-        thread.start()
-        thread.join()
-        if errors:
-            raise errors[0]
+        run_apart(lambda: __import__(name))
         module = sys.modules[name]
     return module
-
-
-def _import(name: str, errors: list[BaseException]) -> None:
-    try:
-        __import__(name)
-    except BaseException as error:
-        errors.append(error)

@@ -7,6 +7,7 @@ a program to run: where no thread or process is to be had, or a compiler process
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import threading
@@ -70,7 +71,7 @@ class Optimizer:
         self._urgent: deque[tuple[weakref.ref[Client], Hot]] = deque()
         self._later: deque[tuple[weakref.ref[Client], Hot]] = deque()
         self._alone = 0  # how many of the next are tried alone
-        self._thread: threading.Thread | None = None
+        self._started = False
         # A finalizer may run while this is held, and call a hot function.
         self._starting = threading.RLock()
         self._process: CompilerProcess | None = None
@@ -82,12 +83,13 @@ class Optimizer:
         if self._deaths >= _MOST_DEATHS:
             return
         self._queue.put((weakref.ref(client), hot, urgent))
-        if self._thread is None:
+        if not self._started:
             with self._starting:
-                if self._thread is None:
-                    self._thread = thread = threading.Thread(target=self._run, name="wasmark optimizer", daemon=True)
+                if not self._started:
+                    self._started = True
                     try:
-                        thread.start()
+                        # A bare thread, as in `runtime.apart`: nothing can get lost while it is started.
+                        _thread.start_new_thread(self._run, ())
                     except RuntimeError as error:  # no more threads, or the interpreter is about to end
                         _debug("nothing is optimized: %s", error)
 
