@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import marshal
 import struct
+from array import array
 
 from wasmark.errors import Error
 from wasmark.jit.digest import blake2b
@@ -163,3 +164,10 @@ def image_sizes(artefact: Artefact) -> Iterator[tuple[str, int, int]]:
     """(name, bytes of code, bytes of read-only data) of each image."""
     for name, image in artefact.images.items():
         yield name, image.text_size, image.rodata_size
+
+
+def numbers(blob: Buffer) -> array[int]:
+    """A run of 32-bit numbers."""
+    found = array("I")
+    found.frombytes(blob)
+    return found

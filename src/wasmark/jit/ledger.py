@@ -24,6 +24,7 @@ from array import array
 from wasmark.baseline.image import FragmentImage
 from wasmark.compile.hot import Hot
 from wasmark.jit.artefact import Artefact
+from wasmark.jit.artefact import numbers as read_numbers
 from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.elf import make_image
@@ -64,7 +65,7 @@ def stored_pieces(stored: StoredArtefact, first: int) -> Iterator[Stored]:
     for name, image in artefact.images.items():
         second = name.startswith("second")
         contents = _contents(artefact, name)
-        places = _numbers(artefact.blobs[f"places {name}"])
+        places = read_numbers(artefact.blobs[f"places {name}"])
         count = len(contents)
         numbers, starts, ends = places[:count], places[count : 2 * count], places[2 * count :]
         file = None if stored.descriptor is None else (stored.descriptor, artefact.offsets[name])
@@ -90,23 +91,17 @@ def stored_pieces(stored: StoredArtefact, first: int) -> Iterator[Stored]:
 
 def _contents(artefact: Artefact, name: str) -> list[Hot]:
     """What an image has."""
-    places = _numbers(artefact.blobs[f"places {name}"])
+    places = read_numbers(artefact.blobs[f"places {name}"])
     numbers = places[: len(places) // 3]
     loops = artefact.blobs.get(f"loops {name}")
-    return list(map(Hot, numbers, _numbers(loops) if loops is not None else bytes(len(numbers))))
-
-
-def _numbers(blob: Buffer) -> array[int]:
-    numbers = array("I")
-    numbers.frombytes(blob)
-    return numbers
+    return list(map(Hot, numbers, read_numbers(loops) if loops is not None else bytes(len(numbers))))
 
 
 def _stencil_lines(base: int, artefact: Artefact, name: str) -> StencilLines:
     blobs = artefact.blobs
     marks = array("H")
     marks.frombytes(blobs[f"marks {name}"])
-    starts, lines = _numbers(blobs[f"starts {name}"]), _numbers(blobs[f"lines {name}"])
+    starts, lines = read_numbers(blobs[f"starts {name}"]), read_numbers(blobs[f"lines {name}"])
     return StencilLines(base, starts, lines, marks, artefact.info["columns"][name])
 
 

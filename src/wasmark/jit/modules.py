@@ -21,6 +21,7 @@ from wasmark.compile.abi import TRAMPOLINE_PREFIX
 from wasmark.core.record import Record
 from wasmark.errors import Error
 from wasmark.jit.artefact import Artefact, decode, encode
+from wasmark.jit.artefact import numbers as read_numbers
 from wasmark.jit.digest import blake2b
 from wasmark.jit.identity import environment, make_key
 from wasmark.jit.stubs import RUNTIME, basic_images, offer
@@ -183,7 +184,7 @@ def _load(artefact: Artefact, descriptor: int | None = None) -> Compiled:
     images, blobs = artefact.images, artefact.blobs
     offer(images)
     count = artefact.info["modules"]
-    escaping = [list(_numbers(blobs[f"escaping {number}"])) for number in range(count)]
+    escaping = [list(read_numbers(blobs[f"escaping {number}"])) for number in range(count)]
     image = images.get(CODE)
     if image is None:
         return Compiled(None, escaping, None, _without_contents(artefact))
@@ -208,12 +209,6 @@ def _load(artefact: Artefact, descriptor: int | None = None) -> Compiled:
     return Compiled(code, escaping, loaded, _without_contents(artefact))
 
 
-def _numbers(blob: Buffer) -> array[int]:
-    numbers = array("I")
-    numbers.frombytes(blob)
-    return numbers
-
-
 def _stencil_lines(base: int, artefact: Artefact) -> list[StencilLines]:
     columns = artefact.info.get("columns")
     if columns is None:
@@ -221,12 +216,12 @@ def _stencil_lines(base: int, artefact: Artefact) -> list[StencilLines]:
     blobs = artefact.blobs
     marks = array("H")
     marks.frombytes(blobs["marks"])
-    return [StencilLines(base, _numbers(blobs["starts"]), _numbers(blobs["lines"]), marks, columns)]
+    return [StencilLines(base, read_numbers(blobs["starts"]), read_numbers(blobs["lines"]), marks, columns)]
 
 
 def _functions(blob: Buffer, first: int, base: int) -> list[tuple[int, int, int]]:
     """(function index, start, end) of the functions from `first` on."""
-    places = _numbers(blob)
+    places = read_numbers(blob)
     count = len(places) // 2
     return [
         (index, base + start, base + end)
