@@ -1,4 +1,4 @@
-"""Exceptions at every place where a Python signal handler may raise one: at the start of a function, behind a call, and
+"""What a Python signal handler does, at every place where one may run: at the start of a function, behind a call, and
 where a loop goes back (CPython looks for signals there, and nowhere else)."""
 
 from __future__ import annotations
@@ -20,12 +20,27 @@ class Interruption(BaseException):
 
 def interrupt(action: Callable[[], object], step: int, files: Collection[str]) -> bool:
     """Run `action`, and raise at the `step`-th such place in code of the given files; whether it came that far."""
+
+    def strike() -> None:
+        raise Interruption
+
+    try:
+        reached = call_at(action, step, files, strike)
+    except Interruption:
+        return True
+    assert not reached, "the interruption got lost"
+    return False
+
+
+def call_at(action: Callable[[], object], step: int, files: Collection[str], handler: Callable[[], object]) -> bool:
+    """Run `action`, and call `handler` at the `step`-th such place in code whose file name has one of `files` in it;
+    whether it came that far."""
     left = step
     before: dict[FrameType, str] = {}
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal left
-        if not frame.f_code.co_filename.endswith(tuple(files)):
+        if not any(name in frame.f_code.co_filename for name in files):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
@@ -34,16 +49,13 @@ def interrupt(action: Callable[[], object], step: int, files: Collection[str]) -
             if last.startswith(_LEAVES):
                 left -= 1
                 if left == 0:
-                    raise Interruption
+                    handler()
         return trace
 
     old = sys.gettrace()
     sys.settrace(trace)
     try:
         action()
-    except Interruption:
-        return True
     finally:
         sys.settrace(old)
-    assert left > 0, "the interruption got lost"
-    return False
+    return left <= 0

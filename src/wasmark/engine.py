@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from wasmark.config import Config
 from wasmark.jit.cache import open_cache
+from wasmark.runtime.apart import unbroken
 from wasmark.store_plan import StorePlan
 from wasmark.validate.canon import TypeRegistry
 
@@ -32,7 +33,9 @@ class Engine:
     def store_plan(self) -> StorePlan:
         """For stores: what they have in common."""
         if self._store_plan is None:
-            self._store_plan = StorePlan(self.config, self.types, self.cache)
+            plan = StorePlan(self.config, self.types, self.cache)
+            if self._store_plan is None:
+                self._store_plan = plan
         return self._store_plan
 
     def __repr__(self) -> str:
@@ -50,14 +53,18 @@ _by_config: WeakValueDictionary[Config, Engine] = WeakValueDictionary()
 
 def default_engine() -> Engine:
     """The engine that is used where none is named."""
-    global _default
     found = _default
     if found is not None:
         return found
-    with _lock:
-        if _default is None:
-            _default = Engine()
-        return _default
+
+    def make() -> Engine:
+        global _default
+        with _lock:
+            if _default is None:
+                _default = Engine()
+            return _default
+
+    return unbroken(make)
 
 
 def engine_for(config: Config) -> Engine:
@@ -65,8 +72,12 @@ def engine_for(config: Config) -> Engine:
     default = default_engine()
     if default.config == config:
         return default
-    with _lock:
-        engine = _by_config.get(config)
-        if engine is None:
-            engine = _by_config[config] = Engine(config)
-        return engine
+
+    def make() -> Engine:
+        with _lock:
+            engine = _by_config.get(config)
+            if engine is None:
+                engine = _by_config[config] = Engine(config)
+            return engine
+
+    return unbroken(make)

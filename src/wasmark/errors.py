@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 import functools
 
+from wasmark.jit.late_import import late_import
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -154,6 +156,7 @@ class Trap(Error):  # noqa: N818 - the public name
         return functools.partial(type(self), pc=self.pc), (self.code,), {**self.__dict__, "_frames": self.frames}
 
     def __str__(self) -> str:
+        late_import("wasmark.registry.frames")
         from wasmark.registry.frames import format_frames
 
         head = f"wasm trap: {self.code.message}"

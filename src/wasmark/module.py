@@ -9,6 +9,7 @@ from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error
 from wasmark.instance_plan import InstancePlan
 from wasmark.jit import modules as jit
+from wasmark.jit.late_import import late_import
 from wasmark.registry.process_table import ensure_registered
 from wasmark.runtime.layout import VMLayout
 
@@ -90,6 +91,7 @@ class Module:
     @staticmethod
     def validate(source: bytes | bytearray | memoryview | str, engine: Engine | None = None) -> None:
         """Check a module without compiling it. Raises as the constructor does."""
+        late_import("wasmark.compile.check")
         from wasmark.compile.check import validated_layout
 
         config = (engine if engine is not None else default_engine()).config
@@ -212,7 +214,10 @@ def source_of(data: bytes) -> bytes | str:
 def read_module(source: bytes | bytearray | memoryview | str) -> ModuleModel:
     """The model of a binary or of WAT text; offsets are always those in a binary."""
     if isinstance(source, str):
+        late_import("wasmark.binary.encoder")
         from wasmark.binary.encoder import encode_module
+
+        late_import("wasmark.text")
         from wasmark.text import parse_module
 
         return decode_module(encode_module(parse_module(source)))

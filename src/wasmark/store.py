@@ -22,6 +22,7 @@ from wasmark.core.types import EXTERN_HEAP, HeapType, RefType
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error, Trap, TrapCode, UnsupportedError
 from wasmark.externs import ExternTable
+from wasmark.jit.late_import import late_import
 from wasmark.registry import ModuleRegistry
 from wasmark.registry.frames import frames_at
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
@@ -246,6 +247,7 @@ class Store:
 
     def func_at(self, address: int) -> Func:
         """The function object of a FuncRef; the same one as long as it is in use."""
+        late_import("wasmark.func")
         from wasmark.func import Func
 
         found = self._funcs.get(address)
@@ -267,6 +269,7 @@ class Store:
 
     def reference_bits(self, value: Any, type_: RefType) -> int:
         """The bits of a reference (`type_` in the engine's canonical types). Raises TypeError."""
+        late_import("wasmark.func")
         from wasmark.func import Func
 
         if value is None:

@@ -10,8 +10,15 @@ import pytest
 
 from tests.interruption import interrupt
 from wasmark.registry import CodeModule, CodeObject, process_table, register_code
-from wasmark.runtime import code_memory
+from wasmark.runtime import apart, code_memory
 from wasmark.runtime.code_memory import PAGE_SIZE, CodeMemory
+
+
+@pytest.fixture(autouse=True)
+def no_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a handler that is no default one, the work would be done in another thread, where nothing interrupts it."""
+    monkeypatch.setattr(apart, "_has_handlers", lambda: False)
+
 
 OURS = ("runtime/code_memory.py", "runtime/retirement.py", "registry/process_table.py")
 

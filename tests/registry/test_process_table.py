@@ -172,14 +172,14 @@ def test_the_collector_may_run_while_the_tables_are_being_changed() -> None:
     pc = garbage.text_start
     memory = garbage.code_memory
     free = memory.arena.free_pages
-    with process_table._retirement.lock:
-        with code_memory._retirement.lock:
+    with process_table._retirement._lock:
+        with code_memory._retirement._lock:
             del garbage
             gc.collect()
             assert owner_in_memory(pc) != 0
         process_table._retirement.drain()
         assert owner_in_memory(pc) != 0
-    with code_memory._retirement.lock:
+    with code_memory._retirement._lock:
         process_table._retirement.drain()
         assert owner_in_memory(pc) == 0
         assert memory.freed
@@ -194,7 +194,7 @@ def test_a_refusal_does_not_hold_up_what_waits() -> None:
     garbage = tiny_code()
     register_code(garbage)
     pc = garbage.text_start
-    with process_table._retirement.lock:
+    with process_table._retirement._lock:
         del garbage
         gc.collect()
     with pytest.raises(AssertionError, match="registered already"):

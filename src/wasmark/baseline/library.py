@@ -16,6 +16,7 @@ from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
 from wasmark.jit.late_import import late_import
 from wasmark.jit.shipped import LIBRARY, shipped
+from wasmark.runtime.apart import unbroken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,12 +73,17 @@ class Library:
 
     def _keep(self, name: str, data: StencilData) -> Stencil:
         marks = tuple(data.marks)
-        with self._lock:
-            number = self._marks.get(marks)
-            if number is None:
-                self.marks.append(marks)
-                number = self._marks[marks] = len(self.marks) - 1
+        number = self._marks.get(marks)
+        if number is None:
+            number = unbroken(lambda: self._number(marks))
         return self._stencils.setdefault(name, Stencil(data, number))
+
+    def _number(self, marks: tuple[tuple[int, int], ...]) -> int:
+        with self._lock:
+            if marks not in self._marks:
+                self.marks.append(marks)
+                self._marks[marks] = len(self.marks) - 1
+            return self._marks[marks]
 
     def require(self, signatures: Iterable[str]) -> None:
         """Make sure that there are the stencils of these signatures, and all that depend on none."""
@@ -87,6 +93,9 @@ class Library:
         if self._rows and wanted <= self._rows.keys():
             return
         builder = late_import("wasmark.baseline.builder")
+        unbroken(lambda: self._build(builder, wanted))
+
+    def _build(self, builder: Any, wanted: set[str]) -> None:
         with self._lock:
             sources = [] if self._rows else builder.base_sources()
             missing = sorted(wanted - self._rows.keys())
@@ -100,8 +109,12 @@ class Library:
 
     def rows(self) -> tuple[dict[str, Row], bytes]:
         """What a library like this one is made from; plain values."""
-        with self._lock:
-            return dict(self._rows), self.rodata
+
+        def rows() -> tuple[dict[str, Row], bytes]:
+            with self._lock:
+                return dict(self._rows), self.rodata
+
+        return unbroken(rows)
 
 
 _shared: Library | None = None
@@ -110,11 +123,15 @@ _shared_lock = threading.Lock()
 
 def shared_library(cache: CodeCache | None) -> Library:
     """The library of this process; at the first call, as the cache or else the package has it."""
-    global _shared
-    with _shared_lock:
-        if _shared is None:
-            _shared = _stored(cache) or _ready_made() or Library()
-        return _shared
+
+    def find() -> Library:
+        global _shared
+        with _shared_lock:
+            if _shared is None:
+                _shared = _stored(cache) or _ready_made() or Library()
+            return _shared
+
+    return _shared if _shared is not None else unbroken(find)
 
 
 def _ready_made() -> Library | None:

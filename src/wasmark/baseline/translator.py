@@ -7,8 +7,6 @@ into a local, and a comparison that only a branch looks at, are taken together w
 
 from __future__ import annotations
 
-import threading
-
 from wasmark.baseline import rules as R  # noqa: N812 - a page of names, read like a table
 from wasmark.baseline.assembler import DEEP, M32, Context, Fragment, Label
 from wasmark.baseline.library import Library
@@ -317,7 +315,6 @@ def _method(name: str) -> Callable[[Translator, Opcode, Any], None]:
 _METHODS: Final = {op: _method(op.name) for op in OPCODES if R.has_method(op)}
 """Rows with a rule of their own -> the method that translates them. A row without one fails here, at import."""
 
-_lock = threading.Lock()
 _rules: dict[int, tuple[Library, dict[Opcode, R.Rule]]] = {}
 
 
@@ -325,8 +322,7 @@ def rules_of(library: Library) -> dict[Opcode, R.Rule]:
     """The rules over a library that has its stencils."""
     found = _rules.get(id(library))
     if found is None:
-        with _lock:
-            found = _rules[id(library)] = (library, R.rules(library, _METHODS))
+        found = _rules.setdefault(id(library), (library, R.rules(library, _METHODS)))
     return found[1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wasmark.binary.decoder import decode_module
 from wasmark.binary.instructions import Instr, decode_body
+from wasmark.jit.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = ["Instr", "decode_body", "decode_module", "encode_instruction", "encod
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    late_import("wasmark.binary.encoder")
     from wasmark.binary import encoder
 
     return getattr(encoder, name)

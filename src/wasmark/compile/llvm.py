@@ -16,7 +16,7 @@ from typing import Any, Final
 import llvmlite.binding as llvm
 
 from wasmark.errors import UnsupportedError
-from wasmark.runtime.apart import run_apart
+from wasmark.runtime.apart import in_main_thread, run_apart
 from wasmark.runtime.processor import LEVEL, has_level
 
 TRIPLE: Final = "x86_64-unknown-linux-gnu"
@@ -83,7 +83,7 @@ def compile_ir(text: str, *, relocation: str = "pic", portable: bool = False, ve
     code runs on all processors of `LEVEL`, other code uses all that this one has. `verify` asks LLVM's verifier first
     (RuntimeError with its complaint).
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not in_main_thread():
         return _compile(text, relocation, verify=verify, portable=portable)
     # A Python signal handler may raise in the main thread only, but there at any step: LLVM's objects would be disposed
     # of in the wrong order, or not at all.

@@ -90,7 +90,6 @@ class _Crew:
         # The largest first: else all might wait for one that was begun last.
         self._todo = sorted(range(len(tasks)), key=lambda number: tasks[number].size)
         self._results: queue.SimpleQueue[tuple[int, bytes | BaseException]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
 
     def run(self, step: Callable[[int], None]) -> list[bytes]:
         """Do everything; `step` is called in this thread with the number of each task that is done."""
@@ -106,8 +105,7 @@ class _Crew:
                 objects[number] = result
                 step(number)
         finally:
-            with self._lock:
-                self._todo.clear()
+            self._todo.clear()
             for worker in self._workers:
                 worker.end()
             for thread in threads:
@@ -122,10 +120,10 @@ class _Crew:
         try:
             compile_ = worker.compile if worker.ready() else compile_ir
             while True:
-                with self._lock:
-                    if not self._todo:
-                        return
+                try:
                     number = self._todo.pop()
+                except IndexError:
+                    return
                 self._results.put((number, compile_(self._tasks[number].ir())))
         except BaseException as error:
             self._results.put((-1, error))

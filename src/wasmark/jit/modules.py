@@ -24,6 +24,7 @@ from wasmark.jit.artefact import Artefact, decode, encode
 from wasmark.jit.artefact import numbers as read_numbers
 from wasmark.jit.digest import blake2b
 from wasmark.jit.identity import environment, make_key
+from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import RUNTIME, basic_images, offer
 from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
@@ -121,14 +122,17 @@ def obtain(
 def _compile(
     key: bytes, models: Sequence[ModuleModel], config: Config, cache: CodeCache | None, progress: Progress | None
 ) -> Artefact:
+    late_import("wasmark.compile.check")
     from wasmark.compile.check import validated_layout
 
     layouts = [validated_layout(model, config.features) for model in models]
     if config.strategy == "baseline":
+        late_import("wasmark.baseline.module")
         from wasmark.baseline.module import translate_modules
 
         artefact = translate_modules(key, models, layouts, cache, progress)
     else:
+        late_import("wasmark.compile.module")
         from wasmark.compile.module import compile_modules  # not before: it loads LLVM
 
         artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
@@ -137,7 +141,10 @@ def _compile(
 
 
 def _lazily(model: ModuleModel, config: Config, cache: CodeCache | None) -> Compiled:
+    late_import("wasmark.compile.check")
     from wasmark.compile.check import layout_of, validate_bodies
+
+    late_import("wasmark.jit.lazy")
     from wasmark.jit.lazy import LazyCode
 
     validator, layout = layout_of(model, config.features)
@@ -161,7 +168,10 @@ def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
 
     Raises InvalidError where validating a function had been put off.
     """
+    late_import("wasmark.compile.check")
     from wasmark.compile.check import validated_layout
+
+    late_import("wasmark.compile.module")
     from wasmark.compile.module import compile_modules
 
     validated_layout(model, config.features)

@@ -17,6 +17,7 @@ from wasmark.jit.late_import import late_import
 from wasmark.jit.shipped import shipped
 from wasmark.registry.code_object import CodeObject
 from wasmark.registry.process_table import register_code
+from wasmark.runtime.apart import run_apart, unbroken
 from wasmark.runtime.image import Image, load
 from wasmark.runtime.layout import BUILTIN_SIGNATURES
 from wasmark.runtime.native import Runtime, image_symbol
@@ -57,19 +58,24 @@ _offered_stubs: dict[str, Image] = {}
 
 def runtime(cache: CodeCache | None) -> Runtime:
     """The installed runtime image."""
+    if _runtime is not None:
+        return _runtime
+    return run_apart(lambda: _installed(cache))  # in one go: there are never two, nor half of one
+
+
+def _installed(cache: CodeCache | None) -> Runtime:
     global _runtime
-    if _runtime is None:
-        with _lock:
-            if _runtime is None:
-                ready_made = shipped()
-                if ready_made is not None:
-                    loaded = ready_made.load(RUNTIME, image_symbol)
-                else:
-                    if not _offered_runtime:
-                        offer(basic_images(cache))
-                    loaded = load(_offered_runtime.pop(), image_symbol)
-                _runtime = Runtime(loaded)
-    return _runtime
+    with _lock:
+        if _runtime is None:
+            ready_made = shipped()
+            if ready_made is not None:
+                loaded = ready_made.load(RUNTIME, image_symbol)
+            else:
+                if not _offered_runtime:
+                    offer(basic_images(cache))
+                loaded = load(_offered_runtime.pop(), image_symbol)
+            _runtime = Runtime(loaded)
+        return _runtime
 
 
 def stubs(signature: str, cache: CodeCache | None) -> Stubs:
@@ -87,6 +93,10 @@ def prepare_stubs(signatures: Iterable[str], cache: CodeCache | None) -> None:
     if not missing:
         return
     runtime(cache)
+    unbroken(lambda: _load_stubs(missing, cache))
+
+
+def _load_stubs(missing: Sequence[str], cache: CodeCache | None) -> None:
     with _lock:
         ready_made = shipped()
         if ready_made is not None and any(signature in ready_made_signatures() for signature in missing):
@@ -132,6 +142,10 @@ def _signatures(symbols: Iterable[str]) -> list[str]:
 
 def offer(images: dict[str, Image]) -> None:
     """Let an artefact's images of the runtime and of stubs be used where they are needed; they are copied."""
+    unbroken(lambda: _offer(images))
+
+
+def _offer(images: dict[str, Image]) -> None:
     with _lock:
         if RUNTIME in images and _runtime is None and not _offered_runtime:
             _offered_runtime.append(_copy(images[RUNTIME]))

@@ -123,23 +123,24 @@ def adopt(code: CodeObject) -> tuple[int, Lease, memoryview[int]]:
     if pages.start == pages.stop:
         weakref.finalize(lease, code.code_memory.free).atexit = False
         return 0, lease, memoryview(array("I", [0]))
-    try:
-        with _retirement.lock:
-            index, owners = _arrays(code.code_memory.arena)
-            if any(index[pages]):
-                raise AssertionError(f"code at {code.text_start:#x} overlaps other code")
-            id_ = _new_id()
-            # Before anything is entered: a signal handler may raise at every step, and the memory must not be freed
-            # while the index still says whose it was.
-            forget = (_forget, id_, index, owners, pages, code.code_memory)
-            finalizer = weakref.finalize(lease, _retirement.retire, *forget)
-            # At the end of the process other threads may still be running this code.
-            finalizer.atexit = False
-            _codes[id_] = weakref.ref(code)
-            _fill(index, pages, id_)
-    finally:
-        _retirement.drain()
-    return id_, lease, owners[pages.start : pages.start + 1]
+
+    def enter() -> tuple[int, memoryview[int]]:
+        index, owners = _arrays(code.code_memory.arena)
+        if any(index[pages]):
+            raise AssertionError(f"code at {code.text_start:#x} overlaps other code")
+        id_ = _new_id()
+        # Before anything is entered: a signal handler may raise at every step, and the memory must not be freed while
+        # the index still says whose it was.
+        forget = (_forget, id_, index, owners, pages, code.code_memory)
+        finalizer = weakref.finalize(lease, _retirement.retire, *forget)
+        # At the end of the process other threads may still be running this code.
+        finalizer.atexit = False
+        _codes[id_] = weakref.ref(code)
+        _fill(index, pages, id_)
+        return id_, owners[pages.start : pages.start + 1]
+
+    id_, owner = _retirement.locked(enter)
+    return id_, lease, owner
 
 
 def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: slice, memory: CodeMemory) -> None:
@@ -213,27 +214,29 @@ def unregister_code(code: CodeObject) -> None:
 
 def ensure_registered(code: CodeObject) -> None:
     """Register code unless somebody did so before."""
+
+    def enter() -> None:
+        if not is_registered(code):
+            _, owners = _arrays(code.code_memory.arena)
+            _fill(owners, _pages(code), code.id)
+
     if not is_registered(code):
-        with _retirement.lock:
-            if not is_registered(code):
-                _, owners = _arrays(code.code_memory.arena)
-                _fill(owners, _pages(code), code.id)
-        _retirement.drain()
+        _retirement.locked(enter)
 
 
 def _set_owner(code: CodeObject, *, register: bool) -> None:
     pages = _pages(code)
     if pages.start == pages.stop:
         return
-    try:
-        with _retirement.lock:
-            _, owners = _arrays(code.code_memory.arena)
-            if owners[pages.start] != (0 if register else code.id):
-                state = "registered already" if register else "not registered"
-                raise AssertionError(f"code at {code.text_start:#x} is {state}")
-            _fill(owners, pages, code.id if register else 0)
-    finally:
-        _retirement.drain()
+
+    def change() -> None:
+        _, owners = _arrays(code.code_memory.arena)
+        if owners[pages.start] != (0 if register else code.id):
+            state = "registered already" if register else "not registered"
+            raise AssertionError(f"code at {code.text_start:#x} is {state}")
+        _fill(owners, pages, code.id if register else 0)
+
+    _retirement.locked(change)
 
 
 def is_wasm_trap_pc(pc: int) -> bool:

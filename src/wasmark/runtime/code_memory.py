@@ -278,9 +278,7 @@ class CodeMemory:
         """An inaccessible range with room for that much."""
         text_pages = _pages(text_size)
         count = max(1, text_pages + _pages(rodata_size))
-        with _retirement.lock:
-            memory = _take(text_size, text_pages, rodata_size, count)
-        _retirement.drain()
+        memory = _retirement.locked(lambda: _take(text_size, text_pages, rodata_size, count))
         if memory is None:
             raise OutOfCodeMemoryError(f"no room for {count << PAGE_SHIFT} bytes of code in {len(_arenas)} arenas")
         return memory

@@ -13,6 +13,7 @@ import signal
 import threading
 
 from wasmark.errors import Error
+from wasmark.runtime.apart import unbroken
 from wasmark.runtime.code_memory import map_zeroed
 from wasmark.runtime.layout import THREAD_BLOCK_SIZE, THREAD_ID, THREAD_IN_WASM, THREAD_NEXT
 
@@ -49,33 +50,41 @@ def monitor_address() -> int:
 
 def take_thread_block() -> ctypes.Array[ctypes.c_uint64]:
     """A zeroed ThreadBlock for the calling thread, on the monitor's list."""
+    try:
+        block = _free_blocks.pop()
+    except IndexError:
+        block = unbroken(_new_block)
+    else:
+        next_ = block[THREAD_NEXT // 8]
+        ctypes.memset(block, 0, THREAD_BLOCK_SIZE)
+        block[THREAD_NEXT // 8] = next_
+    block[THREAD_ID // 8] = threading.get_native_id()
+    return block
+
+
+def _new_block() -> ctypes.Array[ctypes.c_uint64]:
     with _lock:
-        if _free_blocks:
-            block = _free_blocks.pop()
-            next_ = block[THREAD_NEXT // 8]
-            ctypes.memset(block, 0, THREAD_BLOCK_SIZE)
-            block[THREAD_NEXT // 8] = next_
-        else:
-            block = (ctypes.c_uint64 * (THREAD_BLOCK_SIZE // 8)).from_address(map_zeroed(THREAD_BLOCK_SIZE))
-            block[THREAD_NEXT // 8] = _state[MONITOR_HEAD // 8]
-            _all_blocks.append(block)
-            _state[MONITOR_HEAD // 8] = ctypes.addressof(block)
-        block[THREAD_ID // 8] = threading.get_native_id()
+        block = (ctypes.c_uint64 * (THREAD_BLOCK_SIZE // 8)).from_address(map_zeroed(THREAD_BLOCK_SIZE))
+        block[THREAD_NEXT // 8] = _state[MONITOR_HEAD // 8]
+        _all_blocks.append(block)
+        _state[MONITOR_HEAD // 8] = ctypes.addressof(block)
         return block
 
 
 def give_back_thread_block(block: ctypes.Array[ctypes.c_uint64]) -> None:
     """The block's thread ends."""
-    with _lock:
-        block[THREAD_ID // 8] = 0
-        _free_blocks.append(block)
+    block[THREAD_ID // 8] = 0
+    _free_blocks.append(block)
 
 
 def ensure_monitor(start_routine: int) -> None:
     """Start the monitor thread in this process unless it runs."""
+    if _started_in != os.getpid():
+        unbroken(lambda: _start(start_routine))
+
+
+def _start(start_routine: int) -> None:
     global _started_in, _start_routine
-    if _started_in == os.getpid():
-        return
     with _lock:
         if _started_in == os.getpid():
             return

@@ -45,6 +45,8 @@ _HEADROOM: Final = 256 << 10
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.pthread_setspecific.argtypes = [ctypes.c_uint, ctypes.c_void_p]
+_libc.pthread_getspecific.argtypes = [ctypes.c_uint]
+_libc.pthread_getspecific.restype = ctypes.c_void_p
 
 _hooks = (ctypes.c_uint64 * (L.HOOKS_SIZE // 8))()
 _kept_hooks: list[object] = []
@@ -131,17 +133,15 @@ class _AlternateStacks:
 
     def __init__(self) -> None:
         self._free: list[int] = []
-        self._lock = threading.Lock()
 
     def take(self) -> int:
-        with self._lock:
-            if self._free:
-                return self._free.pop()
-        return map_zeroed(_ALTERNATE_STACK)
+        try:
+            return self._free.pop()
+        except IndexError:
+            return map_zeroed(_ALTERNATE_STACK)
 
     def give_back(self, stack: int) -> None:
-        with self._lock:
-            self._free.append(stack)
+        self._free.append(stack)
 
 
 _alternate_stacks = _AlternateStacks()
@@ -163,6 +163,12 @@ class ThreadState:
         _libc.sigaltstack(None, ctypes.byref(current))
         if current.flags & _SS_DISABLE or current.size < _LEAST_ALTERNATE_STACK:
             self._alternate = _alternate_stacks.take()
+        self.install()
+
+    def install(self) -> None:
+        """Make it what the native code of the calling thread finds. May be done again."""
+        assert self.block is not None
+        if self._alternate:
             wanted = _StackT(sp=self._alternate, flags=0, size=_ALTERNATE_STACK)
             if _libc.sigaltstack(ctypes.byref(wanted), None) != 0:
                 raise Error("cannot set an alternate signal stack")
@@ -172,7 +178,7 @@ class ThreadState:
         if is_finalizing():  # nothing is to be given back any more, and the names below may be gone
             return
         if self.block is not None:  # else an exception came in the middle of making it
-            if self.block[L.THREAD_ID // 8] == threading.get_native_id():
+            if _libc.pthread_getspecific(word(STATE_KEY)) == ctypes.addressof(self.block):
                 _libc.pthread_setspecific(word(STATE_KEY), None)
             give_back_thread_block(self.block)
         if self._alternate:
@@ -192,7 +198,11 @@ def thread_state() -> ThreadState:
     """The calling thread's state; made at its first call."""
     state: ThreadState | None = getattr(_here, "state", None)
     if state is None:
-        state = _here.state = ThreadState()
+        made = ThreadState()
+        # A signal handler may have come in between that used wasm: what is in use by now is the state.
+        state = _here.__dict__.setdefault("state", made)
+        if state is not made:
+            state.install()
     return state
 
 

@@ -24,6 +24,7 @@ from wasmark.core.types import (
     SubType,
     ValType,
 )
+from wasmark.runtime.apart import unbroken
 from wasmark.validate.subtyping import kind_of, val_matches
 
 TYPE_CHECKING = False
@@ -76,6 +77,12 @@ class TypeRegistry:
         size = len(before)
         # Inside the closed form, members of the group are the numbers -1, -2, ...: no id is negative.
         closed = tuple(_rename(type_, lambda i: before[i] if i < size else size - i - 1) for type_ in group)
+        first = self._groups.get(closed)
+        if first is None:
+            first = unbroken(lambda: self._enter(closed))
+        return range(first, first + len(closed))
+
+    def _enter(self, closed: tuple[SubType, ...]) -> int:
         with self._lock:
             first = self._groups.get(closed)
             if first is None:
@@ -83,7 +90,7 @@ class TypeRegistry:
                 for type_ in closed:
                     self._append(_rename(type_, lambda i: i if i >= 0 else first - i - 1))
                 self._groups[closed] = first
-        return range(first, first + len(closed))
+        return first
 
     def _append(self, type_: SubType) -> None:
         above = self._entries[type_.supertypes[0]].chain if type_.supertypes else ()

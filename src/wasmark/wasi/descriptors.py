@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import heapq
+import itertools
 import os
 import stat
 import termios
@@ -73,7 +74,7 @@ class HostFd:
         self._owned = owned
         self._users = 0
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may use the descriptor that it interrupts the use of
 
     def __enter__(self) -> int:
         with self._lock:
@@ -384,8 +385,8 @@ class DescriptorTable:
         self._limit = limit
         self._used: dict[int, Descriptor] = {}
         self._free: list[int] = []
-        self._next = 0
-        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._lock = threading.RLock()  # as above: what is done under it is whole after every step
 
     def __len__(self) -> int:
         return len(self._used)
@@ -408,11 +409,10 @@ class DescriptorTable:
         """Give it the lowest free number. When the table is full, `descriptor` is closed and `MFILE` raised."""
         with self._lock:
             if len(self._used) < self._limit:
-                if self._free:
+                try:
                     number = heapq.heappop(self._free)
-                else:
-                    number = self._next
-                    self._next += 1
+                except IndexError:
+                    number = next(self._numbers)
                 self._used[number] = descriptor
                 return number
         descriptor.close()
