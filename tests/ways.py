@@ -34,9 +34,9 @@ def config(way: str, **more: Any) -> Config:
     return Config(**_WAYS[way], **more)
 
 
-def run_cached(run: Callable[[Config], _T], directory: str) -> _T:
+def run_cached(run: Callable[[Config], _T], directory: str, **more: Any) -> _T:
     """What `run` gives the second time, when all code of the first time is in the cache, however little it is."""
-    chosen = Config(strategy="lazy", tier_up=3, tier_up_in_background=False, cache=directory)
+    chosen = Config(strategy="lazy", tier_up=3, tier_up_in_background=False, cache=directory, **more)
     least, ledger._LEAST = ledger._LEAST, 0
     try:
         run(chosen)

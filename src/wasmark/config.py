@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import os
 
 STRATEGIES = ("eager", "baseline", "lazy")
+RELAXED_SIMD = ("native", "deterministic")
 
 
 class Config(FrozenRecord):
@@ -24,6 +25,8 @@ class Config(FrozenRecord):
     max_wasm_stack: bytes of native stack that wasm code (and host functions between) may use in one outermost call.
     max_memory_bytes: upper bound of any one linear memory; `memory.grow` beyond it answers -1.
     max_table_elements: upper bound of any one table, likewise.
+    relaxed_simd: what relaxed SIMD instructions do where the standard leaves a choice, always the same: "native" is
+    what this processor does best, "deterministic" is what the standard's deterministic profile says.
     features: the proposals whose instructions and types a module may use.
     cache: whether compiled code is kept on disk for the next process, or the directory for it; True means
     `$XDG_CACHE_HOME/wasmark` or `~/.cache/wasmark`.
@@ -39,6 +42,7 @@ class Config(FrozenRecord):
         "max_memory_bytes",
         "max_table_elements",
         "max_wasm_stack",
+        "relaxed_simd",
         "strategy",
         "tier_up",
         "tier_up_in_background",
@@ -50,6 +54,7 @@ class Config(FrozenRecord):
     max_wasm_stack: int
     max_memory_bytes: int
     max_table_elements: int
+    relaxed_simd: str
     features: frozenset[Feature]
     cache: bool | str | os.PathLike[str]
     cache_limit: int
@@ -63,6 +68,7 @@ class Config(FrozenRecord):
         max_wasm_stack: int = 1 << 20,
         max_memory_bytes: int = 1 << 32,
         max_table_elements: int = 10_000_000,
+        relaxed_simd: str = "native",
         features: frozenset[Feature] = frozenset(Feature),
         cache: bool | str | os.PathLike[str] = True,
         cache_limit: int = 2 << 30,
@@ -74,12 +80,15 @@ class Config(FrozenRecord):
         set_(self, "max_wasm_stack", max_wasm_stack)
         set_(self, "max_memory_bytes", max_memory_bytes)
         set_(self, "max_table_elements", max_table_elements)
+        set_(self, "relaxed_simd", relaxed_simd)
         set_(self, "features", features)
         set_(self, "cache", cache)
         set_(self, "cache_limit", cache_limit)
         set_(self, "compile_processes", compile_processes)
         if self.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {self.strategy!r}; known: {', '.join(map(repr, STRATEGIES))}")
+        if self.relaxed_simd not in RELAXED_SIMD:
+            raise ValueError(f"unknown relaxed_simd {self.relaxed_simd!r}; known: {', '.join(map(repr, RELAXED_SIMD))}")
         if self.tier_up is not None and not 0 <= self.tier_up < 1 << 31:
             raise ValueError("tier_up is a number of 31 bits, or None")
         if self.max_wasm_stack < 16 << 10:
@@ -88,3 +97,8 @@ class Config(FrozenRecord):
             raise ValueError("cache_limit is not negative")
         if self.compile_processes is not None and self.compile_processes < 1:
             raise ValueError("compile_processes must be at least 1")
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether relaxed instructions are those of the deterministic profile."""
+        return self.relaxed_simd == "deterministic"

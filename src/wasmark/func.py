@@ -39,7 +39,7 @@ class Shape:
         self.is_plain = is_plain(self.signature)
         self.params = Codec(type_.params)
         self.results = Codec(type_.results)
-        self.buffer = ctypes.c_uint64 * max(len(type_.params), len(type_.results), 1)
+        self.buffer = ctypes.c_uint64 * max(self.params.slots, self.results.slots, 1)
         self.stubs = stubs(self.signature, cache)
 
 
@@ -155,7 +155,8 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         shape = self._shape
         if len(args) != len(shape.params.types):
             raise self._wrong_count(len(args))
-        slots = shape.buffer(*args)
+        slots = shape.buffer()
+        shape.params.pack_bits(slots, args)
         self.store.enter(shape.stubs.trampoline, self.code_address, self.context, ctypes.addressof(slots))
         return shape.results.unpack_bits(slots)
 

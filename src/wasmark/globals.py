@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 from wasmark.core.types import EXTERN_HEAP, RefType
-from wasmark.values import bits_value, value_bits
+from wasmark.values import bits_value, value_bits, value_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
     from wasmark.core.types import GlobalType
     from wasmark.store import Store
+
+
+def _write(address: int, type_: GlobalType, bits: int) -> None:
+    size = value_size(type_.value)
+    ctypes.memmove(address, bits.to_bytes(size, "little"), size)
 
 
 class Global:
@@ -33,7 +38,7 @@ class Global:
     def _of(store: Store, type_: GlobalType, value: Any) -> Global:
         bits = value_bits(value, type_.value, store)
         address = store.allocate(16)
-        ctypes.c_uint64.from_address(address).value = bits
+        _write(address, type_, bits)
         if isinstance(type_.value, RefType) and type_.value.heap in EXTERN_HEAP:
             store.hold_externs(address, 1)
         return Global(store, type_, address)
@@ -41,7 +46,7 @@ class Global:
     @property
     def bits(self) -> int:
         """The raw bits (of an i32 or f32, the lower half counts)."""
-        return ctypes.c_uint64.from_address(self.address).value
+        return int.from_bytes(ctypes.string_at(self.address, value_size(self.type.value)), "little")
 
     @property
     def value(self) -> Any:
@@ -63,7 +68,7 @@ class Global:
         return bits_value(self.bits, self.type.value, self.store)
 
     def _set(self, value: Any) -> None:
-        ctypes.c_uint64.from_address(self.address).value = value_bits(value, self.type.value, self.store)
+        _write(self.address, self.type, value_bits(value, self.type.value, self.store))
 
     def __repr__(self) -> str:
         return f"<wasmark.Global {'mut ' if self.type.mutable else ''}{self.type.value} = {self.value!r}>"

@@ -15,6 +15,7 @@ from wasmark.runtime.const_eval import evaluate
 from wasmark.runtime.linear_memory import LinearMemory
 from wasmark.runtime.reference_table import ReferenceTable
 from wasmark.table import holds_externs
+from wasmark.values import value_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _word: Final = Struct("<Q")
 _pair: Final = Struct("<QQ")
 _triple: Final = Struct("<QQQ")
+_WORD: Final = (1 << 64) - 1
 
 
 class InstanceState:
@@ -80,7 +82,7 @@ class InstanceState:
                 _word.pack_into(block, layout.global_pointers + 8 * index, given[position].address)
             for index in plan.unset_globals:
                 bits = self.evaluate(model.globals[index].init)
-                _word.pack_into(block, layout.global_cells + 16 * index, bits)
+                _pair.pack_into(block, layout.global_cells + 16 * index, bits & _WORD, bits >> 64)
         self.tables: Sequence[ReferenceTable] = ()
         own_tables: Sequence[ReferenceTable] = ()
         if model.table_types:
@@ -118,7 +120,8 @@ class InstanceState:
         return evaluate(self.module.model, expr, self._global_bits, self.funcref)
 
     def _global_bits(self, index: int) -> int:
-        return ctypes.c_uint64.from_address(self.global_address(index)).value
+        type_ = self.module.model.global_types[index].value
+        return int.from_bytes(ctypes.string_at(self.global_address(index), value_size(type_)), "little")
 
     def global_address(self, index: int) -> int:
         """Where the cell of a global is."""

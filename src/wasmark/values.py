@@ -6,7 +6,7 @@ import ctypes
 import operator
 import struct
 
-from wasmark.core.types import F32, F64, I32, I64, NumType, RefType, ValType
+from wasmark.core.types import F32, F64, I32, I64, V128, NumType, RefType, ValType
 from wasmark.runtime.layout import SLOT_SIZE
 
 TYPE_CHECKING = False
@@ -30,7 +30,12 @@ class References(Protocol):
 _FORMAT: Final[dict[object, str]] = {I32: "i4x", I64: "q", F32: "f4x", F64: "d"}
 _INTEGER_BITS: Final[dict[object, int]] = {I32: 32, I64: 64}
 _MASKS: Final[dict[object, int]] = {I32: 0xFFFFFFFF, F32: 0xFFFFFFFF}
-_MASK64: Final = (1 << 64) - 1
+V128_SIZE: Final = 16
+
+
+def value_size(type_: ValType) -> int:
+    """Bytes that a value takes in slots, and in the cell of a global."""
+    return V128_SIZE if type_ is V128 else SLOT_SIZE
 
 
 def _integer_bits(value: Any, bits: int) -> int:
@@ -55,6 +60,16 @@ def _float_bits(value: Any, type_: NumType) -> int:
     return int(ctypes.c_uint32.from_buffer(ctypes.c_float(number)).value)
 
 
+def _vector_bits(value: Any) -> int:
+    try:
+        data = bytes(memoryview(value))
+    except TypeError:
+        raise TypeError(f"expected 16 bytes for v128, got {type(value).__name__}") from None
+    if len(data) != V128_SIZE:
+        raise TypeError(f"expected 16 bytes for v128, got {len(data)}")
+    return int.from_bytes(data, "little")
+
+
 def value_bits(value: Any, type_: ValType, references: References | None) -> int:
     """The unsigned bits of a Python value as a value of `type_`.
 
@@ -66,6 +81,8 @@ def value_bits(value: Any, type_: ValType, references: References | None) -> int
         return references.reference_bits(value, type_)
     if type_ in _INTEGER_BITS:
         return _integer_bits(value, _INTEGER_BITS[type_])
+    if type_ is V128:
+        return _vector_bits(value)
     return _float_bits(value, type_)
 
 
@@ -77,6 +94,8 @@ def bits_value(bits: int, type_: ValType, references: References) -> Any:
         width = _INTEGER_BITS[type_]
         bits &= (1 << width) - 1
         return bits - (1 << width) if bits >> (width - 1) else bits
+    if type_ is V128:
+        return bits.to_bytes(V128_SIZE, "little")
     if type_ is F32:
         return struct.unpack("<f", struct.pack("<I", bits & 0xFFFFFFFF))[0]
     return struct.unpack("<d", struct.pack("<Q", bits))[0]
@@ -85,16 +104,18 @@ def bits_value(bits: int, type_: ValType, references: References) -> Any:
 class Codec:
     """Reads and writes a row of values as slots.
 
-    i32, i64 <-> signed int; f32, f64 <-> float; references <-> None, Func, or any object (externref).
+    i32, i64 <-> signed int; f32, f64 <-> float; v128 <-> 16 bytes, the first lane first; references <-> None, Func, or
+    any object (externref). `slots` is how many slots they take.
     """
 
-    __slots__ = ("_plain", "_size", "_struct", "types")
+    __slots__ = ("_plain", "_sizes", "_struct", "slots", "types")
 
     def __init__(self, types: Sequence[ValType]) -> None:
         self.types = tuple(types)
         self._plain = all(type_ in _FORMAT for type_ in self.types)
         self._struct = struct.Struct("<" + "".join(_FORMAT.get(type_, "Q") for type_ in self.types))
-        self._size = SLOT_SIZE * len(self.types)
+        self._sizes = [value_size(type_) for type_ in self.types]
+        self.slots = sum(self._sizes) // SLOT_SIZE
 
     def pack(self, buffer: Any, values: Sequence[Any], references: References | None) -> None:
         """Write `values` (as many as there are types) to a writable buffer. Raises as `value_bits`."""
@@ -104,8 +125,14 @@ class Codec:
                 return
             except (struct.error, OverflowError):
                 pass  # a wrong value, or an unsigned reading: say which, or take it
-        bits = [value_bits(value, type_, references) for value, type_ in zip(values, self.types, strict=True)]
-        struct.pack_into(f"<{len(bits)}Q", buffer, 0, *bits)
+        self.pack_bits(
+            buffer, [value_bits(value, type_, references) for value, type_ in zip(values, self.types, strict=True)]
+        )
+
+    def pack_bits(self, buffer: Any, bits: Sequence[int]) -> None:
+        """Write values that are given as unsigned bits."""
+        data = b"".join([value.to_bytes(size, "little") for value, size in zip(bits, self._sizes, strict=True)])
+        memoryview(buffer).cast("B")[: len(data)] = data
 
     def unpack(self, buffer: Any, references: References) -> tuple[Any, ...]:
         """Read the values."""
@@ -113,10 +140,15 @@ class Codec:
             return self._struct.unpack_from(buffer)
         return tuple(
             bits_value(bits, type_, references)
-            for bits, type_ in zip(struct.unpack_from(f"<{len(self.types)}Q", buffer), self.types, strict=True)
+            for bits, type_ in zip(self.unpack_bits(buffer), self.types, strict=True)
         )
 
     def unpack_bits(self, buffer: Any) -> list[int]:
         """Read the values as unsigned bits."""
-        slots = struct.unpack_from(f"<{len(self.types)}Q", buffer)
-        return [slot & _MASKS.get(type_, _MASK64) for slot, type_ in zip(slots, self.types, strict=True)]
+        data = memoryview(buffer).cast("B")
+        found = []
+        at = 0
+        for type_, size in zip(self.types, self._sizes, strict=True):
+            found.append(int.from_bytes(data[at : at + size], "little") & _MASKS.get(type_, -1))
+            at += size
+        return found

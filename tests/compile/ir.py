@@ -12,7 +12,7 @@ from wasmark.runtime.layout import VMLayout
 from wasmark.validate import validate_module
 
 
-def module_context(binary: bytes) -> ModuleContext:
+def module_context(binary: bytes, *, deterministic: bool = False) -> ModuleContext:
     """What is known of a validated module before its functions are translated.
 
     Raises as `wasmark.Module` does for modules that are refused.
@@ -23,7 +23,7 @@ def module_context(binary: bytes) -> ModuleContext:
         validator.validate_body(index, decode_body(model, function.start, function.end))
     imported = model.imported["func"]
     layout = VMLayout(model, sorted(index for index in validator.declared_functions if index >= imported))
-    return ModuleContext(model, layout, "m0.")
+    return ModuleContext(model, layout, "m0.", deterministic=deterministic)
 
 
 def module_ir(binary: bytes) -> str:

@@ -15,16 +15,22 @@ from tests.compile.ir import module_context
 from tests.differential.generator import generate
 from wasmark.binary import decode_body
 from wasmark.compile import function as translation
+from wasmark.compile import vector_function
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
 from wasmark.compile.function import FunctionTranslator
 from wasmark.compile.numeric import NUMERIC
 from wasmark.compile.templates import prepare
+from wasmark.compile.vector import LANES, NATURAL, SHUFFLE, VECTORS, is_natural
 from wasmark.core.opcodes import OPCODES, Imm
 from wasmark.errors import TrapCode
 
 ADDRESSES = {"32": ADDRESS_32, "32 offset": ADDRESS_32_OFFSET, "checked": ADDRESS_CHECKED}
 TEMPLATES = {
     **NUMERIC,
+    **VECTORS,
+    **{f"natural {name}": text for name, text in NATURAL.items() if is_natural(name, deterministic=False)},
+    **{f"lane {name}": text for name, text in LANES.items()},
+    "shuffle": SHUFFLE,
     **{f"access {name}": text for name, text in ACCESS.items()},
     **{f"accessor {name}": text for name, text in ACCESSORS.items()},
     **{f"address {name}": text for name, text in ADDRESSES.items()},
@@ -60,7 +66,8 @@ def filled(template: str, n: int = 7) -> str:
 
 @pytest.mark.parametrize("op", OPCODES, ids=lambda op: f"{op.name}-{op.code:#x}")
 def test_every_row_has_one_lowering(op: Any) -> None:
-    assert (op in translation._SIMPLE) != (op in translation._SPECIAL)
+    assert translation._SIMPLE[False].keys() == translation._SIMPLE[True].keys()
+    assert (op in translation._SIMPLE[True]) != (op in translation._SPECIAL)
 
 
 def test_a_row_without_a_lowering_is_noticed_when_the_compiler_is_imported() -> None:
@@ -77,18 +84,21 @@ def test_a_row_without_a_lowering_is_noticed_when_the_compiler_is_imported() -> 
 
 def test_rows_without_immediates_that_compute_are_templates() -> None:
     bare = [op for op in OPCODES if op.imm is Imm.NONE and op.sig is not None]
-    assert {op.name for op in bare if op.sig != ":"} == set(NUMERIC)
+    assert {op.name for op in bare if op.sig != ":"} == {*NUMERIC, *VECTORS}
 
 
 # --- operands -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NUMERIC)
-def test_a_numeric_template_names_the_operands_of_its_row(name: str) -> None:
+_COMPUTING = [(table, name) for table in (NUMERIC, VECTORS, NATURAL, LANES) for name in table]
+
+
+@pytest.mark.parametrize(("table", "name"), _COMPUTING, ids=[name for _, name in _COMPUTING])
+def test_a_template_that_computes_names_the_operands_of_its_row(table: dict[str, str], name: str) -> None:
     op = next(op for op in OPCODES if op.name == name)
     assert op.sig is not None
-    operands = set("abc"[: op.sig.index(":")])
-    assert {"r"} | operands <= fields(NUMERIC[name]) <= {"r", "n", "d"} | operands
+    operands = set("abc"[: op.sig.index(":")]) | ({"l"} if table is LANES else set())
+    assert {"r"} | operands <= fields(table[name]) <= {"r", "n", "d"} | operands
 
 
 @pytest.mark.parametrize("name", [*LOADS, *STORES])
@@ -121,14 +131,24 @@ def translated() -> tuple[dict[str, Recording], list[str]]:
     used = {name: recording(text) for name, text in TEMPLATES.items()}
     functions = []
     with pytest.MonkeyPatch.context() as patch:
-        simple = {op: (used[op.name], *rest) for op, (_, *rest) in translation._SIMPLE.items()}
-        patch.setattr(translation, "_SIMPLE", simple)
-        for table, kind in (("ACCESS", "access"), ("ACCESSORS", "accessor")):
-            patch.setattr(translation, table, {name: used[f"{kind} {name}"] for name in getattr(translation, table)})
+        simple = {op: (used[op.name], *rest) for op, (_, *rest) in translation._SIMPLE[True].items()}
+        natural = {
+            op: (used[f"natural {op.name}" if f"natural {op.name}" in used else op.name], *rest)
+            for op, (_, *rest) in translation._SIMPLE[False].items()
+        }
+        patch.setattr(translation, "_SIMPLE", {True: simple, False: natural})
+        for module, table, kind in (
+            (translation, "ACCESS", "access"),
+            (translation, "ACCESSORS", "accessor"),
+            (vector_function, "ACCESS", "access"),
+            (vector_function, "LANES", "lane"),
+        ):
+            patch.setattr(module, table, {name: used[f"{kind} {name}"] for name in getattr(module, table)})
+        patch.setattr(vector_function, "SHUFFLE", used["shuffle"])
         for table, name in (("ADDRESS_32", "32"), ("ADDRESS_32_OFFSET", "32 offset"), ("ADDRESS_CHECKED", "checked")):
             patch.setattr(translation, table, used[f"address {name}"])
         for seed in range(40):
-            context = module_context(generate(seed).binary)
+            context = module_context(generate(seed).binary, deterministic=seed % 3 == 0)
             if seed % 2:
                 context.here = frozenset()  # as in a lazy module
             for index, function in enumerate(context.model.functions):

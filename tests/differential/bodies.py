@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.differential import vectors
 from wasmark.binary import encode_instruction
 from wasmark.core.opcodes import BY_NAME, OPCODES, SELECT_TYPED, Imm, Opcode
 from wasmark.core.types import (
@@ -23,6 +24,7 @@ from wasmark.core.types import (
     FUNCREF,
     I32,
     I64,
+    V128,
     FuncType,
     GlobalType,
     MemoryType,
@@ -34,8 +36,9 @@ from wasmark.core.types import (
 FUEL: Final = 0
 """The global that is counted down."""
 
-LETTERS: Final[dict[str, ValType]] = {"i": I32, "I": I64, "f": F32, "F": F64}
+LETTERS: Final[dict[str, ValType]] = {"i": I32, "I": I64, "f": F32, "F": F64, "v": V128}
 NUMBERS: Final[tuple[ValType, ...]] = (I32, I64, F32, F64)
+VALUES: Final[tuple[ValType, ...]] = (*NUMBERS, V128)
 CANONICAL_NAN: Final[dict[ValType, int]] = {F32: 0x7FC00000, F64: 0x7FF8000000000000}
 
 INTERESTING: Final[dict[ValType, tuple[int, ...]]] = {
@@ -57,19 +60,25 @@ INTERESTING: Final[dict[ValType, tuple[int, ...]]] = {
 }
 """Immediates of constants: signed integers, and the bits of floats."""
 
-_CONSTANT: Final[dict[ValType, str]] = {I32: "i32.const", I64: "i64.const", F32: "f32.const", F64: "f64.const"}
+_CONSTANT: Final[dict[ValType, str]] = {
+    I32: "i32.const",
+    I64: "i64.const",
+    F32: "f32.const",
+    F64: "f64.const",
+    V128: "v128.const",
+}
 
 COMPUTING: Final = [
     op
     for op in OPCODES
-    if op.sig is not None and op.imm is Imm.NONE and op.sig != ":" and not set(op.sig) - set("iIfF:")
+    if op.sig is not None and op.imm is Imm.NONE and op.sig != ":" and not set(op.sig) - set("iIfFv:")
 ]
 LOADS: Final = [op for op in OPCODES if op.access and op.sig is not None and op.sig.startswith("a:")]
 STORES: Final = [op for op in OPCODES if op.access and op.sig is not None and op.sig.endswith(":")]
 
 
 def types_of(letters: str) -> list[ValType]:
-    """The types of one side of a signature of numbers."""
+    """The types of one side of a signature of numbers and vectors."""
     return [LETTERS[letter] for letter in letters]
 
 
@@ -125,7 +134,7 @@ class BodyGenerator:
     def generate(self) -> None:
         """Write the body, its final `end` included."""
         for _ in range(self.rng.randint(0, 6)):
-            self.declared.append(self.rng.choice([*NUMBERS, *NUMBERS, FUNCREF, EXTERNREF, self._typed_reference()]))
+            self.declared.append(self.rng.choice([*NUMBERS, *VALUES, FUNCREF, EXTERNREF, self._typed_reference()]))
         results = list(self.type.results)
         self._spend()
         self._has_fuel(negated=True)
@@ -200,6 +209,8 @@ class BodyGenerator:
             self.push(type_, _CONSTANT[type_], self._constant(type_))
 
     def _constant(self, type_: ValType) -> int:
+        if type_ is V128:
+            return vectors.constant(self.rng)
         if self.chance(70):
             return self.rng.choice(INTERESTING[type_])
         bits = 32 if type_ in (I32, F32) else 64
@@ -305,10 +316,20 @@ class BodyGenerator:
             self._clamp(params[0])
         elif action.startswith("reinterpret_f") or action == "copysign":
             self.canonical()
-        self.emit(op)
+        vectors.before(self, op)
+        self.emit(op, vectors.lane_immediate(self.rng, op) if op.lanes else None)
         self._pop(len(params))
         assert op.sig is not None
         self.stack.extend(types_of(op.sig.split(":")[1]))
+        vectors.behind(self, op)
+
+    def lane(self) -> None:
+        """An instruction that names lanes."""
+        op = self.rng.choice(vectors.WITH_LANE)
+        assert op.sig is not None
+        params = types_of(op.sig.split(":")[0])
+        self.want(params)
+        self._compute(op, params)
 
     def _clamp(self, type_: ValType) -> None:
         """Bring the float on top into [0, 2**30]."""
@@ -325,7 +346,7 @@ class BodyGenerator:
         self.emit("select")
 
     def select(self) -> None:
-        candidates: list[ValType] = [*NUMBERS, *NUMBERS, FUNCREF, EXTERNREF]
+        candidates: list[ValType] = [*NUMBERS, *VALUES, FUNCREF, EXTERNREF]
         if self.stack:
             candidates += [self.stack[-1]] * 8
         type_ = self.rng.choice(candidates)
@@ -398,8 +419,20 @@ class BodyGenerator:
             self.emit("local.set", scratch)
             self._mask(address, self.rng.choice((0xFF, 0xFFF, 0xDFFF)))
             self.emit("local.get", scratch)
-        self.emit(op, self._memarg(op, memory, address))
+        lane = (self.rng.randrange(op.lanes),) if op.lanes else ()
+        self.emit(op, (*self._memarg(op, memory, address), *lane))
         self._pop(2)
+
+    def load_lane(self) -> None:
+        op = self.rng.choice(vectors.LANE_LOADS)
+        memory, address = self._memory()
+        self.want([address])
+        if not self.chance(2):
+            self._mask(address, self.rng.choice((0xFF, 0xFFF, 0xDFFF)))
+        self.value(V128)
+        self.emit(op, (*self._memarg(op, memory, address), self.rng.randrange(op.lanes)))
+        self._pop(2)
+        self.stack.append(V128)
 
     def memory_size(self) -> None:
         memory, address = self._memory()
@@ -560,11 +593,11 @@ class BodyGenerator:
         if len(self.frames) > 7 or self.steps < 4:
             return
         kind = self.rng.choice(("block", "block", "loop", "loop", "if", "if"))
-        params = [self.rng.choice(NUMBERS) for _ in range(self.rng.choice((0, 0, 0, 1, 2)))]
+        params = [self.rng.choice(VALUES) for _ in range(self.rng.choice((0, 0, 0, 1, 2)))]
         available = self.stack[self.frames[-1].height :]
         if available and self.chance(40):
             params = available[-self.rng.randint(1, 3) :]
-        choices: list[ValType] = [*NUMBERS, *NUMBERS, *NUMBERS, FUNCREF]
+        choices: list[ValType] = [*NUMBERS, *VALUES, *VALUES, FUNCREF]
         results = [self.rng.choice(choices) for _ in range(self.rng.choice((0, 0, 1, 1, 2, 3)))]
         with_else = kind == "if" and self.chance(70)
         if kind == "if" and not with_else:
@@ -708,6 +741,8 @@ class BodyGenerator:
 
 _WEIGHTS: Final[dict[Callable[[BodyGenerator], None], int]] = {
     BodyGenerator.compute: 40,
+    BodyGenerator.lane: 6,
+    BodyGenerator.load_lane: 2,
     BodyGenerator.set_local: 10,
     BodyGenerator.set_global: 4,
     BodyGenerator.select: 4,

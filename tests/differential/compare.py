@@ -143,10 +143,16 @@ class Ours(Recorder):
         return found
 
 
+def _their_config() -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.wasm_relaxed_simd_deterministic = True
+    return config
+
+
 class Theirs(Recorder):
     """wasmtime-py."""
 
-    engine = wasmtime.Engine()
+    engine = wasmtime.Engine(_their_config())
 
     def __init__(self, module: Generated) -> None:
         super().__init__()

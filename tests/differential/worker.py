@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from typing import Final
 
 from tests.differential.compare import difference
 from tests.differential.generator import generate
@@ -17,8 +18,11 @@ from tests.ways import CACHED, config, run_cached
 from wasmark import Engine
 
 
+_DETERMINISTIC: Final = {"relaxed_simd": "deterministic"}
+
+
 def main(first: int, end: int, way: str = "eager") -> None:
-    engine = Engine(config(way)) if way != CACHED else None
+    engine = Engine(config(way, **_DETERMINISTIC)) if way != CACHED else None
     outcomes: dict[str, int] = {}
     rows: set[str] = set()
     for seed in range(first, end):
@@ -26,7 +30,9 @@ def main(first: int, end: int, way: str = "eager") -> None:
         module = generate(seed)
         if way == CACHED:
             with tempfile.TemporaryDirectory() as directory:
-                found = run_cached(lambda chosen, m=module: difference(m, outcomes, Engine(chosen)), directory)
+                found = run_cached(
+                    lambda chosen, m=module: difference(m, outcomes, Engine(chosen)), directory, **_DETERMINISTIC
+                )
         else:
             found = difference(module, outcomes, engine)
         if found is not None:

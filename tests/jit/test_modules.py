@@ -44,9 +44,9 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
     compile_modules = compile_module.compile_modules
 
-    def counting(*args: object) -> object:
+    def counting(*args: object, **keywords: object) -> object:
         counts["modules"] += 1
-        return compile_modules(*args)  # type: ignore[arg-type]
+        return compile_modules(*args, **keywords)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compile_module, "compile_modules", counting)
     return counts

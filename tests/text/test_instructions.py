@@ -43,6 +43,10 @@ TEXT_AND_IMMEDIATE: dict[Imm, tuple[str, Any]] = {
     Imm.I64: ("0xffff_ffff_ffff_ffff", -1),
     Imm.F32: ("-nan:0x1", 0xFF80_0001),
     Imm.F64: ("0x1.8p1", 0x4008_0000_0000_0000),
+    Imm.V128: ("i64x2 0x8000_0000_0000_0000 -2", 0xFFFF_FFFF_FFFF_FFFE_8000_0000_0000_0000),
+    Imm.LANE: ("1", 1),
+    Imm.LANES: ("0 31 2 3 4 5 6 7 8 9 10 11 12 13 14 0xff", (0, 31, *range(2, 15), 255)),
+    Imm.MEMARG_LANE: ("$n offset=0x10 align=1 3", (0, 1, 16, 3)),
     Imm.HEAP: ("extern", HeapType.EXTERN),
 }
 
@@ -70,6 +74,11 @@ def test_each_row_of_the_table_can_be_written_flat_and_folded(row: Any) -> None:
         ("i32.load", ("i32.load", (2, 0, 0))),
         ("i64.load8_s align=1", ("i64.load8_s", (0, 0, 0))),
         ("i64.store offset=0xffff_ffff_ffff_ffff", ("i64.store", (3, 0, (1 << 64) - 1))),
+        ("v128.load8_lane 3", ("v128.load8_lane", (0, 0, 0, 3))),
+        ("v128.load8_lane 1 3", ("v128.load8_lane", (0, 1, 0, 3))),
+        ("v128.load64_lane offset=8 1", ("v128.load64_lane", (3, 0, 8, 1))),
+        ("v128.store16_lane 1 align=1 7", ("v128.store16_lane", (0, 1, 0, 7))),
+        ("v128.store32_lane $n 2", ("v128.store32_lane", (2, 1, 0, 2))),
         ("select", ("select", None)),
         ("select (result)", ("select", ())),
         ("block", ("block", ((), ()))),
@@ -206,8 +215,6 @@ def test_errors_name_what_was_found_and_where(text: str, message: str, column: i
 
 
 LATER = {
-    "v128.const": "SIMD",
-    "i8x16.shuffle": "SIMD",
     "struct.new": "garbage collection",
     "ref.test": "garbage collection",
     "return_call_indirect": "tail calls",

@@ -28,6 +28,10 @@ IMMEDIATES = {
     Imm.I64: (-1, 0),
     Imm.F32: (0, 1),
     Imm.F64: (0, 1),
+    Imm.V128: (0, 1),
+    Imm.LANE: (0, 1),
+    Imm.LANES: ((0,) * 16, (31,) * 16),
+    Imm.MEMARG_LANE: ((0, 0, 0, 0), (0, 1, 0, 1)),
 }
 
 SIGNED = [op for op in OPCODES if op.sig is not None]
@@ -129,16 +133,39 @@ def test_alignment_is_at_most_natural(op: Opcode, memory: int) -> None:
     params, results = signature(op, memory)
     index_type = f"{params[0]}.const 0"
     items = [index_type, *(f"{t}.const 0" for t in params[1:])]
-    natural = {1: 0, 2: 1, 4: 2, 8: 3}[op.access]
+    natural = {1: 0, 2: 1, 4: 2, 8: 3, 16: 4}[op.access]
+    lane = (0,) if op.lanes else ()
     after = ["drop"] * len(results)
     builder = module()
     index = builder.func()
-    builder.validate().validate_body(index, code(*items, (op.name, (natural, memory, 0)), *after))
+    builder.validate().validate_body(index, code(*items, (op.name, (natural, memory, 0, *lane)), *after))
     refuse(
         "alignment must not be larger than natural",
         len(items),
         *items,
-        (op.name, (natural + 1, memory, 0)),
+        (op.name, (natural + 1, memory, 0, *lane)),
         *after,
         builder=module(),
     )
+
+
+@pytest.mark.parametrize("op", [op for op in OPCODES if op.lanes])
+def test_a_lane_index_is_below_the_number_of_lanes(op: Opcode) -> None:
+    params, results = signature(op, 0)
+    builder = module()
+    index = builder.func(func(params, results))
+    validator = builder.validate()
+    make = {
+        Imm.LANE: lambda lane: lane,
+        Imm.LANES: lambda lane: (*(0,) * 15, lane),
+        Imm.MEMARG_LANE: lambda lane: (0, 0, 0, lane),
+    }[op.imm]
+    gets = code(*(f"local.get {i}" for i in range(len(params))))[:-1]
+    here = FIRST_OFFSET + len(params)
+    for lane in (op.lanes - 1, op.lanes, 255):
+        instrs = [*gets, (op, make(lane), here), (BY_NAME["end"], None, here + 1)]
+        if lane < op.lanes:
+            validator.validate_body(index, instrs)
+        else:
+            with pytest.raises(InvalidError, match=f"^invalid lane index {lane}: {op.name} has {op.lanes} lanes"):
+                validator.validate_body(index, instrs)

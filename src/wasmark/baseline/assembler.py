@@ -1,9 +1,9 @@
 """Puts stencils one after the other, and keeps book of where operands are.
 
-A function's values live in 8-byte slots of its frame: first the locals, then a place for each depth of the operand
-stack (its *home*). The stack here is virtual: an entry is the slot in which a value is at present, as an offset in
-bytes (its home, or a local's slot, as long as that local is not set), or `~i` for the constant `constants[i]`. So
-`local.get` and constants emit nothing.
+A function's values live in 8-byte slots of its frame (a v128 in two): first the locals, then a place for each depth of
+the operand stack (its *home*). The stack here is virtual: an entry is the slot in which a value is at present, as an
+offset in bytes (its home, or a local's slot, as long as that local is not set), or `~i` for the constant
+`constants[i]`. So `local.get` and constants emit nothing.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import struct
 from array import array
 
 from wasmark.baseline.stencil import CALLEE, TAKEN
-from wasmark.compile.abi import signature
-from wasmark.core.types import FuncType
+from wasmark.compile.abi import signature, slot_count
+from wasmark.core.types import V128, FuncType
 from wasmark.runtime.layout import SLOT_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from typing import Any, Final
 
     from wasmark.baseline.library import Library
     from wasmark.baseline.stencil import Stencil
     from wasmark.core.model import ModuleModel
+    from wasmark.core.types import ValType
     from wasmark.runtime.layout import VMLayout
 
 M32: Final = 0xFFFFFFFF
@@ -64,11 +66,15 @@ class Fragment:
 
 
 class Label:
-    """A structured control instruction that is open (core §4.2.8): `carried` is how many values a branch to it takes
-    along, `results` how many are there at its end, `height` the depth of the stack below them. `position` is known
-    from the start for loops only; until then `fixups` are the fields (offset, addend) that want to know it."""
+    """A structured control instruction that is open (core §4.2.8): `carried` is how many slots a branch to it takes
+    along, `results` how many are there at its end, `height` the depth of the stack below them. `vectors` and
+    `param_vectors` are the slots among the results, or the parameters of an `if`, where a v128 begins. `position` is
+    known from the start for loops only; until then `fixups` are the fields (offset, addend) that want to know it."""
 
-    __slots__ = ("carried", "else_fixups", "fixups", "height", "is_loop", "params", "position", "results")
+    __slots__ = (
+        *("carried", "else_fixups", "fixups", "height", "is_loop", "param_vectors", "params", "position", "results"),
+        "vectors",
+    )
 
     def __init__(self, carried: int, results: int, height: int, *, is_loop: bool = False) -> None:
         self.carried = carried
@@ -79,18 +85,43 @@ class Label:
         self.fixups: list[tuple[int, int]] = []
         self.else_fixups: list[tuple[int, int]] | None = None  # of an `if` before its `else`
         self.params = 0
+        self.vectors: tuple[int, ...] = ()
+        self.param_vectors: tuple[int, ...] = ()
+
+
+def vector_places(types: Sequence[ValType]) -> tuple[int, ...]:
+    """The slots, among those of values of these types, where a v128 begins."""
+    if V128 not in types:
+        return ()
+    places = []
+    at = 0
+    for type_ in types:
+        if type_ is V128:
+            places.append(at)
+            at += 1
+        at += 1
+    return tuple(places)
 
 
 class Context:
     """What the translation of all functions of a module has in common.
 
     lazy: whether functions are called through the module's table of functions, for they may not be there yet. counted:
-    whether functions and loops count how often they run, in that table.
+    whether functions and loops count how often they run, in that table. deterministic: whether relaxed instructions are
+    those of the deterministic profile.
     """
 
     def __init__(
-        self, model: ModuleModel, layout: VMLayout, library: Library, *, lazy: bool = False, counted: bool = False
+        self,
+        model: ModuleModel,
+        layout: VMLayout,
+        library: Library,
+        *,
+        lazy: bool = False,
+        counted: bool = False,
+        deterministic: bool = False,
     ) -> None:
+        self.deterministic = deterministic
         self.lazy = lazy
         self.counted = counted
         self.model = model
@@ -101,14 +132,20 @@ class Context:
         self._signatures: dict[int, tuple[int, int, str]] = {}
 
     def signature(self, type_index: int) -> tuple[int, int, str]:
-        """(number of parameters, number of results, ABI string) of a function type."""
+        """(slots of the parameters, slots of the results, ABI string) of a function type."""
         found = self._signatures.get(type_index)
         if found is None:
             type_ = self.model.types[type_index].composite
             assert isinstance(type_, FuncType)
             text = signature(type_)
-            found = self._signatures[type_index] = (len(type_.params), len(type_.results), text)
+            found = self._signatures[type_index] = (slot_count(type_.params), slot_count(type_.results), text)
         return found
+
+    def params(self, type_index: int) -> tuple[ValType, ...]:
+        """The parameters of a function type."""
+        type_ = self.model.types[type_index].composite
+        assert isinstance(type_, FuncType)
+        return type_.params
 
 
 class Assembler:
@@ -132,6 +169,7 @@ class Assembler:
         self.callees: list[int] = []
         self.hot: list[tuple[int, list[tuple[int, int]], Label]] = []  # see `Control.count`
         self.stack: list[int] = []
+        self.vectors: list[int] = []  # the depths of the stack where a v128 begins
         self.constants: list[int] = []  # signed
         self.labels: list[Label] = []
         self.dead = False
@@ -256,6 +294,42 @@ class Assembler:
         slot = self.home_of(len(self.stack))
         self.stack.append(slot)
         return slot
+
+    def push_vector(self) -> int:
+        """Push a v128 that the next stencil writes; the first slot to write it to."""
+        self.vectors.append(len(self.stack))
+        slot = self.push_home()
+        self.push_home()
+        return slot
+
+    def pop_vector(self) -> int:
+        """Pop a v128; the first of the slots with its value."""
+        self.vectors.pop()
+        stack = self.stack
+        high, low = stack.pop(), stack.pop()
+        if low >= 0:
+            return low
+        depth = len(stack)
+        self.slot_of(high, depth + 1)
+        return self.slot_of(low, depth)
+
+    def top_is_vector(self) -> bool:
+        """Whether the operand on top is a v128."""
+        return bool(self.vectors) and self.vectors[-1] == len(self.stack) - 2
+
+    def cut(self, height: int) -> None:
+        """Take away what is above a depth of the stack."""
+        del self.stack[height:]
+        vectors = self.vectors
+        while vectors and vectors[-1] >= height:
+            vectors.pop()
+
+    def push_homes(self, count: int, vectors: Iterable[int]) -> None:
+        """Push what is at home in so many slots; `vectors` are those among them where a v128 begins."""
+        height = len(self.stack)
+        for depth in range(height, height + count):
+            self.stack.append(self.home_of(depth))
+        self.vectors += [height + place for place in vectors]
 
     def settle(self, first: int) -> None:
         """Bring all entries from depth `first` on to their homes."""

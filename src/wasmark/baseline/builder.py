@@ -63,7 +63,7 @@ def base_sources() -> list[tuple[str, str]]:
     return [*found, _function("piece trampoline", *forms.piece_trampoline())]
 
 
-_PIECE: Final = re.compile(r"piece (entry leaf|entry|call|slot|through|code) ?(\d*):([IF]*)")
+_PIECE: Final = re.compile(r"piece (entry leaf|entry|call|slot|through|code) ?(\d*):([IFV]*)")
 
 
 def sources_of(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -4,9 +4,11 @@ Where the parameters of a function travel depends on few things (System V ABI, "
 first INTEGERS integers or references are in registers, as are the first FLOATS floats, and all others are on the stack,
 8 bytes each. A slot has 8 bytes too. So how wide a value is does not matter: what is above an i32 or f32, in a register
 or a slot, nobody looks at. For every register there is a piece that loads it from a slot and one that stores it to one;
-a call is some of the former and a piece that calls. See `signatures` for what each piece does.
+a call is some of the former and a piece that calls. See `signatures` for what each piece does. A v128 is in a register
+like a float, and in two slots.
 
-Only where there are more results than `is_composed` allows, LLVM makes a signature's stencils as a whole.
+Only where there are more results than `is_composed` allows, or vectors on the stack, LLVM makes a signature's stencils
+as a whole.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ FLOATS: Final = 8
 _INTEGER_RESULTS: Final = 3
 _FLOAT_RESULTS: Final = 2
 
-_CLASSES: Final = str.maketrans("irf", "IIF")
+_CLASSES: Final = str.maketrans("irfv", "IIFV")
+_KINDS: Final = {"I": ("I", "int", 1), "F": ("F", "float", 1), "V": ("F", "vector", 2)}
+"""Class -> (class of its registers, what they are called, how many slots it takes)."""
 
 ENTRY, LEAF, CALL, SLOT, THROUGH = "entry ", "entry leaf ", "call ", "call slot ", "call through "
 TRAMPOLINE = TRAMPOLINE_PREFIX
@@ -35,15 +39,21 @@ _FORMS: Final = (LEAF, ENTRY, SLOT, THROUGH, CALL, TRAMPOLINE)  # no one is a pr
 
 
 def classes(signature: str) -> str:
-    """A signature with the classes of its values only: I for integers and references, F for floats."""
+    """A signature with the classes of its values only: I for integers and references, F for floats, V for vectors."""
     return signature.translate(_CLASSES)
 
 
 def is_composed(signature: str) -> bool:
-    """Whether the results of a signature are all in registers that keep them as they are. More integers go through
-    memory, more floats through registers of another format."""
-    results = classes(signature).partition(":")[2]
-    return results.count("I") <= _INTEGER_RESULTS and results.count("F") <= _FLOAT_RESULTS
+    """Whether the results of a signature are all in registers that keep them as they are, and no vector is on the
+    stack, where it would have to be aligned. More integers go through memory, more floats through registers of another
+    format."""
+    params, _, results = classes(signature).partition(":")
+    floats = results.count("F") + results.count("V")
+    return (
+        results.count("I") <= _INTEGER_RESULTS
+        and floats <= _FLOAT_RESULTS
+        and "V" not in params.replace("I", "")[FLOATS:]
+    )
 
 
 def split_name(name: str) -> tuple[str, str] | None:
@@ -60,14 +70,17 @@ def names(signature: str) -> Iterator[str]:
 
 
 def on_stack(signature: str) -> list[int]:
-    """Which of the parameters travel on the stack."""
-    left = {"I": INTEGERS, "F": FLOATS}
-    found = []
-    for position, class_ in enumerate(classes(signature).partition(":")[0]):
-        left[class_] -= 1
-        if left[class_] < 0:
-            found.append(position)
-    return found
+    """The slots of the parameters that travel on the stack."""
+    in_registers = {slot for slot, _ in _registers(classes(signature).partition(":")[0])}
+    return [slot for slot, _ in _slots(classes(signature).partition(":")[0]) if slot not in in_registers]
+
+
+def _slots(params: str) -> Iterator[tuple[int, str]]:
+    """(first slot, class) of each parameter."""
+    at = 0
+    for class_ in params:
+        yield at, class_
+        at += _KINDS[class_][2]
 
 
 def pieces(signatures: Iterable[str]) -> set[str]:
@@ -92,11 +105,12 @@ def compose(form: str, signature: str, piece: Callable[[str], StencilData]) -> S
 
 
 def _registers(params: str) -> Iterator[tuple[int, str]]:
-    """(position, register) of the parameters that are in one."""
-    left = {"I": [f"int {k}" for k in range(INTEGERS)], "F": [f"float {k}" for k in range(FLOATS)]}
-    for position, class_ in enumerate(params):
-        if left[class_]:
-            yield position, left[class_].pop(0)
+    """(first slot, register) of the parameters that are in one."""
+    left = {"I": list(range(INTEGERS)), "F": list(range(FLOATS))}
+    for slot, class_ in _slots(params):
+        of, name, _ = _KINDS[class_]
+        if left[of]:
+            yield slot, f"{name} {left[of].pop(0)}"
 
 
 def _steps(form: str, signature: str) -> Iterator[Step]:
@@ -104,23 +118,23 @@ def _steps(form: str, signature: str) -> Iterator[Step]:
     stacked = on_stack(signature)
     if form in (ENTRY, LEAF):
         yield f"piece {form}:{results}", {"X": ("X", 0), "D": ("D", 0)}
-        for position, register in _registers(params):
-            yield f"piece store {register}", {"D": (None, 8 * position)}
-        for number, position in enumerate(stacked):
-            yield "piece store stacked", {"B": (None, 8 * number), "D": (None, 8 * position)}
+        for slot, register in _registers(params):
+            yield f"piece store {register}", {"D": (None, 8 * slot)}
+        for number, slot in enumerate(stacked):
+            yield "piece store stacked", {"B": (None, 8 * number), "D": (None, 8 * slot)}
         return
     # Where the arguments are: from A on in the frame, or at the beginning of the buffer that the frame stands for.
     base = None if form == TRAMPOLINE else "A"
     if form == TRAMPOLINE:
         yield "piece trampoline", {}
-    for position, register in _registers(params):
-        yield f"piece load {register}", {"A": (base, 8 * position)}
+    for slot, register in _registers(params):
+        yield f"piece load {register}", {"A": (base, 8 * slot)}
     # Those for the stack are to lie one behind the other. The slots of the others are free by now.
     first = stacked[0] if stacked else 0
     if stacked != list(range(first, first + len(stacked))):
         first = 0
-        for number, position in enumerate(stacked):
-            yield "piece move", {"A": (base, 8 * position), "D": (base, 8 * number)}
+        for number, slot in enumerate(stacked):
+            yield "piece move", {"A": (base, 8 * slot), "D": (base, 8 * number)}
     kind = {CALL: "call", SLOT: "slot", THROUGH: "through", TRAMPOLINE: "code"}[form]
     results_at = (None, 0) if form == TRAMPOLINE else ("D", 0)
     yield (

@@ -6,7 +6,8 @@ conditional branch has to copy it copies on the way that is taken only, for the 
 
 from __future__ import annotations
 
-from wasmark.baseline.assembler import Assembler, Label
+from wasmark.baseline.assembler import Assembler, Label, vector_places
+from wasmark.compile.abi import slot_count, vector_slots
 from wasmark.runtime.layout import SLOT_SIZE
 
 TYPE_CHECKING = False
@@ -41,10 +42,8 @@ class Control(Assembler):
 
     def arrive(self, label: Label) -> None:
         """The stack at the end of a label."""
-        stack = self.stack
-        del stack[label.height :]
-        for depth in range(label.height, label.height + label.results):
-            stack.append(self.home_of(depth))
+        self.cut(label.height)
+        self.push_homes(label.results, label.vectors)
 
     def leave(self, label: Label) -> None:
         """Branch to `label` for good."""
@@ -69,14 +68,18 @@ class Control(Assembler):
     def block(self, row: Opcode, imm: Any) -> None:
         self.save_all()
         params, results = imm
-        self.labels.append(Label(len(results), len(results), len(self.stack) - len(params)))
+        count = slot_count(results)
+        label = Label(count, count, len(self.stack) - slot_count(params))
+        label.vectors = vector_places(results)
+        self.labels.append(label)
 
     def loop(self, row: Opcode, imm: Any) -> None:
         self.save_all()
         params, results = imm
-        height = len(self.stack) - len(params)
+        height = len(self.stack) - slot_count(params)
         self.settle(height)
-        label = Label(len(params), len(results), height, is_loop=True)
+        label = Label(slot_count(params), slot_count(results), height, is_loop=True)
+        label.vectors = vector_places(results)
         label.position = len(self.out)
         self.labels.append(label)
         if self.context.counted:
@@ -106,10 +109,13 @@ class Control(Assembler):
         """Open an `if`, to be followed by the branch to its `else`, which belongs into the list."""
         self.save_all()
         params, results = imm
-        height = len(self.stack) - len(params)
+        height = len(self.stack) - slot_count(params)
         self.settle(height)
-        label = Label(len(results), len(results), height)
-        label.params = len(params)
+        count = slot_count(results)
+        label = Label(count, count, height)
+        label.vectors = vector_places(results)
+        label.params = slot_count(params)
+        label.param_vectors = vector_places(params)
         label.else_fixups = []
         self.labels.append(label)
         return label.else_fixups
@@ -122,9 +128,8 @@ class Control(Assembler):
         assert label.else_fixups is not None
         self.bind(label.else_fixups)
         label.else_fixups = None
-        del self.stack[label.height :]
-        for depth in range(label.height, label.height + label.params):
-            self.stack.append(self.home_of(depth))
+        self.cut(label.height)
+        self.push_homes(label.params, label.param_vectors)
         self.dead = False
 
     def end(self, row: Opcode, imm: Any) -> None:
@@ -143,7 +148,7 @@ class Control(Assembler):
             self.arrive(label)
             self.dead = False
         elif self.dead:
-            del self.stack[label.height :]
+            self.cut(label.height)
         elif len(self.labels) == 1:
             self.carry(0, label.results)
         self.labels.pop()
@@ -210,22 +215,21 @@ class Control(Assembler):
 
     # --- calls ------------------------------------------------------------------------------------
 
-    def _arguments(self, params: int, results: int) -> int:
-        """Bring the arguments to their homes, and push the results; the slot of the first of either."""
+    def _arguments(self, params: int, results: int, text: str) -> int:
+        """Bring the arguments to their homes, and push the results; the slot of the first of either. `text` is the ABI
+        string."""
         self.calls = True
         height = len(self.stack) - params
         self.settle(height)
-        del self.stack[height:]
-        first = self.home_of(height)
-        for depth in range(height, height + results):
-            self.stack.append(self.home_of(depth))
-        return first
+        self.cut(height)
+        self.push_homes(results, vector_slots(text.partition(":")[2]) if "v" in text else ())
+        return self.home_of(height)
 
     def call(self, row: Opcode, imm: int) -> None:
         params, results, text = self.context.signature(self.model.func_types[imm])
         if imm >= self.context.imported_functions:
             self.callees.append(imm)
-            first = self._arguments(params, results)
+            first = self._arguments(params, results, text)
             if self.context.lazy:
                 slot = 8 * (imm - self.context.imported_functions)
                 self.emit(self.library[f"call slot {text}"], a=first, d=first, x=slot)
@@ -234,7 +238,7 @@ class Control(Assembler):
             return
         pair = self.home_of(len(self.stack))
         self.emit(self.library["ref.func"], d=pair, x=self.layout.imported_function(imm))
-        first = self._arguments(params, results)
+        first = self._arguments(params, results, text)
         self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)
 
     def call_indirect(self, row: Opcode, imm: tuple[int, int]) -> None:
@@ -246,7 +250,7 @@ class Control(Assembler):
         stencil = self.library[f"call_indirect {width} {kind}"]
         self.emit(stencil, a=index, d=pair, x=self.layout.table_def(table), y=self.layout.type_id(type_index))
         params, results, text = self.context.signature(type_index)
-        first = self._arguments(params, results)
+        first = self._arguments(params, results, text)
         self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)
 
     def call_ref(self, row: Opcode, imm: int) -> None:
@@ -254,5 +258,5 @@ class Control(Assembler):
         pair = self.home_of(len(self.stack))
         self.emit(self.library["call_ref"], a=reference, d=pair)
         params, results, text = self.context.signature(imm)
-        first = self._arguments(params, results)
+        first = self._arguments(params, results, text)
         self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)

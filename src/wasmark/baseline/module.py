@@ -36,11 +36,13 @@ def translate_modules(
     layouts: Sequence[VMLayout],
     cache: CodeCache | None,
     progress: Progress | None = None,
+    *,
+    deterministic: bool = False,
 ) -> Artefact:
     """Translate validated modules into one artefact, as `jit.modules` describes it.
 
     Its trampolines cover the functions that can become references. `progress` is called with (bytes of wasm done,
-    bytes in all).
+    bytes in all). `deterministic`: see `Context`.
     """
     info: dict[str, Any] = {
         "kind": "module",
@@ -63,7 +65,8 @@ def translate_modules(
         keep_library(library, cache)
         report = _Report(sum(f.end - f.entry for model in models for f in model.functions), progress)
         parts = [
-            _translate(Context(model, layout, library), report) for model, layout in zip(models, layouts, strict=True)
+            _translate(Context(model, layout, library, deterministic=deterministic), report)
+            for model, layout in zip(models, layouts, strict=True)
         ]
         escaping = dict.fromkeys(
             s for model, layout in zip(models, layouts, strict=True) for s in escaping_signatures(model, layout)

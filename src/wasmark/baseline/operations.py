@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 from wasmark.baseline.control import Control
-from wasmark.compile.abi import llvm_type
-from wasmark.compile.access import LOADS
+from wasmark.compile.access import LOADS, STORES
+from wasmark.compile.vector import V128
+from wasmark.core.types import F32, I32
+from wasmark.core.types import V128 as V128_TYPE
 from wasmark.runtime.layout import OFFSET_GUARD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
 
     from wasmark.core.opcodes import Opcode
 
+_WIDTHS: Final[dict[object, str]] = {I32: "i32", F32: "i32", V128_TYPE: "v128"}
+"""How the stencils of globals are called; "i64" for all other types."""
 
-def _signed(bits: int, width: int) -> int:
+
+def signed(bits: int, width: int) -> int:
+    """The signed number of so many bits."""
     return bits - (1 << width) if bits >> (width - 1) else bits
 
 
@@ -25,11 +31,18 @@ class Operations(Control):
     # --- parametric and constants -----------------------------------------------------------------
 
     def drop(self, row: Opcode, imm: Any) -> None:
+        if self.top_is_vector():
+            self.vectors.pop()
+            self.stack.pop()
         self.stack.pop()
 
     def select(self, row: Opcode, imm: Any) -> None:
         stack = self.stack
         condition = self.pop_slot()
+        if self.top_is_vector():
+            b, a = self.pop_vector(), self.pop_vector()
+            self.emit(self.library["select v128"], a=a, b=b, c=condition, d=self.push_vector())
+            return
         # The homes of the three are different ones: each constant goes to that of its own depth.
         second, first = stack.pop(), stack.pop()
         depth = len(stack)
@@ -38,27 +51,29 @@ class Operations(Control):
         self.emit(self.library["select"], a=a, b=b, c=condition, d=self.push_home())
 
     def f32_const(self, row: Opcode, imm: int) -> None:
-        self.push_constant(_signed(imm, 32))
+        self.push_constant(signed(imm, 32))
 
     def f64_const(self, row: Opcode, imm: int) -> None:
-        self.push_constant(_signed(imm, 64))
+        self.push_constant(signed(imm, 64))
 
     # --- globals and references -------------------------------------------------------------------
 
     def _global(self, index: int) -> tuple[str, int]:
         """(end of the stencil's name, vmctx offset)"""
-        width = "i32" if llvm_type(self.model.global_types[index].value) in ("i32", "float") else "i64"
+        width = _WIDTHS.get(self.model.global_types[index].value, "i64")
         if index < self.context.imported_globals:
             return f" imported {width}", self.layout.global_pointers + 8 * index
         return f" {width}", self.layout.global_cell(index)
 
     def global_get(self, row: Opcode, imm: int) -> None:
         kind, at = self._global(imm)
-        self.emit(self.library[f"global.get{kind}"], d=self.push_home(), x=at)
+        d = self.push_vector() if kind.endswith("v128") else self.push_home()
+        self.emit(self.library[f"global.get{kind}"], d=d, x=at)
 
     def global_set(self, row: Opcode, imm: int) -> None:
         kind, at = self._global(imm)
-        self.emit(self.library[f"global.set{kind}"], a=self.pop_slot(), x=at)
+        a = self.pop_vector() if kind.endswith("v128") else self.pop_slot()
+        self.emit(self.library[f"global.set{kind}"], a=a, x=at)
 
     def ref_null(self, row: Opcode, imm: Any) -> None:
         self.push_constant(0)
@@ -78,9 +93,12 @@ class Operations(Control):
     # --- memory -----------------------------------------------------------------------------------
 
     def access(self, row: Opcode, imm: tuple[int, int, int]) -> None:
-        """Any load or store but the frequent ones: of another memory, with a 64-bit address, or far from it."""
+        """Any load or store but the frequent ones: of a vector, of another memory, with a 64-bit address, or far from
+        it."""
         _, memory, offset = imm
-        value = 0 if row.name in LOADS else self.pop_slot()
+        is_load = row.name in LOADS
+        of_vector = (LOADS[row.name][2] if is_load else STORES[row.name][0]) == V128
+        value = 0 if is_load else self.pop_vector() if of_vector else self.pop_slot()
         is64 = self.model.memory_types[memory].limits.is64
         x = y = z = c = 0
         if not is64 and offset + row.access <= OFFSET_GUARD:
@@ -98,14 +116,15 @@ class Operations(Control):
                 kind += " wide"
                 if extent >= 1 << 63:  # beyond every possible memory: fails the check, and stays a valid constant
                     offset, extent = 0, (1 << 63) - 1
-                depth = len(self.stack) + 2
+                depth = len(self.stack) + 3  # behind the homes of the address and the value
                 c = self.home_of(depth)
                 for i, number in enumerate((offset, extent)):
-                    self.constants.append(_signed(number, 64))
+                    self.constants.append(signed(number, 64))
                     self.put(-len(self.constants), self.home_of(depth + i))
         stencil = self.library[row.name + kind]
-        if row.name in LOADS:
-            self.emit(stencil, a=address, c=c, d=self.push_home(), x=x, y=y, z=z)
+        if is_load:
+            d = self.push_vector() if of_vector else self.push_home()
+            self.emit(stencil, a=address, c=c, d=d, x=x, y=y, z=z)
         else:
             self.emit(stencil, a=address, b=value, c=c, x=x, y=y, z=z)
 

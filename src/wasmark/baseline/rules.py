@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from wasmark.compile.access import LOADS, STORES
 from wasmark.compile.numeric import NUMERIC
+from wasmark.compile.vector import V128
 from wasmark.core.opcodes import OPCODES, Opcode
 
 TYPE_CHECKING = False
@@ -92,10 +93,18 @@ _PLAIN: Final = {
 }
 
 
+RARE_ACCESSES: Final = frozenset(
+    [name for name, row in LOADS.items() if row[2] == V128] + [name for name, row in STORES.items() if row[0] == V128]
+)
+"""Loads and stores that are not handled in the loop."""
+
+_ACCESSES: Final = (LOADS.keys() | STORES.keys()) - RARE_ACCESSES
+
+
 def has_method(op: Opcode) -> bool:
     """Whether the translator has a method for this row: it is neither handled in the loop nor only a template."""
     name = op.name
-    return not (name in _PLAIN or name in NUMERIC or name == "ref.is_null" or name in LOADS or name in STORES)
+    return not (name in _PLAIN or name in NUMERIC or name == "ref.is_null" or name in _ACCESSES)
 
 
 def rules(library: Library, methods: dict[Opcode, Any]) -> dict[Opcode, Rule]:
@@ -103,9 +112,11 @@ def rules(library: Library, methods: dict[Opcode, Any]) -> dict[Opcode, Rule]:
 
     Raises KeyError for a row that nobody serves.
     """
-    found: dict[Opcode, Rule] = {}
+    found: dict[Opcode, Rule] = {op: (METHOD, method) for op, method in methods.items()}
     for op in OPCODES:
         name = op.name
+        if op in found:
+            continue
         if name in _PLAIN:
             found[op] = (_PLAIN[name],)
         elif name in NUMERIC:
@@ -115,8 +126,6 @@ def rules(library: Library, methods: dict[Opcode, Any]) -> dict[Opcode, Rule]:
             found[op] = _unary(library, name)
         elif name in LOADS:
             found[op] = _load(library, op)
-        elif name in STORES:
-            found[op] = _store(library, op)
         else:
-            found[op] = (METHOD, methods[op])
+            found[op] = _store(library, op)
     return found

@@ -15,9 +15,10 @@ from __future__ import annotations
 from wasmark.compile.abi import LETTER_TO_LLVM
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, TIER_UP_CALLEE
 from wasmark.compile.numeric import NUMERIC
+from wasmark.compile.vector import LANES, NATURAL, V128, VECTORS
 from wasmark.core.opcodes import OPCODES
 from wasmark.registry.line_table import SAME_ACTIVATION
-from wasmark.runtime.layout import VMLayout
+from wasmark.runtime.layout import SLOT_SIZE, VMLayout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ def load_slot(value: str, type_: str, hole: str, more: int = 0) -> str:
     address = f"{value}.p = getelementptr i8, ptr %fp, i64 {constant(hole)}\n"
     if more:
         address += f"{value}.q = getelementptr i8, ptr {value}.p, i64 {more}\n"
-    return f"{address}{value} = load {type_}, ptr {value}.{'q' if more else 'p'}{DEBUG})\n"
+    return f"{address}{value} = load {type_}, ptr {value}.{'q' if more else 'p'}, align {SLOT_SIZE}{DEBUG})\n"
 
 
 def store_slot(value: str, type_: str, hole: str = "D") -> str:
     """Store `value` to the slot at a hole."""
-    return f"%to.p = getelementptr i8, ptr %fp, i64 {constant(hole)}\nstore {type_} {value}, ptr %to.p{DEBUG})\n"
+    address = f"%to.p = getelementptr i8, ptr %fp, i64 {constant(hole)}\n"
+    return f"{address}store {type_} {value}, ptr %to.p, align {SLOT_SIZE}{DEBUG})\n"
 
 
 def _operands(letters: str, *, const_last: bool = False) -> str:
@@ -99,7 +101,25 @@ def _numeric() -> Iterator[tuple[str, str]]:
                 yield f"{op.name}{suffix} unless", body + "\n" + _branch("%r", unless=True)
 
 
+def _vectors() -> Iterator[tuple[str, str]]:
+    """A relaxed instruction has one more shape where it may be what the machine likes best: `natural`. One on a lane
+    has a shape for each."""
+    for op in OPCODES:
+        if op.sig is None or not (op.name in VECTORS or op.name in LANES):
+            continue
+        letters, _, result = op.sig.partition(":")
+        templates = {"": VECTORS[op.name]} if op.name in VECTORS else {f" {i}": LANES[op.name] for i in range(op.lanes)}
+        if op.name in NATURAL:
+            templates[" natural"] = NATURAL[op.name]
+        for suffix, template in templates.items():
+            body = _operands(letters) + template.format(**_COMMON, l=suffix.strip())
+            yield f"{op.name}{suffix}", _plain(body, LETTER_TO_LLVM[result])
+
+
 _MEMORY_N: Final = f"%mn.p = getelementptr i8, ptr %vm, i64 {constant('Y')}\n%mn = load ptr, ptr %mn.p\n"
+
+
+_STATIC: Final = " static"
 
 
 def _addresses() -> dict[str, str]:
@@ -108,7 +128,7 @@ def _addresses() -> dict[str, str]:
     checked = {"base": "%based", "length": "%lend"}
     return {
         "": load_slot("%a", "i32", "A") + ADDRESS_32_OFFSET.format(**_COMMON, base="%mb", o=constant("X")),
-        " static": ADDRESS_32_OFFSET.format(**{**_COMMON, "a": "0"}, base="%mb", o=constant("X")),
+        _STATIC: ADDRESS_32_OFFSET.format(**{**_COMMON, "a": "0"}, base="%mb", o=constant("X")),
         " memory": load_slot("%a", "i32", "A")
         + _MEMORY_N
         + ADDRESS_32_OFFSET.format(**_COMMON, base="%mn", o=constant("X")),
@@ -127,11 +147,13 @@ def _accesses() -> Iterator[tuple[str, str]]:
     addresses = _addresses()
     for name, (_, _, result) in LOADS.items():
         for suffix, address in addresses.items():
-            yield name + suffix, _plain(address + ACCESS[name].format(**_COMMON), result)
+            if suffix != _STATIC or result != V128:
+                yield name + suffix, _plain(address + ACCESS[name].format(**_COMMON), result)
     for name, (operand, memory) in STORES.items():
         value = load_slot("%b", operand, "B")
         for suffix, address in addresses.items():
-            yield name + suffix, _plain(value + address + ACCESS[name].format(**_COMMON))
+            if suffix != _STATIC or operand != V128:
+                yield name + suffix, _plain(value + address + ACCESS[name].format(**_COMMON))
         if operand == memory and operand[0] == "i":
             value = f"%b = add {operand} {constant('Z', operand)}, 0\n"
             yield f"{name} const", _plain(value + addresses[""] + ACCESS[name].format(**_COMMON))
@@ -167,12 +189,12 @@ def _steps() -> Iterator[tuple[str, str]]:
         yield name, _plain(body, result)
     for action in ("global.get", "global.set"):
         for where in ("", " imported"):
-            for type_ in ("i32", "i64"):
+            for name, type_ in (("i32", "i32"), ("i64", "i64"), ("v128", V128)):
                 body = ACCESSORS[action + where].format(**_COMMON, o=constant("X"), type=type_)
                 if action == "global.get":
-                    yield f"{action}{where} {type_}", _plain(body, type_)
+                    yield f"{action}{where} {name}", _plain(body, type_)
                 else:
-                    yield f"{action}{where} {type_}", _plain(load_slot("%a", type_, "A") + body)
+                    yield f"{action}{where} {name}", _plain(load_slot("%a", type_, "A") + body)
     is_null = load_slot("%a", "ptr", "A") + ACCESSORS["ref.is_null"].format(**_COMMON) + "\n"
     yield "ref.is_null", _plain(is_null, "i32")
     yield "ref.is_null if", is_null + _branch("%r")
@@ -230,16 +252,14 @@ ZEROED_AT_ONCE: Final = (16, 8, 4, 2, 1)
 
 
 def _moves() -> Iterator[tuple[str, str]]:
-    yield "copy", load_slot("%r", "i64", "A") + store_slot("%r", "i64") + _NEXT
+    for name, type_ in (("", "i64"), (" v128", V128)):
+        yield f"copy{name}", load_slot("%r", type_, "A") + store_slot("%r", type_) + _NEXT
+        slots = load_slot("%a", type_, "A") + load_slot("%b", type_, "B") + load_slot("%c", "i32", "C")
+        choose = f"%test = icmp ne i32 %c, 0\n%r = select i1 %test, {type_} %a, {type_} %b\n"
+        yield f"select{name}", slots + choose + store_slot("%r", type_) + _NEXT
     yield "constant", store_slot(constant("X"), "i64") + _NEXT
     high = f"%high = getelementptr i8, ptr %to.p, i64 4\nstore i32 {constant('Y', 'i32')}, ptr %high\n"
     yield "constant wide", store_slot(constant("X", "i32"), "i32") + high + _NEXT
-    slots = "".join(
-        load_slot(f"%{name}", type_, hole)
-        for name, type_, hole in (("a", "i64", "A"), ("b", "i64", "B"), ("c", "i32", "C"))
-    )
-    choose = "%test = icmp ne i32 %c, 0\n%r = select i1 %test, i64 %a, i64 %b\n"
-    yield "select", slots + choose + store_slot("%r", "i64") + _NEXT
     for count in ZEROED_AT_ONCE:
         yield f"zero {count}", store_slot("zeroinitializer", f"[{count} x i64]") + _NEXT
     to = f"%to.p = getelementptr i8, ptr %fp, i64 {constant('D')}\n"
@@ -254,6 +274,6 @@ def _moves() -> Iterator[tuple[str, str]]:
 def shapes() -> dict[str, str]:
     """The body of every stencil that does not depend on a signature, by name."""
     found: dict[str, str] = {}
-    for part in (_numeric(), _accesses(), _steps(), _callees(), _hot(), _moves()):
+    for part in (_numeric(), _vectors(), _accesses(), _steps(), _callees(), _hot(), _moves()):
         found.update(part)
     return found

@@ -24,8 +24,29 @@ if TYPE_CHECKING:
 
 _WASI_LETTERS: Final = {"i32": "i", "i64": "I"}
 # (letters of the parameters, how many of them at most, letters of the result)
-_STUBS: Final = (("iIfF", 2, "iIfF"), ("iI", 4, "iI"), ("iF", 4, "iF"), ("i", 10, "iIF"), ("F", 8, "iF"), ("f", 4, "f"))
-_PIECES: Final = (("", 40), ("I", 40), ("F", 40), ("II", 8), ("IF", 8), ("FI", 8), ("FF", 8))
+_STUBS: Final = (
+    ("iIfF", 2, "iIfF"),
+    ("v", 3, "iv"),
+    ("iv", 2, "iv"),
+    ("iI", 4, "iI"),
+    ("iF", 4, "iF"),
+    ("i", 10, "iIF"),
+    ("F", 8, "iF"),
+    ("f", 4, "f"),
+)
+_PIECES: Final = (
+    ("", 40),
+    ("I", 40),
+    ("F", 40),
+    ("II", 8),
+    ("IF", 8),
+    ("FI", 8),
+    ("FF", 8),
+    ("V", 8),
+    ("IV", 8),
+    ("VI", 8),
+    ("VV", 8),
+)
 """(classes of the results, how many arguments on the stack at most)"""
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from wasmark.baseline import rules as R  # noqa: N812 - a page of names, read like a table
 from wasmark.baseline.assembler import DEEP, M32, Context, Fragment, Label
 from wasmark.baseline.library import Library
-from wasmark.baseline.operations import Operations
 from wasmark.baseline.shapes import ZEROED_AT_ONCE
+from wasmark.baseline.vectors import VECTOR_METHODS, Vectors
+from wasmark.compile.abi import slot_count
 from wasmark.core.opcodes import BY_NAME, OPCODES, Opcode
+from wasmark.core.types import V128
 from wasmark.runtime.layout import OFFSET_GUARD, SLOT_SIZE
 
 TYPE_CHECKING = False
@@ -35,13 +37,16 @@ _LEAF_FRAME_LIMIT: Final = 4096
 below the limit many times over."""
 
 
-class Translator(Operations):
+class Translator(Vectors):
     """Translates one body; make a new one for each function."""
 
     def translate(self, instrs: list[Instr]) -> Fragment:
         """The code of the function. `instrs` is the decoded, validated body."""
         params, results, text = self.context.signature(self.function.type_index)
-        locals_ = params + sum(count for count, _ in self.function.locals)
+        runs = self.function.locals
+        locals_ = params + sum(count * slot_count((type_,)) for count, type_ in runs)
+        if "v" in text.partition(":")[0] or any(type_ is V128 for _, type_ in runs):
+            instrs = self.with_slots(instrs)
         self.home = self.high = SLOT_SIZE * locals_
         self._zero(params, locals_ - params)
         if self.context.counted:
@@ -304,7 +309,7 @@ def _skip(instrs: list[Instr], p: int) -> int:
         p += 1
 
 
-_IRREGULAR: Final = {"if": "if_", "else": "else_", "return": "return_"}
+_IRREGULAR: Final = {"if": "if_", "else": "else_", "return": "return_"} | dict.fromkeys(R.RARE_ACCESSES, "access")
 
 
 def _method(name: str) -> Callable[[Translator, Opcode, Any], None]:
@@ -312,7 +317,9 @@ def _method(name: str) -> Callable[[Translator, Opcode, Any], None]:
     return found
 
 
-_METHODS: Final = {op: _method(op.name) for op in OPCODES if R.has_method(op)}
+_METHODS: Final = {
+    op: _method(op.name) for op in OPCODES if R.has_method(op) and op not in VECTOR_METHODS
+} | VECTOR_METHODS
 """Rows with a rule of their own -> the method that translates them. A row without one fails here, at import."""
 
 _rules: dict[int, tuple[Library, dict[Opcode, R.Rule]]] = {}

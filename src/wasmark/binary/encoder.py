@@ -255,6 +255,12 @@ def _write_bits(value: int, size: int) -> bytes:
     return value.to_bytes(size, "little")
 
 
+def _write_lanes(lanes: tuple[int, ...]) -> bytes:
+    if len(lanes) != 16:
+        raise ValueError(f"{len(lanes)} lane indices, not 16")
+    return bytes(lanes)
+
+
 _WRITERS: Final[dict[Imm, Callable[[Any], bytes]]] = {
     Imm.NONE: _write_nothing,
     Imm.LABEL: write_u,
@@ -278,5 +284,9 @@ _WRITERS: Final[dict[Imm, Callable[[Any], bytes]]] = {
     Imm.I64: lambda value: _write_signed(value, 64),
     Imm.F32: lambda value: _write_bits(value, 4),
     Imm.F64: lambda value: _write_bits(value, 8),
+    Imm.V128: lambda value: _write_bits(value, 16),
+    Imm.LANE: lambda value: _write_bits(value, 1),
+    Imm.LANES: _write_lanes,
+    Imm.MEMARG_LANE: lambda imm: _write_memarg(imm[:3]) + _write_bits(imm[3], 1),
     Imm.HEAP: write_heap_type,
 }

@@ -144,6 +144,27 @@ def _read_f64(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
     return int.from_bytes(data[pos : pos + 8], "little"), pos + 8
 
 
+def _read_v128(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
+    if pos + 16 > len(data):
+        unexpected_end(data)
+    return int.from_bytes(data[pos : pos + 16], "little"), pos + 16
+
+
+def _read_lane(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
+    return data[pos], pos + 1
+
+
+def _read_lanes(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, ...], int]:
+    if pos + 16 > len(data):
+        unexpected_end(data)
+    return tuple(data[pos : pos + 16]), pos + 16
+
+
+def _read_memarg_lane(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, int, int, int], int]:
+    memarg, behind = _read_memarg(data, pos, model)
+    return (*memarg, data[behind]), behind + 1
+
+
 def _read_nothing(data: bytes, pos: int, model: ModuleModel) -> tuple[None, int]:
     return None, pos
 
@@ -172,6 +193,10 @@ READERS: Final[dict[Imm, Reader]] = {
     Imm.I64: _read_i64,
     Imm.F32: _read_f32,
     Imm.F64: _read_f64,
+    Imm.V128: _read_v128,
+    Imm.LANE: _read_lane,
+    Imm.LANES: _read_lanes,
+    Imm.MEMARG_LANE: _read_memarg_lane,
     Imm.HEAP: _read_heap,
 }
 """What reads an immediate: from (data, position, model) to (what the row's `Imm` says, position behind it)."""

@@ -6,27 +6,12 @@ itself; the range may stay.
 
 from __future__ import annotations
 
+from wasmark.core.opcodes import PREFIXES as OPCODE_PREFIXES
 from wasmark.errors import MalformedError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, NoReturn
-
-_SIMD: Final = (
-    (0x00, 0x99),
-    (0x9B, 0xA1),
-    (0xA3, 0xA4),
-    (0xA7, 0xAE),
-    (0xB1, 0xB1),
-    (0xB5, 0xBA),
-    (0xBC, 0xC1),
-    (0xC3, 0xC4),
-    (0xC7, 0xCE),
-    (0xD1, 0xD1),
-    (0xD5, 0xE1),
-    (0xE3, 0xED),
-    (0xEF, 0x113),
-)
 
 _RANGES: Final[dict[int, tuple[tuple[int, int, str], ...]]] = {
     0x00: (
@@ -42,12 +27,11 @@ _RANGES: Final[dict[int, tuple[tuple[int, int, str], ...]]] = {
     ),
     0xFB: ((0x00, 0x1E, "garbage collection"),),
     0xFC: ((0x12, 0x12, "memory control"), (0x13, 0x16, "wide arithmetic")),
-    0xFD: tuple((first, last, "SIMD") for first, last in _SIMD),
     0xFE: ((0x00, 0x03, "threads"), (0x10, 0x4E, "threads")),
 }
 """Prefix (0 for one-byte opcodes) -> (first code, last code, proposal)."""
 
-PREFIXES: Final[frozenset[int]] = frozenset(_RANGES) - {0}
+PREFIXES: Final[frozenset[int]] = OPCODE_PREFIXES | (frozenset(_RANGES) - {0})
 """Bytes that are followed by the opcode proper."""
 
 

@@ -1,14 +1,15 @@
 """How wasm types and signatures look in LLVM IR and in machine code: the calling convention, in one place.
 
 A wasm function is a C function `results f(ptr vmctx, params...)`; several results are a struct. A signature is written
-as a string of one letter a value, `params:results` (`i` i32, `I` i64, `f` f32, `F` f64, `r` any reference); functions
-with equal strings are called alike, so stubs are shared by that string.
+as a string of one letter a value, `params:results` (`i` i32, `I` i64, `f` f32, `F` f64, `v` v128, `r` any reference);
+functions with equal strings are called alike, so stubs are shared by that string.
+
+Where values lie in memory between the two worlds, each has a slot, and a v128 has two.
 """
 
 from __future__ import annotations
 
-from wasmark.core.types import F32, F64, I32, I64, RefType
-from wasmark.errors import UnsupportedError
+from wasmark.core.types import F32, F64, I32, I64, V128, RefType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,25 +18,17 @@ if TYPE_CHECKING:
 
     from wasmark.core.types import FuncType, ValType
 
-LETTER_TO_LLVM: Final = {"i": "i32", "I": "i64", "f": "float", "F": "double", "r": "ptr"}
+LETTER_TO_LLVM: Final = {"i": "i32", "I": "i64", "f": "float", "F": "double", "v": "<2 x i64>", "r": "ptr"}
 TRAMPOLINE_PREFIX: Final = "trampoline "
 HOST_STUB_PREFIX: Final = "host "
 CALL_STUB_PREFIX: Final = "call "
 _MOST_PLAIN: Final = 40
-_LETTERS: Final[dict[object, str]] = {I32: "i", I64: "I", F32: "f", F64: "F"}
+_LETTERS: Final[dict[object, str]] = {I32: "i", I64: "I", F32: "f", F64: "F", V128: "v"}
 
 
 def letter(type_: ValType) -> str:
-    """The letter of a value type.
-
-    Raises UnsupportedError for v128.
-    """
-    if isinstance(type_, RefType):
-        return "r"
-    found = _LETTERS.get(type_)
-    if found is None:
-        raise UnsupportedError(f"values of type {type_} are not supported yet", part="SIMD")
-    return found
+    """The letter of a value type."""
+    return "r" if isinstance(type_, RefType) else _LETTERS[type_]
 
 
 def llvm_type(type_: ValType) -> str:
@@ -74,6 +67,25 @@ def result_type(results: Sequence[str]) -> str:
     if not results:
         return "void"
     return results[0] if len(results) == 1 else f"{{{', '.join(results)}}}"
+
+
+def slot_count(types: Sequence[ValType]) -> int:
+    """How many slots values of these types take."""
+    return len(types) + types.count(V128)
+
+
+def slot_places(types: Sequence[str]) -> list[int]:
+    """The first slot of each of the values, whose types are LLVM types; and last, how many there are in all."""
+    places = [0]
+    for type_ in types:
+        places.append(places[-1] + (2 if type_ == LETTER_TO_LLVM["v"] else 1))
+    return places
+
+
+def vector_slots(letters: str) -> list[int]:
+    """The first slots of the v128 among values, which are given by their letters."""
+    places = slot_places([LETTER_TO_LLVM[letter] for letter in letters])
+    return [place for place, letter in zip(places, letters, strict=False) if letter == "v"]
 
 
 def split_signature(text: str) -> tuple[list[str], list[str]]:

@@ -14,6 +14,8 @@ up with zeros comes out of the assembly as an i64 of known range, so that it is 
 from __future__ import annotations
 
 from wasmark.compile.templates import prepare
+from wasmark.compile.vector import V128
+from wasmark.compile.vector_access import VECTOR_LOADS, vector_load
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 
 TYPE_CHECKING = False
@@ -32,8 +34,9 @@ LOADS: Final[dict[str, tuple[str, str, str]]] = {
         for sign in "su"
         if f"i{bits}" != wide
     },
+    **VECTOR_LOADS,
 }
-"""Load instruction -> (type in memory, extension or "", result type)."""
+"""Load instruction -> (type in memory, extension (or what a vector is made by) or "", result type)."""
 
 STORES: Final[dict[str, tuple[str, str]]] = {
     "i32.store": ("i32", "i32"),
@@ -46,6 +49,7 @@ STORES: Final[dict[str, tuple[str, str]]] = {
         for bits in (8, 16, 32)
         if f"i{bits}" != wide
     },
+    "v128.store": (V128, V128),
 }
 """Store instruction -> (operand type, type in memory)."""
 
@@ -57,6 +61,8 @@ USE: Final = "\ncall void (...) @llvm.fake.use({type} {r})"
 def _load(memory: str, extension: str, result: str) -> str:
     if not extension:
         return f"{{r}} = load volatile {result}, ptr %p{{n}}, align 1@M" + USE.replace("{type}", result)
+    if result == V128:
+        return vector_load(memory, extension)
     text = f"%l{{n}} = load volatile {memory}, ptr %p{{n}}, align 1@M\n"
     if extension == "sext":
         text += f"%x{{n}} = sext {memory} %l{{n}} to {result}@M\n"
@@ -212,12 +218,12 @@ _TEMPLATES: Final[dict[str, str]] = {
     + _check_range("s{n}", "{b}", "{c}", "%count{n}", _TABLE)
     + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %items{n}, i64 {b}@\n"
     "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
-    "global.get": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n{r} = load {type}, ptr %gp{n}@",
+    "global.get": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n{r} = load {type}, ptr %gp{n}, align 8@",
     "global.get imported": "%gi{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
-    "%gp{n} = load ptr, ptr %gi{n}, !invariant.load !0\n{r} = load {type}, ptr %gp{n}@",
-    "global.set": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\nstore volatile {type} {a}, ptr %gp{n}@",
+    "%gp{n} = load ptr, ptr %gi{n}, !invariant.load !0\n{r} = load {type}, ptr %gp{n}, align 8@",
+    "global.set": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\nstore volatile {type} {a}, ptr %gp{n}, align 8@",
     "global.set imported": "%gi{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
-    "%gp{n} = load ptr, ptr %gi{n}, !invariant.load !0\nstore volatile {type} {a}, ptr %gp{n}@",
+    "%gp{n} = load ptr, ptr %gi{n}, !invariant.load !0\nstore volatile {type} {a}, ptr %gp{n}, align 8@",
     "ref.is_null": "%c{n} = icmp eq ptr {a}, null@\n{r} = zext i1 %c{n} to i32@",
     "ref.func": "{r} = getelementptr i8, ptr {vm}, i64 {o}@",
     "ref.func imported": "%fp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"

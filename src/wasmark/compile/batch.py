@@ -46,15 +46,15 @@ def functions_ir(
     return "".join([*parts, ATTRIBUTES, stubs.ATTRIBUTES, *metadata])
 
 
-def hot_ir(model: ModuleModel, layout: VMLayout, wanted: Sequence[Hot]) -> str:
+def hot_ir(model: ModuleModel, layout: VMLayout, wanted: Sequence[Hot], *, deterministic: bool = False) -> str:
     """The IR module of what is hot in a lazy module; each item is found under its `symbol`. Functions that are not in
-    it are called through the table of functions.
+    it are called through the table of functions. `deterministic`: see `ModuleContext`.
 
     Raises Error where one of them cannot be made.
     """
     first = model.imported["func"]
     whole = frozenset(hot.number for hot in wanted if not hot.loop)
-    context = ModuleContext(model, layout, "", whole)
+    context = ModuleContext(model, layout, "", whole, deterministic=deterministic)
     translators: list[FunctionTranslator] = []
     for scope, hot in enumerate(wanted, SCOPE_BASE):
         if hot.loop:

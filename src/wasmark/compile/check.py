@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from wasmark.compile.abi import signature
 from wasmark.core.types import FuncType
-from wasmark.errors import UnsupportedError
 from wasmark.runtime.layout import VMLayout
 from wasmark.validate.module import ModuleValidator, validate_module
 
@@ -29,8 +28,6 @@ def validated_layout(model: ModuleModel, features: frozenset[Feature]) -> VMLayo
 def layout_of(model: ModuleModel, features: frozenset[Feature]) -> tuple[ModuleValidator, VMLayout]:
     """Check everything but the bodies of functions. Raises as `validated_layout` does."""
     validator = validate_module(model, features)
-    for type_index in dict.fromkeys(model.func_types):
-        type_signature(model, type_index)
     imported = model.imported["func"]
     return validator, VMLayout(model, sorted(f for f in validator.declared_functions if f >= imported))
 
@@ -42,27 +39,19 @@ def validate_bodies(model: ModuleModel, validator: ModuleValidator) -> None:
 
 
 def type_signature(model: ModuleModel, type_index: int) -> str:
-    """The ABI string of a function type of a module. Raises UnsupportedError where it has none."""
+    """The ABI string of a function type of a module."""
     type_ = model.types[type_index].composite
     assert isinstance(type_, FuncType)
     return signature(type_)
 
 
 def signatures_of(model: ModuleModel) -> set[str]:
-    """The ABI strings of all function types of a module that can be lowered."""
-    found = set()
-    for type_ in model.types:
-        if isinstance(type_.composite, FuncType):
-            try:
-                found.add(signature(type_.composite))
-            except UnsupportedError:
-                # No function that was let in has or calls such a type.
-                continue
-    return found
+    """The ABI strings of all function types of a module."""
+    return {signature(type_.composite) for type_ in model.types if isinstance(type_.composite, FuncType)}
 
 
 def defined_signatures(model: ModuleModel) -> list[str]:
-    """The ABI strings of all functions that the module defines. Raises as `type_signature` does."""
+    """The ABI strings of all functions that the module defines."""
     indices = [function.type_index for function in model.functions]
     known = {type_index: type_signature(model, type_index) for type_index in dict.fromkeys(indices)}
     return [known[type_index] for type_index in indices]

@@ -14,6 +14,8 @@ from wasmark.compile.abi import LETTER_TO_LLVM, llvm_type, result_type
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
 from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
 from wasmark.compile.templates import MEMORY_ACCESS_COLUMN, location
+from wasmark.compile.vector import NATURAL, V128, VECTORS, is_natural
+from wasmark.compile.vector_function import VECTOR_RULES
 from wasmark.core.opcodes import OPCODES, Opcode
 from wasmark.runtime.layout import OFFSET_GUARD
 
@@ -38,22 +40,36 @@ _UNARY: Final = 1
 _BINARY: Final = 2
 _OF_FLOATS: Final = 3
 _ARITHMETIC: Final = 4
+_TERNARY: Final = 5
+_TERNARY_OPERANDS: Final = 3
 _COMMUTATIVE: Final = frozenset({"add", "mul"})
 
 
 def _operands(op: Opcode) -> int:
     params = (op.sig or "").split(":")[0]
     if params not in ("ff", "FF"):
-        return len(params)
+        return _TERNARY if len(params) == _TERNARY_OPERANDS else len(params)
     return _ARITHMETIC if op.name[4:] in ARITHMETIC else _OF_FLOATS
 
 
-_SIMPLE: Final[dict[Opcode, tuple[str, int, str]]] = {
-    op: (NUMERIC[op.name], _operands(op), LETTER_TO_LLVM[op.sig[-1]])
-    for op in OPCODES
-    if op.sig is not None and op.name in NUMERIC
+def _simple(templates: dict[str, str]) -> dict[Opcode, tuple[str, int, str]]:
+    return {
+        op: (templates[op.name], _operands(op), LETTER_TO_LLVM[op.sig[-1]])
+        for op in OPCODES
+        if op.sig is not None and op.name in templates
+    }
+
+
+_SIMPLE: Final[dict[bool, dict[Opcode, tuple[str, int, str]]]] = {
+    deterministic: _simple(
+        NUMERIC
+        | VECTORS
+        | {name: text for name, text in NATURAL.items() if is_natural(name, deterministic=deterministic)}
+    )
+    for deterministic in (False, True)
 }
-"""Numeric rows -> (template, one of the four kinds of operands above, result type)."""
+"""Rows that only compute -> (template, one of the five kinds of operands above, result type); by whether relaxed ones
+are to be deterministic."""
 
 
 class Frame:
@@ -78,11 +94,21 @@ class ModuleContext:
     """What all functions of one module share while they are translated.
 
     here: the functions (by number, imported ones not counted) that can be called by their symbols; the others are
-    called through the module's table of functions. None means all.
+    called through the module's table of functions. None means all. deterministic: whether relaxed instructions are
+    those of the deterministic profile.
     """
 
-    def __init__(self, model: ModuleModel, layout: VMLayout, prefix: str, here: frozenset[int] | None = None) -> None:
+    def __init__(
+        self,
+        model: ModuleModel,
+        layout: VMLayout,
+        prefix: str,
+        here: frozenset[int] | None = None,
+        *,
+        deterministic: bool = False,
+    ) -> None:
         self.here = here
+        self.simple = _SIMPLE[deterministic]
         self.model = model
         self.layout = layout
         self.prefix = prefix
@@ -158,7 +184,7 @@ class FunctionTranslator:
         self.local_types = types
         self.head.extend(f"%L{i} = alloca {type_}" for i, type_ in enumerate(types))
         out = self.out
-        zeros = {"ptr": "null", "i32": "0", "i64": "0"}
+        zeros = {"ptr": "null", "i32": "0", "i64": "0", V128: "zeroinitializer"}
         for i in range(len(params), len(types)):
             type_ = types[i]
             if type_ not in zeros:
@@ -177,7 +203,7 @@ class FunctionTranslator:
     # --- the loop over the body -------------------------------------------------------------------
 
     def _body(self, instrs: list[Instr]) -> None:
-        simple = _SIMPLE
+        simple = self.context.simple
         special = _SPECIAL
         stack = self.stack
         push = stack.append
@@ -207,6 +233,9 @@ class FunctionTranslator:
                 d = f", !dbg !DILocation(line: {offset}, scope: !{scope}"
                 if count == _UNARY:
                     emit(template.format(r=result, a=pop()[1], n=n, d=d))
+                elif count == _TERNARY:
+                    c, b, a = pop()[1], pop()[1], pop()[1]
+                    emit(template.format(r=result, a=a, b=b, c=c, n=n, d=d))
                 else:
                     b = pop()[1]
                     a = pop()[1]
@@ -233,6 +262,14 @@ class FunctionTranslator:
         result = f"%v{self.n}"
         self.out.append(ACCESSORS[key].format(r=result, vm="%vm", n=self.n, d=self.d, **operands))
         return result
+
+    def fill(self, template: str, type_: str | None, operands: dict[str, Any], *, same: bool = False) -> None:
+        """Emit a template; its result, of this type, is pushed (None: it has none). With `same`, it belongs to the one
+        before, whose names it goes on with."""
+        self.n += not same
+        self.out.append(template.format(r=f"%v{self.n}", n=self.n, d=self.d, **operands))
+        if type_ is not None:
+            self.stack.append((type_, f"%v{self.n}"))
 
     def _fence(self, type_: str, value: str) -> str:
         self.n += 1
@@ -292,7 +329,7 @@ class FunctionTranslator:
         self.n += 1
         return f"{prefix}{self.n}"
 
-    def _take(self, count: int) -> list[Operand]:
+    def take(self, count: int) -> list[Operand]:
         if not count:
             return []
         taken = self.stack[-count:]
@@ -395,7 +432,7 @@ class FunctionTranslator:
         else:
             returns = result_type(results)
             value = "poison"
-            for i, (type_, operand) in enumerate(self._take(len(results))):
+            for i, (type_, operand) in enumerate(self.take(len(results))):
                 self.n += 1
                 self.out.append(f"%v{self.n} = insertvalue {returns} {value}, {type_} {operand}, {i}")
                 value = f"%v{self.n}"
@@ -452,7 +489,7 @@ class FunctionTranslator:
 
     def _call(self, type_index: int, callee: str, vmctx: str) -> None:
         params, results, returns = self.context.signature(type_index)
-        arguments = "".join(f", {type_} {value}" for type_, value in self._take(len(params)))
+        arguments = "".join(f", {type_} {value}" for type_, value in self.take(len(params)))
         self.n += 1
         n = self.n
         # Each call is a frame of its own in tracebacks: LLVM may not make one of two equal ones.
@@ -553,7 +590,7 @@ class FunctionTranslator:
 
     # --- memory -----------------------------------------------------------------------------------
 
-    def _address(self, row: Opcode, imm: tuple[int, int, int], address: str) -> None:
+    def address(self, row: Opcode, imm: tuple[int, int, int], address: str) -> None:
         """Emit the address of an access as `%p<self.n>`."""
         _, memory, offset = imm
         base = self.bases[memory]
@@ -575,7 +612,7 @@ class FunctionTranslator:
         )
 
     def load(self, row: Opcode, imm: tuple[int, int, int]) -> None:
-        self._address(row, imm, self.stack.pop()[1])
+        self.address(row, imm, self.stack.pop()[1])
         result = f"%v{self.n}"
         self.out.append(ACCESS[row.name].format(r=result, n=self.n, d=self.d))
         type_ = LOADS[row.name][2]
@@ -585,7 +622,7 @@ class FunctionTranslator:
 
     def store(self, row: Opcode, imm: tuple[int, int, int]) -> None:
         value = self.stack.pop()[1]
-        self._address(row, imm, self.stack.pop()[1])
+        self.address(row, imm, self.stack.pop()[1])
         self.out.append(ACCESS[row.name].format(b=value, n=self.n, d=self.d))
 
     def memory_size(self, row: Opcode, imm: int) -> None:
@@ -702,6 +739,8 @@ def _method_name(name: str) -> str:
 
 
 _SPECIAL: Final[dict[Opcode, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
-    op: getattr(FunctionTranslator, _method_name(op.name)) for op in OPCODES if op not in _SIMPLE
+    op: VECTOR_RULES.get(op.name) or getattr(FunctionTranslator, _method_name(op.name))
+    for op in OPCODES
+    if op not in _SIMPLE[False]
 }
 """Rows with a rule of their own -> the method that translates them. A row without one fails here, at import."""

@@ -1,6 +1,6 @@
 """A function that is entered in the middle, at one of its loops, with the frame that the first tier made of it.
 
-The first tier keeps each local and each depth of the operand stack in an 8-byte slot of its own, and at a loop all
+The first tier keeps each local and each operand in an 8-byte slot of its own (a v128 in two), and at a loop all
 operands are there (see `baseline.control`). The function made here loads them, goes on at the loop, and leaves its
 results where the first tier has those of the body.
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wasmark.compile.abi import slot_places
 from wasmark.compile.function import Frame, FunctionTranslator
 from wasmark.errors import Error
 from wasmark.runtime.layout import SLOT_SIZE
@@ -58,7 +59,7 @@ class LoopEntryTranslator(FunctionTranslator):
         n = self.n
         return (
             f"%fp{n} = getelementptr i8, ptr %fp, i64 {SLOT_SIZE * slot}\n"
-            f"%fv{n} = load {type_}, ptr %fp{n}\nstore {type_} %fv{n}, ptr {to}"
+            f"%fv{n} = load {type_}, ptr %fp{n}, align {SLOT_SIZE}\nstore {type_} %fv{n}, ptr {to}"
         )
 
     def _home(self, depth: int, type_: str) -> str:
@@ -82,12 +83,10 @@ class LoopEntryTranslator(FunctionTranslator):
         super()._open(frame)
         if frame.is_loop and self.offset == self._loop:
             self._found = True
-            locals_ = len(self.local_types)
-            way = [self._from_frame(i, type_, f"%L{i}") for i, type_ in enumerate(self.local_types)]
-            for depth, (type_, _) in enumerate(self.stack[: frame.height]):
-                way.append(self._from_frame(locals_ + depth, type_, self._home(depth, type_)))
-            for depth, (slot, type_) in enumerate(zip(self._slots(frame), frame.types, strict=True), frame.height):
-                way.append(self._from_frame(locals_ + depth, type_, slot))
+            homes = [self._home(depth, type_) for depth, (type_, _) in enumerate(self.stack[: frame.height])]
+            ends = [*(f"%L{i}" for i in range(len(self.local_types))), *homes, *self._slots(frame)]
+            types = [*self.local_types, *(type_ for type_, _ in self.stack[: frame.height]), *frame.types]
+            way = [self._from_frame(*row) for row in zip(slot_places(types), types, ends, strict=False)]
             self.out[self._entry] = "\n".join([*way, f"br label %{frame.label}\nstart:"])
 
     def _rejoin(self) -> None:
@@ -98,11 +97,11 @@ class LoopEntryTranslator(FunctionTranslator):
             self.stack[depth] = (type_, f"%v{self.n}")
 
     def _return(self, results: list[str]) -> None:
-        first = len(self.local_types)
-        for i, (type_, value) in enumerate(self._take(len(results))):
+        first = slot_places(self.local_types)[-1]
+        for i, (type_, value) in zip(slot_places(results), self.take(len(results)), strict=False):
             self.n += 1
             self.out.append(
                 f"%rp{self.n} = getelementptr i8, ptr %fp, i64 {SLOT_SIZE * (first + i)}\n"
-                f"store {type_} {value}, ptr %rp{self.n}"
+                f"store {type_} {value}, ptr %rp{self.n}, align {SLOT_SIZE}"
             )
         self.out.append(f"ret void{self.d})")

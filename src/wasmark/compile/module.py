@@ -62,14 +62,17 @@ def compile_modules(
     layouts: Sequence[VMLayout],
     processes: int | None = None,
     progress: Progress | None = None,
+    *,
+    deterministic: bool = False,
 ) -> Artefact:
     """Compile valid modules into one artefact, as `jit.modules` describes it.
 
     Its trampolines cover the functions that can become references. `processes` are used for large modules (see
     `parallel`). `progress` is called with (bytes of wasm done, bytes in all).
+    `deterministic`: see `ModuleContext`.
     """
     contexts = [
-        ModuleContext(model, layout, f"m{number}.")
+        ModuleContext(model, layout, f"m{number}.", deterministic=deterministic)
         for number, (model, layout) in enumerate(zip(models, layouts, strict=True))
     ]
     wanted = list(dict.fromkeys(s for context in contexts for s in escaping_signatures(context.model, context.layout)))

@@ -3,7 +3,10 @@ metadata that they refer to by number."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _intrinsics() -> str:
@@ -23,7 +26,36 @@ def _intrinsics() -> str:
         lines += [f"declare {t} @llvm.{name}.{suffix}({t})" for name in unary]
         lines += [f"declare {t} @llvm.{name}.{suffix}({t}, {t})" for name in ("minimum", "maximum", "copysign")]
         lines += [f"declare {i} @llvm.fpto{k}i.sat.{i}.{suffix}({t})" for i in ("i32", "i64") for k in "su"]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_vector_intrinsics(), ""])
+
+
+def _vector_intrinsics() -> Iterator[str]:
+    for bits in (8, 16, 32, 64):
+        t, s = f"<{128 // bits} x i{bits}>", f"v{128 // bits}i{bits}"
+        yield f"declare {t} @llvm.abs.{s}({t}, i1 immarg)"
+        for name in ("smin", "smax", "umin", "umax", "sadd.sat", "uadd.sat", "ssub.sat", "usub.sat"):
+            yield f"declare {t} @llvm.{name}.{s}({t}, {t})"
+    yield "declare <16 x i8> @llvm.ctpop.v16i8(<16 x i8>)"
+    for t, s in (("<4 x float>", "v4f32"), ("<2 x double>", "v2f64")):
+        for name in ("fabs", "ceil", "floor", "trunc", "roundeven", "sqrt", "arithmetic.fence"):
+            yield f"declare {t} @llvm.{name}.{s}({t})"
+        yield f"declare {t} @llvm.fma.{s}({t}, {t}, {t})"
+    for result, name, operand, count in _MACHINE:
+        yield f"declare {result} @llvm.x86.{name}({', '.join([operand] * count)})"
+
+
+_MACHINE: Final = (
+    ("<16 x i8>", "sse2.packsswb.128", "<8 x i16>", 2),
+    ("<16 x i8>", "sse2.packuswb.128", "<8 x i16>", 2),
+    ("<8 x i16>", "sse2.packssdw.128", "<4 x i32>", 2),
+    ("<8 x i16>", "sse41.packusdw", "<4 x i32>", 2),
+    ("<16 x i8>", "ssse3.pshuf.b.128", "<16 x i8>", 2),
+    ("<8 x i16>", "ssse3.pmadd.ub.sw.128", "<16 x i8>", 2),
+    ("<4 x i32>", "sse2.pmadd.wd", "<8 x i16>", 2),
+    ("<4 x i32>", "sse2.cvttps2dq", "<4 x float>", 1),
+    ("<4 x i32>", "sse2.cvttpd2dq", "<2 x double>", 1),
+)
+"""Instructions of the machine that `vector` names: (result, name, type of the operands, how many)."""
 
 
 INTRINSICS: Final = _intrinsics()

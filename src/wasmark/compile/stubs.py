@@ -3,9 +3,8 @@
 trampoline   called from outside with a buffer of 8-byte slots, calls a wasm function with them; its results replace the
              arguments.
 call stub    the vectorcall function of `wasmark.Func`: takes Python objects, runs the trampoline, makes a Python object
-             of the results. It handles what is ordinary (exact ints and floats, as many as wanted); anything else goes
-             to
-             `wasmark_call_slow`, where Python finds the right error or the right conversion.
+             of the results. It handles what is ordinary (exact ints, floats and bytes, as many as wanted); anything
+             else goes to `wasmark_call_slow`, where Python finds the right error or the right conversion.
 host stub    a wasm-callable function that calls a Python object with its arguments and takes its result apart.
 
 Signatures with references, or with very many values, have no call stub, and a host stub that hands over slots to a
@@ -17,10 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wasmark.compile.abi import (
+    LETTER_TO_LLVM,
     call_stub_symbol,
     host_stub_symbol,
     is_plain,
     result_type,
+    slot_places,
     split_signature,
     trampoline_symbol,
 )
@@ -28,6 +29,8 @@ from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read li
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_V128: Final = LETTER_TO_LLVM["v"]
 
 ATTRIBUTES: Final = 'attributes #2 = { nounwind "frame-pointer"="all" }\n'
 
@@ -53,9 +56,21 @@ declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
 @PyLong_Type = external global i8
+declare i64 @PyBytes_Size(ptr)
+declare ptr @PyBytes_AsString(ptr)
+declare ptr @PyBytes_FromStringAndSize(ptr, i64)
 @PyFloat_Type = external global i8
+@PyBytes_Type = external global i8
 @_Py_NoneStruct = external global i8
 """
+
+
+_ALIGNED: Final = f", align {L.SLOT_SIZE}"
+
+
+def _slot_total(*rows: list[str]) -> int:
+    """How many slots there have to be for the longest of these rows of values, at least one."""
+    return max(1, *(slot_places(types)[-1] for types in rows))
 
 
 def _slot(name: str, buffer: str, index: int) -> str:
@@ -65,10 +80,11 @@ def _slot(name: str, buffer: str, index: int) -> str:
 def _unpack(value: str, types: list[str], result: str, buffer: str) -> str:
     """Store the results of a call, packed in `value`, into the slots."""
     if len(types) == 1:
-        return _slot("%r0", buffer, 0) + f"store {types[0]} {value}, ptr %r0\n"
+        return _slot("%r0", buffer, 0) + f"store {types[0]} {value}, ptr %r0{_ALIGNED}\n"
     return "".join(
-        _slot(f"%r{i}", buffer, i) + f"%x{i} = extractvalue {result} {value}, {i}\nstore {type_} %x{i}, ptr %r{i}\n"
-        for i, type_ in enumerate(types)
+        _slot(f"%r{i}", buffer, at)
+        + f"%x{i} = extractvalue {result} {value}, {i}\nstore {type_} %x{i}, ptr %r{i}{_ALIGNED}\n"
+        for i, (type_, at) in enumerate(zip(types, slot_places(types), strict=False))
     )
 
 
@@ -76,7 +92,10 @@ def _pack(types: list[str], buffer: str) -> str:
     """Return what the slots hold as the results of a function."""
     if not types:
         return "ret void\n"
-    body = "".join(_slot(f"%o{i}", buffer, i) + f"%y{i} = load {t}, ptr %o{i}\n" for i, t in enumerate(types))
+    body = "".join(
+        _slot(f"%o{i}", buffer, at) + f"%y{i} = load {t}, ptr %o{i}{_ALIGNED}\n"
+        for i, (t, at) in enumerate(zip(types, slot_places(types), strict=False))
+    )
     if len(types) == 1:
         return body + f"ret {types[0]} %y0\n"
     returns = result_type(types)
@@ -90,7 +109,10 @@ def _pack(types: list[str], buffer: str) -> str:
 def trampoline(signature: str) -> str:
     """IR of `void trampoline(ptr context, ptr code, ptr slots)`."""
     params, results = split_signature(signature)
-    body = "".join(_slot(f"%p{i}", "%slots", i) + f"%a{i} = load {t}, ptr %p{i}\n" for i, t in enumerate(params))
+    body = "".join(
+        _slot(f"%p{i}", "%slots", at) + f"%a{i} = load {t}, ptr %p{i}{_ALIGNED}\n"
+        for i, (t, at) in enumerate(zip(params, slot_places(params), strict=False))
+    )
     arguments = "".join(f", {t} %a{i}" for i, t in enumerate(params))
     returns = result_type(results)
     call = f"call {returns} %code(ptr %context{arguments})\n"
@@ -101,6 +123,8 @@ def trampoline(signature: str) -> str:
 
 def _to_native(type_: str, object_: str, tag: str, fail: str) -> str:
     """Convert an exact int or float to `%n<tag>`; branch to `fail` where it is none, or does not fit."""
+    if type_ == _V128:
+        return _bytes_to_native(object_, tag, fail)
     python, convert = ("PyFloat", "double @PyFloat_AsDouble")
     if type_ in ("i32", "i64"):
         python, convert = ("PyLong", "i64 @PyLong_AsLongLong")
@@ -127,8 +151,24 @@ def _to_native(type_: str, object_: str, tag: str, fail: str) -> str:
     )
 
 
+def _bytes_to_native(object_: str, tag: str, fail: str) -> str:
+    """The same for a v128 and exact bytes."""
+    return (
+        f"%tp{tag} = getelementptr i8, ptr {object_}, i64 {L.OBJECT_TYPE}\n%ty{tag} = load ptr, ptr %tp{tag}\n"
+        f"%is{tag} = icmp eq ptr %ty{tag}, @PyBytes_Type\nbr i1 %is{tag}, label %exact{tag}, label %{fail}\n"
+        f"exact{tag}:\n%size{tag} = call i64 @PyBytes_Size(ptr {object_})\n"
+        f"%in{tag} = icmp eq i64 %size{tag}, 16\nbr i1 %in{tag}, label %fits{tag}, label %{fail}\n"
+        f"fits{tag}:\n%at{tag} = call ptr @PyBytes_AsString(ptr {object_})\n"
+        f"%n{tag} = load {_V128}, ptr %at{tag}, align 1\n"
+    )
+
+
 def _to_python(type_: str, value: str, tag: str) -> str:
-    """Make `%py<tag>` of a number; it can be null (no memory)."""
+    """Make `%py<tag>` of a number or vector; it can be null (no memory)."""
+    if type_ == _V128:
+        return (
+            f"store {_V128} {value}, ptr %spill\n%py{tag} = call ptr @PyBytes_FromStringAndSize(ptr %spill, i64 16)\n"
+        )
     if type_ == "i64":
         return f"%py{tag} = call ptr @PyLong_FromLongLong(i64 {value})\n"
     if type_ == "i32":
@@ -138,20 +178,25 @@ def _to_python(type_: str, value: str, tag: str) -> str:
     return f"%w{tag} = fpext float {value} to double\n%py{tag} = call ptr @PyFloat_FromDouble(double %w{tag})\n"
 
 
+def _spill(types: list[str]) -> str:
+    """A place in memory for `_to_python`, where one of these types needs it."""
+    return f"%spill = alloca {_V128}\n" if _V128 in types else ""
+
+
 def call_stub(signature: str) -> str:
     """IR of the vectorcall function `PyObject *call(PyObject *func, PyObject **args, size_t nargsf, PyObject
     *names)`."""
     params, results = split_signature(signature)
-    body = (
-        f"%slots = alloca [{max(len(params), len(results), 1)} x i64]\n"
+    body = _spill(results) + (
+        f"%slots = alloca [{_slot_total(params, results)} x i64]\n"
         "%count = and i64 %nargsf, 9223372036854775807\n"
         f"%right = icmp eq i64 %count, {len(params)}\n%unnamed = icmp eq ptr %names, null\n"
         "%usual = and i1 %right, %unnamed\nbr i1 %usual, label %take, label %slow\ntake:\n"
     )
-    for i, type_ in enumerate(params):
+    for i, (type_, at) in enumerate(zip(params, slot_places(params), strict=False)):
         body += f"%ap{i} = getelementptr ptr, ptr %args, i64 {i}\n%a{i} = load ptr, ptr %ap{i}\n"
         body += _to_native(type_, f"%a{i}", f".a{i}", "slow")
-        body += _slot(f"%s{i}", "%slots", i) + f"store {type_} %n.a{i}, ptr %s{i}\n"
+        body += _slot(f"%s{i}", "%slots", at) + f"store {type_} %n.a{i}, ptr %s{i}{_ALIGNED}\n"
     for name, offset in (("store", L.FUNC_STORE), ("code", L.FUNC_CODE), ("context", L.FUNC_CONTEXT)):
         body += f"%f.{name} = getelementptr i8, ptr %func, i64 {offset}\n%{name} = load ptr, ptr %f.{name}\n"
     body += (
@@ -159,10 +204,9 @@ def call_stub(signature: str) -> str:
         f"ptr %context, ptr %slots)\nswitch i32 %status, label %slow [ i32 {L.STATUS_RETURNED}, label %returned "
         f"i32 {L.STATUS_TRAPPED}, label %trapped i32 {L.STATUS_RAISED}, label %raised ]\nreturned:\n"
     )
-    for i, type_ in enumerate(results):
-        body += (
-            _slot(f"%r{i}", "%slots", i) + f"%x{i} = load {type_}, ptr %r{i}\n" + _to_python(type_, f"%x{i}", f".r{i}")
-        )
+    for i, (type_, at) in enumerate(zip(results, slot_places(results), strict=False)):
+        body += _slot(f"%r{i}", "%slots", at) + f"%x{i} = load {type_}, ptr %r{i}{_ALIGNED}\n"
+        body += _to_python(type_, f"%x{i}", f".r{i}")
     if not results:
         body += "call void @Py_IncRef(ptr @_Py_NoneStruct)\nret ptr @_Py_NoneStruct\n"
     elif len(results) == 1:
@@ -188,15 +232,18 @@ def call_stub(signature: str) -> str:
 
 
 def _host_stub_for_slots(params: list[str], results: list[str]) -> str:
-    body = f"%slots = alloca [{max(len(params), len(results), 1)} x i64]\n"
-    body += "".join(_slot(f"%p{i}", "%slots", i) + f"store {t} %a{i}, ptr %p{i}\n" for i, t in enumerate(params))
+    body = f"%slots = alloca [{_slot_total(params, results)} x i64]\n"
+    body += "".join(
+        _slot(f"%p{i}", "%slots", at) + f"store {t} %a{i}, ptr %p{i}{_ALIGNED}\n"
+        for i, (t, at) in enumerate(zip(params, slot_places(params), strict=False))
+    )
     return body + "call void @wasmark_host_call(ptr %context, ptr %slots)\n" + _pack(results, "%slots")
 
 
 def _plain_host_stub(params: list[str], results: list[str]) -> str:
     count = len(params)
-    body = (
-        f"%slots = alloca [{max(len(results), 1)} x i64]\n%objects = alloca [{max(count, 1)} x ptr]\n"
+    body = _spill(params) + (
+        f"%slots = alloca [{_slot_total(results)} x i64]\n%objects = alloca [{max(count, 1)} x ptr]\n"
         "%fp = call ptr @llvm.frameaddress.p0(i32 0)\ncall void @wasmark_leave_wasm(ptr %context, ptr %fp)\n"
     )
     for i, type_ in enumerate(params):
@@ -218,7 +265,7 @@ def _plain_host_stub(params: list[str], results: list[str]) -> str:
     elif len(results) == 1:
         body += (
             _to_native(results[0], "%result", ".r", "convert")
-            + f"store {results[0]} %n.r, ptr %slots\nbr label %done\n"
+            + f"store {results[0]} %n.r, ptr %slots{_ALIGNED}\nbr label %done\n"
         )
     else:
         body += "br label %convert\n"

@@ -53,7 +53,7 @@ class Worker:
     """What the process knows, and what it can be asked."""
 
     def __init__(self) -> None:
-        self._modules: dict[int, tuple[ModuleModel, VMLayout]] = {}  # the one that was asked for last comes last
+        self._modules: dict[int, tuple[ModuleModel, VMLayout, bool]] = {}  # the one that was asked for last comes last
         self.requests: dict[str, Callable[..., bytes]] = {"ir": self._ir, "module": self._module, "hot": self._hot}
 
     def answer(self, request: bytes) -> bytes:
@@ -69,12 +69,12 @@ class Worker:
 
         return compile_ir(text)
 
-    def _module(self, number: int, binary: bytes, escaping: list[int]) -> bytes:
+    def _module(self, number: int, binary: bytes, escaping: list[int], deterministic: bool) -> bytes:
         from wasmark.binary.decoder import decode_module
         from wasmark.runtime.layout import VMLayout
 
         model = decode_module(binary)
-        self._modules[number] = model, VMLayout(model, escaping)
+        self._modules[number] = model, VMLayout(model, escaping), deterministic
         if len(self._modules) > _MODULES_KEPT:
             del self._modules[next(iter(self._modules))]
         return b""
@@ -86,8 +86,8 @@ class Worker:
 
         if number not in self._modules:
             raise Error(UNKNOWN_MODULE)
-        model, layout = self._modules[number] = self._modules.pop(number)
-        return compile_ir(hot_ir(model, layout, [Hot(*item) for item in wanted]))
+        model, layout, deterministic = self._modules[number] = self._modules.pop(number)
+        return compile_ir(hot_ir(model, layout, [Hot(*item) for item in wanted], deterministic=deterministic))
 
 
 UNKNOWN_MODULE: Final = "the module is not known"

@@ -18,5 +18,7 @@ class Feature(enum.Enum):
     MULTI_MEMORY = "multi-memory"
     MEMORY64 = "memory64"
     FUNCTION_REFERENCES = "function-references"
+    SIMD = "simd"
+    RELAXED_SIMD = "relaxed-simd"
 
     __hash__ = object.__hash__

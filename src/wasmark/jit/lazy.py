@@ -86,7 +86,15 @@ class LazyCode:
         keep_library(library, cache)
         self._model = model
         self._library = library
-        self._context = Context(model, layout, library, lazy=True, counted=self._limit is not None)
+        self.deterministic = config.deterministic
+        self._context = Context(
+            model,
+            layout,
+            library,
+            lazy=True,
+            counted=self._limit is not None,
+            deterministic=self.deterministic,
+        )
         first = self._first = model.imported["func"]
         signatures = defined_signatures(model)
         self.thunks = Thunks(first, signatures, dict.fromkeys(escaping_signatures(model, layout)), library)
@@ -244,7 +252,8 @@ class LazyCode:
 
         with self._lock:
             if hot not in self._optimized:
-                self.install([hot], compile_ir(hot_ir(self._model, self._context.layout, [hot])))
+                text = hot_ir(self._model, self._context.layout, [hot], deterministic=self.deterministic)
+                self.install([hot], compile_ir(text))
 
     def install(self, wanted: Sequence[Hot], data: bytes) -> None:
         """Take the object code of these pieces, and let it be used."""

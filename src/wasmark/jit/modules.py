@@ -89,7 +89,8 @@ def _options(config: Config) -> list[str]:
 
 
 def _features(config: Config) -> list[str]:
-    return sorted(feature.value for feature in config.features)
+    """With what decides about relaxed instructions."""
+    return [*sorted(feature.value for feature in config.features), f"{config.relaxed_simd} relaxed SIMD"]
 
 
 def obtain(
@@ -130,12 +131,14 @@ def _compile(
         late_import("wasmark.baseline.module")
         from wasmark.baseline.module import translate_modules
 
-        artefact = translate_modules(key, models, layouts, cache, progress)
+        artefact = translate_modules(key, models, layouts, cache, progress, deterministic=config.deterministic)
     else:
         late_import("wasmark.compile.module")
         from wasmark.compile.module import compile_modules  # not before: it loads LLVM
 
-        artefact = compile_modules(key, models, layouts, config.compile_processes, progress)
+        artefact = compile_modules(
+            key, models, layouts, config.compile_processes, progress, deterministic=config.deterministic
+        )
     artefact.info["features"] = _features(config)
     return artefact
 
@@ -175,7 +178,13 @@ def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
     from wasmark.compile.module import compile_modules
 
     validated_layout(model, config.features)
-    artefact = compile_modules(module_key([model], config), [model], [layout], config.compile_processes, None)
+    artefact = compile_modules(
+        module_key([model], config),
+        [model],
+        [layout],
+        config.compile_processes,
+        deterministic=config.deterministic,
+    )
     artefact.info["features"] = _features(config)
     return Compiled(None, [layout.escaping], None, artefact)
 

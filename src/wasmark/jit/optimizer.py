@@ -42,6 +42,9 @@ class Client(Protocol):
     number: int
     """Never that of another module of this process."""
 
+    deterministic: bool
+    """Whether its relaxed instructions are those of the deterministic profile."""
+
     @property
     def binary(self) -> bytes:
         """The module."""
@@ -167,7 +170,7 @@ class Optimizer:
             process = self._process
             for _ in range(2):
                 if client.number not in self._known:
-                    process.learn(client.number, client.binary, client.escaping)
+                    process.learn(client.number, client.binary, client.escaping, deterministic=client.deterministic)
                     self._known[client.number] = None
                 try:
                     return process.compile_hot(client.number, batch)

@@ -53,7 +53,7 @@ def evaluate(
             stack.append(imm & _MASK32)
         elif name == "i64.const":
             stack.append(imm & _MASK64)
-        elif name in ("f32.const", "f64.const"):
+        elif name in ("f32.const", "f64.const", "v128.const"):
             stack.append(imm)
         elif name == "ref.null":
             stack.append(0)

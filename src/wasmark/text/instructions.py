@@ -16,7 +16,15 @@ from wasmark.binary import encode_instruction
 from wasmark.core.opcodes import BY_NAME, SELECT_TYPED, Imm, Opcode
 from wasmark.core.types import HeapType, ValType
 from wasmark.text.lexer import Tokens
-from wasmark.text.numbers import NOT_A_NUMBER, parse_f32, parse_f64, parse_int, parse_uint
+from wasmark.text.numbers import (
+    NOT_A_NUMBER,
+    SHAPES,
+    join_lanes,
+    parse_f32,
+    parse_f64,
+    parse_int,
+    parse_uint,
+)
 from wasmark.text.types import TypeParser
 
 _END: Final = BY_NAME["end"].code
@@ -304,7 +312,7 @@ def _data_memory(parser: InstructionParser, row: Opcode) -> _Immediate:
     return _segment(parser, parser.datas, "data segment", parser.memories, "memory")
 
 
-def _memarg(parser: InstructionParser, row: Opcode) -> _Immediate:
+def _memarg(parser: InstructionParser, row: Opcode) -> tuple[int, int, int]:
     memory = parser.optional_index(parser.memories, "memory")
     offset = _keyed_number(parser, "offset=")
     align = _keyed_number(parser, "align=")
@@ -313,6 +321,40 @@ def _memarg(parser: InstructionParser, row: Opcode) -> _Immediate:
     elif align & (align - 1) or not align:
         raise parser.error(f"alignment must be a power of two: {align}", parser.pos - 1)
     return align.bit_length() - 1, memory, offset or 0
+
+
+def _memarg_lane(parser: InstructionParser, row: Opcode) -> _Immediate:
+    """A number is the memory only where a lane index, or the rest of the memory's operand, is still to come."""
+    here, behind = parser.toks[parser.pos : parser.pos + 2]
+    if here[:1].isdecimal() and not (behind[:1].isdecimal() or behind.startswith(("offset=", "align="))):
+        return row.access.bit_length() - 1, 0, 0, _lane(parser, row)
+    return *_memarg(parser, row), _lane(parser, row)
+
+
+def _lane(parser: InstructionParser, row: Opcode) -> int:
+    return parser.number(_parse_u8, "a lane index")
+
+
+def _lanes(parser: InstructionParser, row: Opcode) -> _Immediate:
+    lanes: list[int] = []
+    while parser.toks[parser.pos][:1] not in "()$" and len(lanes) < 16:
+        lanes.append(_lane(parser, row))
+    if len(lanes) != 16 or parser.at_index():
+        raise parser.error(f"invalid lane length: {row.name} has 16 lane indices")
+    return tuple(lanes)
+
+
+def _v128(parser: InstructionParser, row: Opcode) -> int:
+    shape = parser.toks[parser.pos]
+    if shape not in SHAPES:
+        raise parser.unexpected("a shape such as i32x4")
+    parser.pos += 1
+    count, _, parse = SHAPES[shape]
+    kind = "an integer" if shape[0] == "i" else "a floating-point number"
+    lanes = [parser.number(parse, kind) for _ in range(count)]
+    if parser.toks[parser.pos][:1].isdecimal():
+        raise parser.error(f"wrong number of lane literals: {shape} has {count}")
+    return join_lanes(lanes)
 
 
 def _keyed_number(parser: InstructionParser, key: str) -> int | None:
@@ -348,12 +390,20 @@ _IMMEDIATES: Final[dict[Imm, Callable[[InstructionParser, Opcode], _Immediate]]]
     Imm.I64: lambda parser, row: parser.number(_parse_i64, "an integer"),
     Imm.F32: lambda parser, row: parser.number(parse_f32, "a floating-point number"),
     Imm.F64: lambda parser, row: parser.number(parse_f64, "a floating-point number"),
+    Imm.V128: _v128,
+    Imm.LANE: _lane,
+    Imm.LANES: _lanes,
+    Imm.MEMARG_LANE: _memarg_lane,
     Imm.HEAP: lambda parser, row: parser.heap_type(),
 }
 
 
 def _parse_i32(text: str) -> int:
     return parse_int(text, 32)
+
+
+def _parse_u8(text: str) -> int:
+    return parse_uint(text, 8)
 
 
 def _parse_i64(text: str) -> int:

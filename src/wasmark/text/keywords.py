@@ -29,7 +29,6 @@ _WORDS: Final = frozenset(
 _PARTS: Final = tuple(
     (re.compile(pattern).fullmatch, part)
     for pattern, part in (
-        (r"v128\.[a-z0-9_]+|[if](?:8x16|16x8|32x4|64x2)\.[a-z0-9_]+", "SIMD"),
         (
             r"(?:struct|array|i31)\.[a-z_]+|(?:any|extern)\.convert_[a-z]+|ref\.(?:eq|test|cast|i31)",
             "garbage collection",

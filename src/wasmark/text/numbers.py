@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 NOT_A_NUMBER: Final = "unexpected token"
@@ -80,6 +82,21 @@ def parse_f32(text: str) -> int:
 def parse_f64(text: str) -> int:
     """A float literal as the 64 bits of the nearest double, ties to even."""
     return _parse_float(text, 53, 0x7FF)
+
+
+SHAPES: Final[dict[str, tuple[int, int, Callable[[str], int]]]] = {
+    **{f"i{bits}x{128 // bits}": (128 // bits, bits, partial(parse_int, bits=bits)) for bits in (8, 16, 32, 64)},
+    "f32x4": (4, 32, parse_f32),
+    "f64x2": (2, 64, parse_f64),
+}
+"""The words for how a v128 is made of lanes: how many there are, their bits, and what parses one."""
+
+
+def join_lanes(lanes: Sequence[int]) -> int:
+    """The bits of a v128 with these lanes (numbers, signed or not), the first one lowest."""
+    width = 128 // len(lanes)
+    mask = (1 << width) - 1
+    return sum((lane & mask) << width * i for i, lane in enumerate(lanes))
 
 
 def _parse_float(text: str, precision: int, exponent_mask: int) -> int:

@@ -290,7 +290,7 @@ class _Run:
 
 
 def _mask(type_: ValType) -> int:
-    return 0xFFFF_FFFF if str(type_) in ("i32", "f32") else 0xFFFF_FFFF_FFFF_FFFF
+    return 0xFFFF_FFFF if str(type_) in ("i32", "f32") else -1
 
 
 def _check_trap(trap: Trap, expected: str) -> None:

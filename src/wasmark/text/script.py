@@ -17,7 +17,7 @@ from wasmark.core.types import HeapType
 from wasmark.errors import MalformedError
 from wasmark.text.lexer import Tokens
 from wasmark.text.module import parse_fields, parse_module
-from wasmark.text.numbers import NOT_A_NUMBER, parse_f32, parse_f64, parse_int
+from wasmark.text.numbers import NOT_A_NUMBER, SHAPES, join_lanes, parse_f32, parse_f64, parse_int
 from wasmark.text.types import TypeParser
 
 
@@ -211,7 +211,6 @@ def parse_script(source: str) -> list[Command]:
 
 _INTEGERS: Final = {"i8": 8, "i16": 16, "i32": 32, "i64": 64}
 _FLOATS: Final = {"f32": parse_f32, "f64": parse_f64}
-_SHAPES: Final = {"i8x16": 16, "i16x8": 8, "i32x4": 4, "i64x2": 2, "f32x4": 4, "f64x2": 2}
 
 
 class _ScriptParser(TypeParser):
@@ -392,17 +391,13 @@ class _ScriptParser(TypeParser):
 
     def _vector(self) -> Const | LanesPattern:
         shape = self.toks[self.pos]
-        if shape not in _SHAPES:
+        if shape not in SHAPES:
             raise self.unexpected("a shape")
         self.pos += 1
         type_ = shape.partition("x")[0]
-        lanes = tuple(self._lane(type_) for _ in range(_SHAPES[shape]))
-        bits = 0
-        for lane in reversed(lanes):
-            if isinstance(lane, NanPattern):
-                return LanesPattern(lanes)
-            bits = bits << (128 // len(lanes)) | lane.bits
-        return Const("v128", bits)
+        lanes = tuple(self._lane(type_) for _ in range(SHAPES[shape][0]))
+        known = [lane.bits for lane in lanes if isinstance(lane, Const)]
+        return Const("v128", join_lanes(known)) if len(known) == len(lanes) else LanesPattern(lanes)
 
 
 _COMMANDS: Final[dict[str, Callable[[_ScriptParser], Command]]] = {

@@ -523,6 +523,19 @@ class BodyValidator:
             raise InvalidError(f"offset out of range: {static}")
         return letters
 
+    def _of_memarg_and_lane(self, op: Opcode, imm: tuple[int, int, int, int]) -> dict[str, ValType]:
+        letters = self._of_memarg(op, imm[:3])
+        self._of_lane(op, imm[3])
+        return letters
+
+    def _of_lane(self, op: Opcode, imm: int) -> dict[str, NumType]:
+        if imm >= op.lanes:
+            raise InvalidError(f"invalid lane index {imm}: {op.name} has {op.lanes} lanes")
+        return FIXED_LETTERS
+
+    def _of_lanes(self, op: Opcode, imm: tuple[int, ...]) -> dict[str, NumType]:
+        return self._of_lane(op, max(imm))
+
     def _of_data_and_memory(self, op: Opcode, imm: tuple[int, int]) -> dict[str, ValType]:
         letters = self._memory_letters(imm[1])
         self._context.check_data(imm[0])
@@ -547,6 +560,9 @@ class BodyValidator:
 
 _LETTERS: Final[dict[Imm, Any]] = {
     Imm.MEMARG: BodyValidator._of_memarg,
+    Imm.MEMARG_LANE: BodyValidator._of_memarg_and_lane,
+    Imm.LANE: BodyValidator._of_lane,
+    Imm.LANES: BodyValidator._of_lanes,
     Imm.MEMORY: lambda self, _op, imm: self._memory_letters(imm),
     Imm.DATA_MEMORY: BodyValidator._of_data_and_memory,
     Imm.DATA: BodyValidator._of_data,

@@ -41,7 +41,7 @@ _MAX_ELEMENTS: Final = {False: ((1 << 32) - 1, "2^32 - 1"), True: ((1 << 64) - 1
 _PAGE_SIZE_LOG2: Final = 16
 _PAGE_SIZES_LOG2: Final = (0, 16)  # those of the custom page sizes proposal, too
 
-_CONSTANT: Final = frozenset(("i32.const", "i64.const", "f32.const", "f64.const", "ref.null", "end"))
+_CONSTANT: Final = frozenset(("i32.const", "i64.const", "f32.const", "f64.const", "v128.const", "ref.null", "end"))
 _EXTENDED_CONSTANT: Final = frozenset(("i32.add", "i32.sub", "i32.mul", "i64.add", "i64.sub", "i64.mul"))
 
 _TYPE_SECTION: Final = 1

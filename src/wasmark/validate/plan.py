@@ -62,7 +62,7 @@ def _step(op: Opcode, features: frozenset[Feature], address: NumType | None) -> 
             return (LOAD, types[0], natural_alignment(op), types[1])
         case Imm.MEMARG, 2, 0:
             return (STORE, types[0], natural_alignment(op), types[1])
-        case Imm.I32 | Imm.I64 | Imm.F32 | Imm.F64, 0, 1:
+        case Imm.I32 | Imm.I64 | Imm.F32 | Imm.F64 | Imm.V128, 0, 1:
             return (PUSH, types[0], None, None)
         case Imm.NONE, 1, 1:
             return (UNARY, types[0], None, types[1])

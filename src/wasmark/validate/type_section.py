@@ -10,6 +10,7 @@ from wasmark.core.features import Feature
 from wasmark.core.types import (
     EXTERNREF,
     FUNCREF,
+    V128,
     ArrayType,
     FieldType,
     FuncType,
@@ -157,6 +158,8 @@ class ModuleTypes:
         if isinstance(type_, RefType):
             require_feature(Feature.REFERENCE_TYPES, self._features, f"the type {type_}")
             self.check_ref_type(type_)
+        elif type_ is V128:
+            require_feature(Feature.SIMD, self._features, "the type v128")
 
     def check_ref_type(self, type_: RefType) -> None:
         """Core §3.2.5. `funcref` belongs to the first version of the standard, where tables have it."""
