@@ -245,7 +245,7 @@ def test_sections_are_listed_with_their_positions() -> None:
     binary = module(custom(b"x", b"abc"), section(MEMORY, "00"), custom(b"", b""))
     model = decode_module(binary)
     assert model.sections == [(0, 10, 15), (MEMORY, 17, 18), (0, 20, 21)]
-    assert model.customs == [CustomSection("x", 12, 15), CustomSection("", 21, 21)]
+    assert model.customs == [CustomSection("x", 12, 15, 0), CustomSection("", 21, 21, MEMORY)]
     assert [binary[c.start : c.end] for c in model.customs] == [b"abc", b""]
 
 

@@ -10,7 +10,20 @@ import pytest
 
 TESTSUITE: Final = Path(__file__).resolve().parents[3] / "shared" / "testsuite"
 
-SCRIPTS: Final = sorted(path.name for path in TESTSUITE.glob("*.wast"))
+_GROUPS: Final = (
+    "",
+    "custom",
+    "legacy",
+    "proposals/threads",
+    "proposals/wide-arithmetic",
+    "proposals/custom-page-sizes",
+)
+"""Folders of the testsuite: the standard's own, and the proposals that are here."""
+
+SCRIPTS: Final = [
+    path.relative_to(TESTSUITE).as_posix() for group in _GROUPS for path in sorted((TESTSUITE / group).glob("*.wast"))
+]
+"""Their paths in the testsuite."""
 
 needs_testsuite: Final = pytest.mark.skipif(not SCRIPTS, reason="the official testsuite is not at ../shared/testsuite")
 
@@ -29,5 +42,5 @@ _VERSION_3: Final = re.compile(
     )
 )
 
-CORE: Final = [name for name in SCRIPTS if not _SIMD.match(name) and not _VERSION_3.match(name)]
+CORE: Final = [name for name in SCRIPTS if "/" not in name and not _SIMD.match(name) and not _VERSION_3.match(name)]
 """The scripts that are neither about SIMD nor about a part of 3.0 by their name."""

@@ -79,6 +79,7 @@ class _ModuleDecoder:
         self._bodies: list[Function] = []
         self._name_section: CustomSection | None = None
         self._section_end = len(data)
+        self._after = 0  # the id of the last section that is no custom one
         self._sections: dict[int, Callable[[], None]] = {
             1: self._type_section,
             2: self._import_section,
@@ -136,6 +137,7 @@ class _ModuleDecoder:
             self._pos = start
             self._section_end = end
             if section:
+                self._after = section
                 self._sections[section]()
             else:
                 self._custom_section(end)
@@ -203,7 +205,7 @@ class _ModuleDecoder:
         name = self._read(read_name)
         if self._pos > end:
             raise MalformedError("unexpected end of section or function", offset=start)
-        custom = CustomSection(name, self._pos, end)
+        custom = CustomSection(name, self._pos, end, self._after)
         self._model.customs.append(custom)
         if name == NAME_SECTION and self._name_section is None:
             self._name_section = custom
