@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasmark.binary import encode_module
+from wasmark.binary import decode_module, encode_module
 from wasmark.cli._input import decode_text, naming
 from wasmark.cli.validate import check
 from wasmark.text import parse_module
+from wasmark.validate.metadata import check_branch_hints
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +29,7 @@ def execute(args: argparse.Namespace) -> int:
         data = encode_module(parse_module(decode_text(source)))
         if not args.no_check:
             check(data)
+            check_branch_hints(decode_module(data))
     output = args.output or ("-" if file == "-" else str(Path(file).with_suffix(".wasm")))
     if output == "-":
         sys.stdout.buffer.write(data)
