@@ -10,20 +10,24 @@ import pytest
 
 TESTSUITE: Final = Path(__file__).resolve().parents[3] / "shared" / "testsuite"
 
-_GROUPS: Final = (
-    "",
-    "custom",
-    "legacy",
-    "proposals/threads",
-    "proposals/wide-arithmetic",
-    "proposals/custom-page-sizes",
-)
-"""Folders of the testsuite: the standard's own, and the proposals that are here."""
+GROUPS: Final = {
+    "": "The standard",
+    "custom": "Custom sections and their annotations",
+    "legacy": "Exceptions as they were before the standard",
+    "proposals/threads": "Threads",
+    "proposals/wide-arithmetic": "Wide arithmetic",
+    "proposals/custom-page-sizes": "Custom page sizes",
+}
+"""The folders whose scripts are run, and what they are about."""
 
-SCRIPTS: Final = [
-    path.relative_to(TESTSUITE).as_posix() for group in _GROUPS for path in sorted((TESTSUITE / group).glob("*.wast"))
-]
-"""Their paths in the testsuite."""
+IN_GROUP: Final = {
+    group: [path.relative_to(TESTSUITE).as_posix() for path in sorted((TESTSUITE / group).glob("*.wast"))]
+    for group in GROUPS
+}
+"""The scripts of each folder, by their paths in the testsuite."""
+
+SCRIPTS: Final = [name for names in IN_GROUP.values() for name in names]
+"""All of them."""
 
 needs_testsuite: Final = pytest.mark.skipif(not SCRIPTS, reason="the official testsuite is not at ../shared/testsuite")
 

@@ -47,9 +47,11 @@ from wasmark.validate.metadata import check_branch_hints
 
 @dataclass(slots=True)
 class FileResult:
-    """What became of a script. `waiting` counts by reason; `failures` and `waits` are (line, message)."""
+    """What became of a script. `assertions` are those in it; `waiting` counts by reason; `failures` and `waits` are
+    (line, message). Of commands that assert nothing, those that do not work are counted, too."""
 
     path: str
+    assertions: int = 0
     passed: int = 0
     failed: int = 0
     waiting: Counter[str] = field(default_factory=Counter)
@@ -130,6 +132,7 @@ class _Run:
         result = self.result
         for command in commands:
             counted = isinstance(command, AssertReturn | AssertStops | AssertModule)
+            result.assertions += counted
             try:
                 _HANDLERS[type(command)](self, command)
             except _Waits as reason:
@@ -169,6 +172,7 @@ class _Run:
         thread, counted = self.threads.pop(name)
         thread.join()
         result = self.result
+        result.assertions += counted.assertions
         result.passed += counted.passed
         result.failed += counted.failed
         result.waiting += counted.waiting
