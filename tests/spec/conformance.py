@@ -1,5 +1,7 @@
-"""`docs/conformance.md`: what of the official testsuite passes, from a run of all of it. Run as a program, it writes the
-document."""
+"""`docs/conformance.md`: what of the official testsuite passes, from a run of all of it.
+
+As a program it writes the document.
+"""
 
 from __future__ import annotations
 
