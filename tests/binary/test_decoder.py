@@ -372,7 +372,8 @@ MALFORMED = {
 def test_malformed_modules(binary: bytes, message: str, offset: int) -> None:
     with pytest.raises(MalformedError) as caught:
         decode_module(binary)
-    assert (caught.value.message, caught.value.offset) == (message, offset)
+    assert caught.value.message.startswith(message)
+    assert caught.value.offset == offset
 
 
 def test_the_first_error_of_a_module_counts_even_if_it_lies_in_a_body() -> None:

@@ -157,7 +157,7 @@ def test_what_cannot_be_done_is_one_line_and_status_1(args: list[str], message: 
         (b"\x7fELF\x02\x01\x01", r"wasmark: \S+bad: .*at offset 0x0"),
         (b"", r"wasmark: \S+bad: "),
         (b'(module (import "no" "where" (func)) (func (export "_start")))', r"wasmark: \S+bad: .*no.*where"),
-        (b"( \xff", r"wasmark: \S+bad: malformed UTF-8"),
+        (b"( \xff", r"wasmark: \S+bad:1:3: malformed UTF-8 encoding: ff"),
     ],
 )
 def test_a_bad_module_is_one_line_and_status_1(contents: bytes, message: str, tmp_path: Path, capsys: Capsys) -> None:

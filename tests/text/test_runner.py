@@ -103,7 +103,7 @@ def test_what_holds_passes(assertion: str) -> None:
         ('(assert_malformed (module quote "(func)") "x")', "the module was accepted; expected malformed: x"),
         (
             '(assert_malformed (module binary "\\00asm\\01\\00\\00\\00\\08\\01\\00") "x")',
-            "unknown function 0 (at offset 0xa); expected malformed: x",
+            "unknown function 0: there is none (at offset 0xa); expected malformed: x",
         ),
         ('(assert_invalid (module) "x")', "the module was accepted; expected invalid: x"),
         ('(assert_invalid (module binary "x") "x")', "MalformedError: "),
@@ -171,7 +171,7 @@ def test_files_that_are_no_scripts_are_one_failure(tmp_path: Path) -> None:
     text.write_text("(module)\n (nonsense)")
     binary.write_bytes(b"(module)\n\xff")
     assert run_file(text).failures == [(2, "unknown operator nonsense, expected a command")]
-    assert run_file(binary).failures == [(2, "the script is not UTF-8 text")]
+    assert run_file(binary).failures == [(2, "malformed UTF-8 encoding: ff")]
     assert run_file(text).total == 1
 
 

@@ -42,8 +42,10 @@ def read_name(data: bytes, pos: int) -> tuple[str, int]:
         unexpected_end(data)
     try:
         return data[start : start + size].decode(), start + size
-    except UnicodeDecodeError:
-        raise MalformedError("malformed UTF-8 encoding", offset=pos) from None
+    except UnicodeDecodeError as error:
+        wrong = data[start + error.start : start + error.end].hex(" ")
+        message = f"malformed UTF-8 encoding of a name: {wrong}, {error.start} bytes from its start"
+        raise MalformedError(message, offset=pos) from None
 
 
 def write_name(name: str) -> bytes:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmark.binary import decode_module, encode_module
-from wasmark.cli._input import decode_text, naming
+from wasmark.cli._input import naming
 from wasmark.cli.validate import check
 from wasmark.text import parse_module
+from wasmark.text.lexer import decode_source
 from wasmark.validate.metadata import check_branch_hints
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def execute(args: argparse.Namespace) -> int:
     file: str = args.file
     source = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     with naming(file):
-        data = encode_module(parse_module(decode_text(source)))
+        data = encode_module(parse_module(decode_source(source)))
         if not args.no_check:
             check(data)
             check_branch_hints(decode_module(data))

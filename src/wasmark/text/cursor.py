@@ -113,7 +113,7 @@ class Cursor:
         """An identifier (§6.3.5) in the one spelling by which it is known: `$name`, without quotes and escapes."""
         if '"' not in token:
             if len(token) == 1:
-                raise self.error("empty identifier", at)
+                raise self.error("empty identifier: a name must follow the $", at)
             return token
         quoted = token[1:]
         if not is_string(quoted):
@@ -123,7 +123,7 @@ class Cursor:
         except (UnicodeDecodeError, ValueError):
             raise self.error("malformed UTF-8 encoding in an identifier", at) from None
         if not name:
-            raise self.error("empty identifier", at)
+            raise self.error("empty identifier: a name must follow the $", at)
         return "$" + name
 
     def optional_id(self) -> str | None:

@@ -99,7 +99,7 @@ class Tokens:
         end = start.end()
         char = self._source[end : end + 1]
         if char in ("", "\n", "\r"):
-            raise self._error(offset, "unclosed string")
+            raise self._error(offset, "unclosed string: it starts here")
         if char == "\\":
             raise self._error(end, f"illegal escape {self._source[end : end + 2]!r} in a string")
         raise self._error(end, _illegal(char) + " in a string")
@@ -138,13 +138,13 @@ class Tokens:
             depth += 1 if found.group() == "(;" else -1
             if not depth:
                 return pos
-        raise self._error(start, "unclosed comment")
+        raise self._error(start, "unclosed comment: it starts here")
 
     def _annotation_end(self, source: str, start: int, known: list[Annotation] | None) -> int:
         """Where the annotation at `start` ends. It goes to `known` if it is; None stands for those inside of one."""
         head = _annotation_id(source, start)
         if head is None:
-            raise self._error(start, "empty annotation id")
+            raise self._error(start, "empty annotation id: a name must follow the @")
         kind = head.group()[2:]
         quoted = head.group(1)
         if quoted is not None:
@@ -153,7 +153,7 @@ class Tokens:
             except (UnicodeDecodeError, ValueError):
                 raise self._error(start, "malformed UTF-8 encoding in an annotation id") from None
             if not kind:
-                raise self._error(start, "empty annotation id")
+                raise self._error(start, "empty annotation id: a name must follow the @")
         pos = head.end()
         depth = 1
         items: list[Item] | None = [] if known is not None and is_known(kind) else None
@@ -164,8 +164,9 @@ class Tokens:
             item = _annotation_item(source, pos)
             if item is None:
                 if pos == len(source):
-                    raise self._error(start, "unclosed annotation")
-                raise self._error(pos, "unclosed string" if source[pos] == '"' else _illegal(self._source[pos]))
+                    raise self._error(start, "unclosed annotation: it starts here")
+                wrong = "unclosed string: it starts here" if source[pos] == '"' else _illegal(self._source[pos])
+                raise self._error(pos, wrong)
             pos = item.end()
             if item.group(1):
                 pos = self._comment_end(source, item.start())
@@ -197,9 +198,21 @@ def _blank(text: str) -> str:
 
 
 def _illegal(char: str) -> str:
-    if char in "\ud800\udfff" or "\ud800" < char < "\udfff":
-        return "malformed UTF-8 encoding"
+    if "\ud800" <= char <= "\udfff":
+        return f"malformed UTF-8 encoding: {ord(char):#x} is half of a character"
     return f"illegal character {char!r}"
+
+
+def decode_source(data: bytes) -> str:
+    """A source text, which is UTF-8 (§6.3.1). Raises MalformedError."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        line_starts = [0, *(match.end() for match in _find_lines(before))]
+        message = f"malformed UTF-8 encoding: {data[error.start : error.end].hex(' ')}"
+        column = len(before) - line_starts[-1] + 1
+        raise MalformedError(message, line=len(line_starts), column=column) from None
 
 
 def is_string(token: str) -> bool:

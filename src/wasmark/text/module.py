@@ -261,7 +261,7 @@ class ModuleParser(InstructionParser):
     def _check_import_order(self, at: int) -> None:
         if self._first_definition is not None:
             kind = "function" if self._first_definition == "func" else self._first_definition
-            raise self.error(f"import after {kind}", at)
+            raise self.error(f"import after {kind}: imports come before all definitions", at)
 
     def _type_definition(self, pos: int) -> SubType:
         self.pos = pos
@@ -426,7 +426,7 @@ class ModuleParser(InstructionParser):
     def start(self, field: _Field) -> None:
         """§6.6.11."""
         if self.model.start is not None:
-            raise self.error("multiple start sections", self.pos - 1)
+            raise self.error("multiple start sections: there is one already", self.pos - 1)
         self.model.start = self.index(self.funcs, "func")
 
     def _offset(self) -> ConstExpr:

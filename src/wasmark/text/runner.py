@@ -25,6 +25,7 @@ from wasmark.globals import Global
 from wasmark.instance import Instance
 from wasmark.module import Module
 from wasmark.store import Store
+from wasmark.text.lexer import decode_source
 from wasmark.text.matching import Matcher, describe
 from wasmark.text.script import (
     Action,
@@ -73,10 +74,7 @@ def run_file(path: str | os.PathLike[str], config: Config | None = None) -> File
         data = file.read()
     result = FileResult(os.fspath(path))
     try:
-        commands = parse_script(data.decode())
-    except UnicodeDecodeError as error:
-        result.failed = 1
-        result.failures.append((data.count(b"\n", 0, error.start) + 1, "the script is not UTF-8 text"))
+        commands = parse_script(decode_source(data))
     except MalformedError as error:
         result.failed = 1
         result.failures.append((error.line or 0, error.message))

@@ -213,8 +213,10 @@ class TypeParser(Cursor):
         if inline.params or inline.results:
             if index >= len(self.types.types):
                 raise self.error(f"unknown type {index}", at)
-            if self.types.types[index].composite != inline:
-                raise self.error("inline function type does not match explicit type", at)
+            explicit = self.types.types[index].composite
+            if explicit != inline:
+                what = f"type {index} is {explicit}, and not {inline}"
+                raise self.error(f"inline function type does not match explicit type: {what}", at)
         return index
 
     def _storage_type(self) -> StorageType:
