@@ -1,15 +1,20 @@
-"""The code cache of the tests: their own, and one for the whole session, so that a large program compiles once."""
+"""The code cache of the tests: their own, and one for the whole session, so that a large program compiles once. And
+what is said at the end: how many assertions of the official testsuite passed."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
 
 _VARIABLE = "XDG_CACHE_HOME"
+
+ASSERTIONS = "assertions"
+"""The property of a test that ran an official script: (way, how many of its assertions passed, how many it has)."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,3 +32,18 @@ def pytest_configure(config: pytest.Config) -> None:
             directory.cleanup()
 
         config.add_cleanup(restore)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    passed: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            if name == ASSERTIONS:
+                way, good, all_ = value
+                passed[way] += good
+                total[way] += all_
+    if total:
+        terminalreporter.section("official testsuite")
+        for way, count in total.items():
+            terminalreporter.line(f"{way}: {passed[way]:,} of {count:,} assertions pass")

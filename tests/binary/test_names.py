@@ -36,7 +36,7 @@ def test_the_first_name_section_counts() -> None:
 
 
 def test_subsections_of_other_kinds_are_skipped() -> None:
-    assert read_names(bytes.fromhex("04 03 ff ff ff") + CONTENTS + bytes.fromhex("7f 00")) == FULL
+    assert read_names(bytes.fromhex("0c 03 ff ff ff") + CONTENTS + bytes.fromhex("7f 00")) == FULL
 
 
 @pytest.mark.parametrize(

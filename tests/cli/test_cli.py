@@ -157,7 +157,7 @@ def test_what_cannot_be_done_is_one_line_and_status_1(args: list[str], message: 
         (b"\x7fELF\x02\x01\x01", r"wasmark: \S+bad: .*at offset 0x0"),
         (b"", r"wasmark: \S+bad: "),
         (b'(module (import "no" "where" (func)) (func (export "_start")))', r"wasmark: \S+bad: .*no.*where"),
-        (b"( \xff", r"wasmark: \S+bad: malformed UTF-8"),
+        (b"( \xff", r"wasmark: \S+bad:1:3: malformed UTF-8 encoding: ff"),
     ],
 )
 def test_a_bad_module_is_one_line_and_status_1(contents: bytes, message: str, tmp_path: Path, capsys: Capsys) -> None:
@@ -169,7 +169,7 @@ def test_a_bad_module_is_one_line_and_status_1(contents: bytes, message: str, tm
 
 
 def test_a_missing_file_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("run", "validate", "wat2wasm", "objdump", "wast"):
+    for name in ("run", "validate", "wat2wasm", "wasm2wat", "objdump", "wast"):
         assert main([name, "/no/such/file"]) == 1
         assert capsys.readouterr().err == "wasmark: /no/such/file: No such file or directory\n"
 
@@ -228,6 +228,18 @@ def test_wat2wasm_writes_a_module_that_runs(wat: Wat, tmp_path: Path, capsys: Ca
     assert (tmp_path / "other").read_bytes() == (tmp_path / "module.wasm").read_bytes()
     assert main(["run", "--invoke", "add", str(tmp_path / "other"), "-3", "45"]) == 0
     assert capsys.readouterr().out == "42\n"
+
+
+def test_wasm2wat_prints_what_wat2wasm_reads(wat: Wat, tmp_path: Path, capsys: Capsys) -> None:
+    assert main(["wat2wasm", wat(ADD)]) == 0
+    binary = tmp_path / "module.wasm"
+    assert main(["wasm2wat", str(binary)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("(module\n  (type (;0;) (func")
+    assert main(["wasm2wat", str(binary), "-o", str(tmp_path / "again.wat")]) == 0
+    assert (tmp_path / "again.wat").read_text() == text
+    assert main(["wat2wasm", str(tmp_path / "again.wat")]) == 0
+    assert (tmp_path / "again.wasm").read_bytes() == binary.read_bytes()
 
 
 def test_wat2wasm_from_and_to_a_pipe(tmp_path: Path) -> None:

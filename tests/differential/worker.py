@@ -17,7 +17,6 @@ from tests.differential.generator import generate
 from tests.ways import CACHED, config, run_cached
 from wasmark import Engine
 
-
 _DETERMINISTIC: Final = {"relaxed_simd": "deterministic"}
 
 

@@ -10,7 +10,24 @@ import pytest
 
 TESTSUITE: Final = Path(__file__).resolve().parents[3] / "shared" / "testsuite"
 
-SCRIPTS: Final = sorted(path.name for path in TESTSUITE.glob("*.wast"))
+GROUPS: Final = {
+    "": "The standard",
+    "custom": "Custom sections and their annotations",
+    "legacy": "Exceptions as they were before the standard",
+    "proposals/threads": "Threads",
+    "proposals/wide-arithmetic": "Wide arithmetic",
+    "proposals/custom-page-sizes": "Custom page sizes",
+}
+"""The folders whose scripts are run, and what they are about."""
+
+IN_GROUP: Final = {
+    group: [path.relative_to(TESTSUITE).as_posix() for path in sorted((TESTSUITE / group).glob("*.wast"))]
+    for group in GROUPS
+}
+"""The scripts of each folder, by their paths in the testsuite."""
+
+SCRIPTS: Final = [name for names in IN_GROUP.values() for name in names]
+"""All of them."""
 
 needs_testsuite: Final = pytest.mark.skipif(not SCRIPTS, reason="the official testsuite is not at ../shared/testsuite")
 
@@ -29,5 +46,5 @@ _VERSION_3: Final = re.compile(
     )
 )
 
-CORE: Final = [name for name in SCRIPTS if not _SIMD.match(name) and not _VERSION_3.match(name)]
+CORE: Final = [name for name in SCRIPTS if "/" not in name and not _SIMD.match(name) and not _VERSION_3.match(name)]
 """The scripts that are neither about SIMD nor about a part of 3.0 by their name."""

@@ -1,4 +1,5 @@
-"""The official testsuite: nothing fails, and of the core scripts nearly everything passes already.
+"""The official testsuite: nothing fails, and of the core scripts nearly everything passes already. How much passes is
+printed at the end of a run, and stands in `docs/conformance.md`.
 
 What a script asserts about a part of the standard that is not here yet waits, and says for what; nothing may fail for
 any other reason.
@@ -7,11 +8,13 @@ any other reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ASSERTIONS
+from tests.spec.conformance import DOCUMENT, document
 from tests.spec.official import CORE, SCRIPTS, TESTSUITE, needs_testsuite
 from tests.spec.worker import Worker
 from tests.ways import CACHED, WAYS
@@ -29,10 +32,16 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 
 @needs_testsuite
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_nothing_fails(worker: Worker, name: str) -> None:
+def test_nothing_fails(worker: Worker, name: str, record_property: Callable[[str, object], None]) -> None:
     result = worker.run(TESTSUITE / name)
+    record_property(ASSERTIONS, (worker.way, result.passed, result.assertions))
     assert result.failures == []
     assert result.failed == 0
+
+
+@needs_testsuite
+def test_the_document_says_what_passes() -> None:
+    assert document() == DOCUMENT.read_text(), "python -m tests.spec.conformance writes it anew"
 
 
 @needs_testsuite

@@ -26,7 +26,7 @@ class Worker:
     """The other end: `run` starts the process when there is none."""
 
     def __init__(self, way: str = "eager") -> None:
-        self._way = way
+        self.way = way
         self._process: subprocess.Popen[str] | None = None
         self._results: dict[Path, FileResult] = {}
 
@@ -39,7 +39,7 @@ class Worker:
     def _run(self, path: Path) -> FileResult:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-m", "tests.spec.worker", self._way],
+                [sys.executable, "-X", "faulthandler", "-m", "tests.spec.worker", self.way],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

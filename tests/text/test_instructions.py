@@ -190,7 +190,7 @@ def test_locals_and_parameters_share_one_space() -> None:
         ("(param $x i32) (local $x i32)", "duplicate local $x", 29),
         ("(local $x i32 i32)", "unexpected token i32, expected ')'", 21),
         ("block (param $x i32) end", "unexpected token $x", 20),
-        ("i32.const 4294967296", "constant out of range: 4294967296", 17),
+        ("i32.const 4294967296", "constant out of range of i32: 4294967296", 17),
         ("i32.const 1.0", "unexpected token 1.0, expected an integer", 17),
         ("i32.const nan:canonical", "unexpected token nan:canonical", 17),
         ("f32.const 1e39", "constant out of range: 1e39", 17),

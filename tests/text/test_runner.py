@@ -103,7 +103,7 @@ def test_what_holds_passes(assertion: str) -> None:
         ('(assert_malformed (module quote "(func)") "x")', "the module was accepted; expected malformed: x"),
         (
             '(assert_malformed (module binary "\\00asm\\01\\00\\00\\00\\08\\01\\00") "x")',
-            "unknown function 0 (at offset 0xa); expected malformed: x",
+            "unknown function 0: there is none (at offset 0xa); expected malformed: x",
         ),
         ('(assert_invalid (module) "x")', "the module was accepted; expected invalid: x"),
         ('(assert_invalid (module binary "x") "x")', "MalformedError: "),
@@ -147,9 +147,8 @@ def test_what_depends_on_a_module_that_failed_waits_for_it() -> None:
 
 def test_each_part_that_is_not_here_waits_by_name() -> None:
     result = run("""
-      (module (memory 1 1 shared)) (thread $t (invoke "x")) (wait $t)
-      (assert_malformed_custom (module quote "") "")""")
-    assert result.waiting == {"threads": 3, "custom annotations": 1}
+      (module (memory 1 1 shared)) (assert_invalid (module (memory 1 1 shared)) "x")""")
+    assert result.waiting == {"threads": 2}
 
 
 def test_definitions_can_be_instantiated_several_times() -> None:
@@ -172,7 +171,7 @@ def test_files_that_are_no_scripts_are_one_failure(tmp_path: Path) -> None:
     text.write_text("(module)\n (nonsense)")
     binary.write_bytes(b"(module)\n\xff")
     assert run_file(text).failures == [(2, "unknown operator nonsense, expected a command")]
-    assert run_file(binary).failures == [(2, "the script is not UTF-8 text")]
+    assert run_file(binary).failures == [(2, "malformed UTF-8 encoding: ff")]
     assert run_file(text).total == 1
 
 
@@ -220,3 +219,72 @@ def test_descriptions_look_like_scripts() -> None:
     lanes = LanesPattern((NanPattern("f64", "canonical"), Const("f64", 0)))
     assert describe((lanes, HostRef("extern", 1))) == "(v128 (f64.const nan:canonical) (f64.const 0x0)) (ref.extern 1)"
     assert describe([]) == "nothing"
+
+
+def test_annotations_that_break_their_rules_are_refused() -> None:
+    result = run(r"""
+      (assert_malformed_custom (module quote "(@custom)") "@custom annotation: missing section name")
+      (assert_malformed_custom (module quote "(@custom)") "misplaced")
+      (assert_malformed_custom (module quote "(@x)") "")
+      (assert_invalid_custom
+        (module (func (@metadata.code.branch_hint "\00") nop))
+        "@metadata.code.branch_hint annotation: invalid target")
+      (assert_invalid_custom (module (func (@metadata.code.branch_hint "\00") nop)) "duplicate")
+      (assert_invalid_custom (module (func (@metadata.code.x "\00") nop)) "invalid target")
+      (assert_invalid_custom (module (func unreachable (@metadata.code.branch_hint "\00") if end)) "")""")
+    assert result.passed == 2
+    assert [line for line, _ in result.failures] == [3, 4, 8, 9, 10]
+
+
+def test_a_broken_hint_is_no_error_of_the_module() -> None:
+    result = run(
+        '(module (func (export "f") (result i32) (@metadata.code.branch_hint "\\01") i32.const 1))'
+        '(assert_return (invoke "f") (i32.const 1))'
+    )
+    assert (result.passed, result.failures) == (1, [])
+
+
+def test_what_a_later_standard_allows_is_refused_by_scripts_of_an_older_one() -> None:
+    result = run("""
+      (assert_invalid (module (memory 0) (memory 0)) "multiple memories")
+      (assert_invalid (module (table 0 funcref) (table 0 funcref)) "multiple tables")
+      (assert_invalid (module (memory 0)) "multiple memories")
+      (assert_invalid (module (memory 0) (memory 0)) "anything else")
+      (module (memory 0) (memory 0))""")
+    assert result.passed == 2
+    assert [line for line, _ in result.failures] == [4, 5]
+
+
+def test_threads_run_their_commands_and_are_counted_where_they_are_awaited() -> None:
+    result = run("""
+      (module $shared (func (export "f") (result i32) (i32.const 7)))
+      (thread $a (shared (module $shared))
+        (assert_return (invoke $shared "f") (i32.const 7))
+        (module $own (func (export "f") (result i32) (i32.const 8)))
+        (register "own" $own)
+        (module (import "own" "f" (func $f (result i32))) (func (export "g") (result i32) (call $f)))
+        (assert_return (invoke "g") (i32.const 8)))
+      (thread $b
+        (assert_return (invoke $shared "f") (i32.const 7))
+        (assert_trap (invoke "nothing") ""))
+      (wait $a)
+      (wait $b)
+      (assert_return (invoke $shared "f") (i32.const 7))
+      (assert_return (invoke $own "f") (i32.const 8))
+      (wait $b)""")
+    assert result.passed == 3
+    assert sorted(line for line, _ in result.failures) == [10, 15, 16]
+    assert result.waits == [(11, "no instance has been made")]
+
+
+def test_threads_that_nobody_awaits_are_counted_at_the_end() -> None:
+    result = run("""
+      (thread $a
+        (module (func (export "f") (result i32) (i32.const 8)))
+        (assert_return (invoke "f") (i32.const 8)))""")
+    assert (result.passed, result.failures) == (1, [])
+
+
+def test_a_thread_has_a_name_of_its_own_while_it_runs() -> None:
+    result = run("(thread $a) (thread $a) (wait $a) (thread $a) (wait $a)")
+    assert [message for _, message in result.failures] == ["the thread $a is running already"]

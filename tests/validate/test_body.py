@@ -34,8 +34,8 @@ def test_a_body_must_leave_its_results() -> None:
 
 
 def test_a_body_must_leave_nothing_else() -> None:
-    refuse("type mismatch: end expected [], found 1 more, the topmost of type i32", 1, "i32.const 1")
-    refuse("type mismatch: end expected [i32], found 2 more", 3, *["i32.const 1"] * 3, results=(I32,))
+    refuse("type mismatch: end expected [], found 1 operand more, the topmost of type i32", 1, "i32.const 1")
+    refuse("type mismatch: end expected [i32], found 2 operands more", 3, *["i32.const 1"] * 3, results=(I32,))
 
 
 def test_a_mismatch_names_the_instruction_and_both_types() -> None:
@@ -293,7 +293,7 @@ def test_after_a_jump_operands_come_from_nowhere(stop: str) -> None:
 
 def test_operands_pushed_after_a_jump_are_checked() -> None:
     refuse("type mismatch: i64.add expected i64, found i32", 2, "unreachable", "i32.const 0", "i64.add")
-    refuse("type mismatch: end expected [], found 1 more", 2, "unreachable", "i32.const 0")
+    refuse("type mismatch: end expected [], found 1 operand more", 2, "unreachable", "i32.const 0")
     refuse("type mismatch: end expected i32, found i64", 2, "unreachable", "i64.const 0", results=(I32,))
 
 

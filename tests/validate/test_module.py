@@ -216,7 +216,7 @@ def test_constants_have_the_type_of_what_they_initialise() -> None:
     constant("f32.const 0", message="type mismatch: end expected i32, found f32", at=5)
     constant("nop", message="constant expression required, found nop")
     constant(message="type mismatch: end expected i32, found nothing")
-    constant("i32.const 1", "i32.const 2", message="type mismatch: end expected [i32], found 1 more", at=4)
+    constant("i32.const 1", "i32.const 2", message="type mismatch: end expected [i32], found 1 operand more", at=4)
 
 
 @pytest.mark.parametrize("name", ["i32.div_s", "i32.and", "i32.eqz", "unreachable", "drop", "return", "i32.clz"])

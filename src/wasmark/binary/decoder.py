@@ -79,6 +79,7 @@ class _ModuleDecoder:
         self._bodies: list[Function] = []
         self._name_section: CustomSection | None = None
         self._section_end = len(data)
+        self._after = 0  # the id of the last section that is no custom one
         self._sections: dict[int, Callable[[], None]] = {
             1: self._type_section,
             2: self._import_section,
@@ -124,10 +125,11 @@ class _ModuleDecoder:
             at = self._pos
             section = data[at]
             if section and section not in _RANK:
-                raise MalformedError("malformed section id", offset=at)
+                raise MalformedError(f"malformed section id {section}", offset=at)
             rank = _RANK.get(section, last_rank)
             if section and rank <= last_rank:
-                raise MalformedError("unexpected content after last section", offset=at)
+                message = f"unexpected content after last section: section {section} behind section {self._after}"
+                raise MalformedError(message, offset=at)
             last_rank = rank
             size, start = read_count(data, at + 1)
             end = start + size
@@ -136,11 +138,13 @@ class _ModuleDecoder:
             self._pos = start
             self._section_end = end
             if section:
+                self._after = section
                 self._sections[section]()
             else:
                 self._custom_section(end)
             if self._pos != end:
-                raise MalformedError("section size mismatch", offset=start)
+                message = f"section size mismatch: section {section} has {size} bytes, and {self._pos - start} are used"
+                raise MalformedError(message, offset=start)
             model.sections.append((section, start, end))
         self._finish()
 
@@ -148,9 +152,9 @@ class _ModuleDecoder:
         for expected, at, message in ((MAGIC, 0, "magic header not detected"), (VERSION, 4, "unknown binary version")):
             found = self._data[at : at + 4]
             if len(found) < 4:
-                raise MalformedError("unexpected end", offset=len(self._data))
+                raise MalformedError("unexpected end: a module has 8 bytes at least", offset=len(self._data))
             if found != expected:
-                raise MalformedError(message, offset=at)
+                raise MalformedError(f"{message}: found {found.hex(' ')}, not {expected.hex(' ')}", offset=at)
         self._pos = 8
 
     def _finish(self) -> None:
@@ -158,9 +162,13 @@ class _ModuleDecoder:
         model = self._model
         end = len(self._data)
         if len(self._type_indices) != len(self._bodies):
-            raise MalformedError("function and code section have inconsistent lengths", offset=end)
+            message = "function and code section have inconsistent lengths"
+            counts = f"{len(self._type_indices)} functions and {len(self._bodies)} bodies"
+            raise MalformedError(f"{message}: {counts}", offset=end)
         if model.data_count is not None and model.data_count != len(model.data_segments):
-            raise MalformedError("data count and data section have inconsistent lengths", offset=end)
+            message = "data count and data section have inconsistent lengths"
+            counts = f"{model.data_count} segments announced, {len(model.data_segments)} there"
+            raise MalformedError(f"{message}: {counts}", offset=end)
         for function, type_index in zip(self._bodies, self._type_indices, strict=True):
             function.type_index = type_index
         model.functions = self._bodies
@@ -187,7 +195,7 @@ class _ModuleDecoder:
         at = self._pos
         byte = self._read(read_byte)
         if byte >= len(EXTERN_KINDS):
-            raise MalformedError(message, offset=at)
+            raise MalformedError(f"{message} {byte:02x}", offset=at)
         return EXTERN_KINDS[byte]
 
     def _const_expr(self) -> ConstExpr:
@@ -202,8 +210,9 @@ class _ModuleDecoder:
         start = self._pos
         name = self._read(read_name)
         if self._pos > end:
-            raise MalformedError("unexpected end of section or function", offset=start)
-        custom = CustomSection(name, self._pos, end)
+            message = f"unexpected end of section or function: the custom section ends in its name, at {end:#x}"
+            raise MalformedError(message, offset=start)
+        custom = CustomSection(name, self._pos, end, self._after)
         self._model.customs.append(custom)
         if name == NAME_SECTION and self._name_section is None:
             self._name_section = custom
@@ -272,7 +281,7 @@ class _ModuleDecoder:
         at = self._pos
         flags = self._u32()
         if flags > 7:
-            raise MalformedError("malformed elements segment kind", offset=at)
+            raise MalformedError(f"malformed elements segment kind {flags}", offset=at)
         table = 0
         offset_expr = None
         if flags & 1:
@@ -290,8 +299,9 @@ class _ModuleDecoder:
             type_ = _FUNCTION_REF
             if flags & 3:
                 kind_at = self._pos
-                if self._read(read_byte):
-                    raise MalformedError("malformed element kind", offset=kind_at)
+                kind = self._read(read_byte)
+                if kind:
+                    raise MalformedError(f"malformed element kind {kind:02x}", offset=kind_at)
             items = list(self._read(read_u32_vector))
         return ElementSegment(mode, type_, items, table, offset_expr, at)
 
@@ -316,7 +326,8 @@ class _ModuleDecoder:
                 locals_ = self._locals()
                 start = self._pos
                 if start > end:
-                    raise MalformedError("section size mismatch", offset=entry)
+                    message = f"section size mismatch: the locals of a function go beyond its {size} bytes"
+                    raise MalformedError(message, offset=entry)
                 if start - entry == len(key):
                     known[key] = locals_
             self._bodies.append(Function(0, locals_, start, end, entry))
@@ -331,7 +342,7 @@ class _ModuleDecoder:
             runs.append((count, self._read(read_value_type)))
             total += count
         if total > 0xFFFF_FFFF:
-            raise MalformedError("too many locals", offset=at)
+            raise MalformedError(f"too many locals: {total}", offset=at)
         if total > MAX_LOCALS:
             raise UnsupportedError(f"too many locals: {total}, and the limit is {MAX_LOCALS} (at offset {at:#x})")
         return tuple(runs)
@@ -345,7 +356,7 @@ class _ModuleDecoder:
         at = self._pos
         flags = self._u32()
         if flags > 2:
-            raise MalformedError("malformed data segment kind", offset=at)
+            raise MalformedError(f"malformed data segment kind {flags}", offset=at)
         memory = None
         offset_expr = None
         if flags != 1:

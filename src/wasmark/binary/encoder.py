@@ -2,17 +2,17 @@
 
 The encoding is the shortest one. Function bodies, constant expressions, data and custom sections are taken as they are
 from `model.data`; custom sections stay behind the section that they followed. The name section is written anew from
-`model.names`.
+`model.names` where it says something else. Without a place of its own it stands right behind the last section.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from wasmark.binary.decoder import MAGIC, SECTION_ORDER, VERSION
 from wasmark.binary.leb import write_s, write_u
-from wasmark.binary.names import NAME_SECTION, write_name, write_names
+from wasmark.binary.names import NAME_SECTION, read_names, write_name, write_names
 from wasmark.binary.typecodes import (
     EMPTY_BLOCK,
     TABLE_WITH_INIT,
@@ -27,6 +27,7 @@ from wasmark.binary.typecodes import (
 )
 from wasmark.core.model import (
     EXTERN_KINDS,
+    LAST_SECTION,
     ConstExpr,
     DataSegment,
     ElementSegment,
@@ -38,7 +39,7 @@ from wasmark.core.model import (
     Table,
 )
 from wasmark.core.opcodes import BY_NAME, Imm, Opcode
-from wasmark.core.types import FUNCREF, FuncType, HeapType, RefType
+from wasmark.core.types import FUNCREF, FuncType, HeapType, RefType, ValType
 
 _EXTERN_CODE: Final = {kind: bytes([code]) for code, kind in enumerate(EXTERN_KINDS)}
 _FUNCTION_REF: Final = RefType.of(False, HeapType.FUNC)
@@ -63,28 +64,27 @@ def _section(section: int, contents: bytes) -> bytes:
 
 
 def _customs_by_place(model: ModuleModel) -> dict[int, list[bytes]]:
-    """Custom sections by the id of the section they follow, 0 at the beginning.
-
-    Those without a known place, as a model that was not decoded has them, come last.
-    """
-    places = []
-    place = _CUSTOM
-    for section, _, _ in model.sections:
-        if section == _CUSTOM:
-            places.append(place)
-        else:
-            place = section
-    names = write_names(model.names)
+    """Custom sections by the id of the section they follow, 0 at the beginning."""
+    names = _names_to_write(model)
     customs: dict[int, list[bytes]] = {}
-    for number, custom in enumerate(model.customs):
-        place = places[number] if number < len(places) else SECTION_ORDER[-1]
+    for custom in model.customs:
         contents = model.data[custom.start : custom.end]
         if custom.name == NAME_SECTION and names:
             contents, names = names, b""
-        customs.setdefault(place, []).append(_custom(custom.name, contents))
+        customs.setdefault(custom.after, []).append(_custom(custom.name, contents))
     if names:
-        customs.setdefault(SECTION_ORDER[-1], []).append(_custom(NAME_SECTION, names))
+        customs.setdefault(LAST_SECTION, []).insert(0, _custom(NAME_SECTION, names))
     return customs
+
+
+def _names_to_write(model: ModuleModel) -> bytes:
+    """The contents of the name section; empty where there are no names, or they are what the section says already."""
+    if not model.names_are_read:
+        return b""
+    said = next((custom for custom in model.customs if custom.name == NAME_SECTION), None)
+    if said is not None and model.names == read_names(model.data[said.start : said.end]):
+        return b""
+    return write_names(model.names)
 
 
 def _custom(name: str, contents: bytes) -> bytes:
@@ -166,9 +166,13 @@ def _element_item(model: ModuleModel, item: int | ConstExpr, by_index: bool) -> 
     return encode_instruction(BY_NAME["ref.func"], item) + encode_instruction(BY_NAME["end"], None)
 
 
+def encode_locals(runs: Sequence[tuple[int, ValType]]) -> bytes:
+    """The declarations of locals, with which a function's code begins (core §5.5.13)."""
+    return write_u(len(runs)) + b"".join(write_u(count) + write_value_type(type_) for count, type_ in runs)
+
+
 def _code(model: ModuleModel, function: Function) -> bytes:
-    runs = [write_u(count) + write_value_type(type_) for count, type_ in function.locals]
-    body = write_u(len(runs)) + b"".join(runs) + model.data[function.start : function.end]
+    body = encode_locals(function.locals) + model.data[function.start : function.end]
     return write_u(len(body)) + body
 
 

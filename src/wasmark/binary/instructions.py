@@ -46,7 +46,8 @@ def decode_body(model: ModuleModel, start: int, end: int) -> list[Instr]:
     """
     instrs, behind = _decode(model, start, end, needs_data_count=model.data_count is None)
     if behind != end:
-        raise MalformedError("section size mismatch", offset=min(behind, end))
+        message = f"section size mismatch: a function of {end - start} bytes ends after {behind - start}"
+        raise MalformedError(message, offset=min(behind, end))
     return instrs
 
 
@@ -77,7 +78,7 @@ def _read_block_type(data: bytes, pos: int, model: ModuleModel) -> tuple[BlockTy
     if index is not None:
         number, behind = index
         if number >= len(model.types):
-            raise InvalidError(f"unknown type {number}", offset=pos)
+            raise InvalidError(f"unknown type {number}: a block names it, and there are {len(model.types)}", offset=pos)
         composite = model.types[number].composite
         if not isinstance(composite, FuncType):
             raise InvalidError(f"type mismatch: type {number} is no function type", offset=pos)
@@ -108,7 +109,7 @@ def _read_memarg(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, 
     validator (core §3.3.7)."""
     flags, behind = read_u32(data, pos)
     if flags >= 0x80:
-        raise MalformedError("malformed memop flags", offset=pos)
+        raise MalformedError(f"malformed memop flags {flags:#x}", offset=pos)
     memory = 0
     if flags & 0x40:
         memory, behind = read_u32(data, behind)
@@ -341,7 +342,7 @@ def _decode(model: ModuleModel, pos: int, limit: int, *, needs_data_count: bool)
                 pos = behind
             elif shape == else_:
                 if openers[-1] != _IF:
-                    raise MalformedError("END opcode expected", offset=pos)
+                    raise MalformedError("END opcode expected, found else without if", offset=pos)
                 openers[-1] = _ELSE
                 append((row, None, pos))
                 pos += 1
@@ -354,7 +355,8 @@ def _decode(model: ModuleModel, pos: int, limit: int, *, needs_data_count: bool)
                         unexpected_end(data)
                     no_such_instruction(prefix, code, pos)
                 if needs_data_count and row.imm in NAMES_DATA:
-                    raise MalformedError("data count section required", offset=pos)
+                    message = f"data count section required: {row.name} names a data segment"
+                    raise MalformedError(message, offset=pos)
                 imm, behind = READERS[row.imm](data, behind, model)
                 append((row, imm, pos))
                 pos = behind

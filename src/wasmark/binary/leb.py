@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-UNEXPECTED_END = "unexpected end of section or function"
+UNEXPECTED_END = "unexpected end of section or function: the binary stops in the middle of it"
 
 
 def unexpected_end(data: bytes) -> NoReturn:
@@ -21,18 +21,27 @@ def unexpected_end(data: bytes) -> NoReturn:
     raise MalformedError(UNEXPECTED_END, offset=len(data))
 
 
+def _too_long(pos: int, bits: int) -> NoReturn:
+    most = -(-bits // 7)
+    raise MalformedError(f"integer representation too long: {bits} bits take at most {most} bytes", offset=pos)
+
+
+def _too_large(pos: int, bits: int) -> NoReturn:
+    raise MalformedError(f"integer too large: it has more than {bits} bits", offset=pos)
+
+
 def read_u(data: bytes, pos: int, bits: int) -> tuple[int, int]:
     """An unsigned integer of `bits` bits."""
     value = shift = 0
     while True:
         if shift >= bits:
-            raise MalformedError("integer representation too long", offset=pos)
+            _too_long(pos, bits)
         if pos >= len(data):
             unexpected_end(data)
         byte = data[pos]
         low = byte & 0x7F
         if low >> (bits - shift):
-            raise MalformedError("integer too large", offset=pos)
+            _too_large(pos, bits)
         value |= low << shift
         pos += 1
         if byte < 0x80:
@@ -46,7 +55,7 @@ def read_s(data: bytes, pos: int, bits: int) -> tuple[int, int]:
     while True:
         left = bits - shift
         if left <= 0:
-            raise MalformedError("integer representation too long", offset=pos)
+            _too_long(pos, bits)
         if pos >= len(data):
             unexpected_end(data)
         byte = data[pos]
@@ -55,7 +64,7 @@ def read_s(data: bytes, pos: int, bits: int) -> tuple[int, int]:
             # All bits from the sign bit upwards must be equal.
             upper = (0x7F << (left - 1)) & 0x7F
             if low & upper not in (0, upper):
-                raise MalformedError("integer too large", offset=pos)
+                _too_large(pos, bits)
         value |= low << shift
         pos += 1
         shift += 7
@@ -84,7 +93,7 @@ def read_count(data: bytes, pos: int) -> tuple[int, int]:
     """
     count, behind = read_u32(data, pos)
     if count > len(data) - pos:
-        raise MalformedError("length out of bounds", offset=pos)
+        raise MalformedError(f"length out of bounds: {count} of {len(data) - behind} bytes that are left", offset=pos)
     return count, behind
 
 

@@ -18,8 +18,21 @@ if TYPE_CHECKING:
 NAME_SECTION: Final = "name"
 
 _MODULE: Final = 0
-_FUNCTIONS: Final = 1
-_LOCALS: Final = 2
+
+NAME_MAPS: Final = {
+    1: "functions",
+    4: "types",
+    5: "tables",
+    6: "memories",
+    7: "globals",
+    8: "elements",
+    9: "data",
+    11: "tags",
+}
+"""Subsections that give names to indices: their ids, and what `Names` calls them."""
+
+INDIRECT_NAME_MAPS: Final = {2: "locals", 3: "labels", 10: "fields"}
+"""Subsections that give names to indices of a function or type."""
 
 
 def read_name(data: bytes, pos: int) -> tuple[str, int]:
@@ -29,8 +42,10 @@ def read_name(data: bytes, pos: int) -> tuple[str, int]:
         unexpected_end(data)
     try:
         return data[start : start + size].decode(), start + size
-    except UnicodeDecodeError:
-        raise MalformedError("malformed UTF-8 encoding", offset=pos) from None
+    except UnicodeDecodeError as error:
+        wrong = data[start + error.start : start + error.end].hex(" ")
+        message = f"malformed UTF-8 encoding of a name: {wrong}, {error.start} bytes from its start"
+        raise MalformedError(message, offset=pos) from None
 
 
 def write_name(name: str) -> bytes:
@@ -68,15 +83,15 @@ def module_name(model: ModuleModel) -> str | None:
 def _read_subsection(names: Names, kind: int, contents: bytes) -> None:
     if kind == _MODULE:
         names.module = read_name(contents, 0)[0]
-    elif kind == _FUNCTIONS:
-        names.functions = _read_name_map(contents, 0)[0]
-    elif kind == _LOCALS:
+    elif kind in NAME_MAPS:
+        setattr(names, NAME_MAPS[kind], _read_name_map(contents, 0)[0])
+    elif kind in INDIRECT_NAME_MAPS:
         count, pos = read_count(contents, 0)
-        locals_ = {}
+        maps = {}
         for _ in range(count):
-            function, pos = read_u32(contents, pos)
-            locals_[function], pos = _read_name_map(contents, pos)
-        names.locals = locals_
+            owner, pos = read_u32(contents, pos)
+            maps[owner], pos = _read_name_map(contents, pos)
+        setattr(names, INDIRECT_NAME_MAPS[kind], maps)
 
 
 def _read_name_map(contents: bytes, pos: int) -> tuple[dict[int, str], int]:
@@ -93,11 +108,17 @@ def write_names(names: Names) -> bytes:
     out = b""
     if names.module is not None:
         out += _subsection(_MODULE, write_name(names.module))
-    if names.functions:
-        out += _subsection(_FUNCTIONS, _write_name_map(names.functions))
-    if names.locals:
-        maps = (write_u(function) + _write_name_map(names.locals[function]) for function in sorted(names.locals))
-        out += _subsection(_LOCALS, write_u(len(names.locals)) + b"".join(maps))
+    for kind in range(1, 1 + max(*NAME_MAPS, *INDIRECT_NAME_MAPS)):
+        if kind in NAME_MAPS:
+            named = getattr(names, NAME_MAPS[kind])
+            contents = _write_name_map(named)
+        else:
+            named = getattr(names, INDIRECT_NAME_MAPS[kind])
+            contents = write_u(len(named)) + b"".join(
+                write_u(owner) + _write_name_map(named[owner]) for owner in sorted(named)
+            )
+        if named:
+            out += _subsection(kind, contents)
     return out
 
 

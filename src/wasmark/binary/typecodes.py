@@ -75,7 +75,7 @@ def _read_code(data: bytes, pos: int) -> int:
     """The code of a type is an s7 (core §5.3.1), so a byte with a continuation bit is too long a number."""
     code, behind = read_byte(data, pos)
     if code >= 0x80:
-        raise MalformedError("integer representation too long", offset=behind)
+        raise MalformedError(f"integer representation too long: the type {code:02x} has one byte", offset=behind)
     return code
 
 
@@ -83,7 +83,7 @@ def read_zero(data: bytes, pos: int) -> tuple[None, int]:
     """A byte that is reserved."""
     byte, behind = read_byte(data, pos)
     if byte:
-        raise MalformedError("zero byte expected", offset=pos)
+        raise MalformedError(f"zero byte expected, found {byte:02x}", offset=pos)
     return None, behind
 
 
@@ -120,7 +120,7 @@ def read_heap_type(data: bytes, pos: int) -> tuple[HeapType | int, int]:
         return index
     heap = _HEAP.get(_read_code(data, pos))
     if heap is None:
-        raise MalformedError("malformed heap type", offset=pos)
+        raise MalformedError(f"malformed heap type {data[pos]:02x}", offset=pos)
     return heap, pos + 1
 
 
@@ -131,7 +131,7 @@ def read_value_type(data: bytes, pos: int) -> tuple[ValType, int]:
     if short is not None:
         return short, pos + 1
     if code != _REF and code != _REF_NULL:
-        raise MalformedError("malformed value type", offset=pos)
+        raise MalformedError(f"malformed value type {code:02x}", offset=pos)
     heap, behind = read_heap_type(data, pos + 1)
     return RefType.of(code == _REF_NULL, heap), behind
 
@@ -144,7 +144,7 @@ def read_ref_type(data: bytes, pos: int) -> tuple[RefType, int]:
         return RefType.of(code == _REF_NULL, heap), behind
     type_ = SHORT_VALUE_TYPES.get(code)
     if not isinstance(type_, RefType):
-        raise MalformedError("malformed reference type", offset=pos)
+        raise MalformedError(f"malformed reference type {code:02x}", offset=pos)
     return type_, pos + 1
 
 
@@ -159,14 +159,14 @@ def _read_storage_type(data: bytes, pos: int) -> tuple[StorageType, int]:
     if packed is not None:
         return packed, pos + 1
     if code not in SHORT_VALUE_TYPES and code not in (_REF, _REF_NULL):
-        raise MalformedError("malformed storage type", offset=pos)
+        raise MalformedError(f"malformed storage type {code:02x}", offset=pos)
     return read_value_type(data, pos)
 
 
 def _read_mutability(data: bytes, pos: int) -> tuple[bool, int]:
     byte, behind = read_byte(data, pos)
     if byte > 1:
-        raise MalformedError("malformed mutability", offset=pos)
+        raise MalformedError(f"malformed mutability {byte:02x}, expected 00 or 01", offset=pos)
     return byte == 1, behind
 
 
@@ -188,7 +188,7 @@ def _read_composite(data: bytes, pos: int) -> tuple[CompositeType, int]:
     if code == _ARRAY:
         field, pos = _read_field(data, pos + 1)
         return ArrayType(field), pos
-    raise MalformedError("malformed definition type", offset=pos)
+    raise MalformedError(f"malformed definition type {code:02x}", offset=pos)
 
 
 def _read_sub_type(data: bytes, pos: int) -> tuple[SubType, int]:
@@ -213,7 +213,7 @@ def _read_limits(data: bytes, pos: int, allowed: int) -> tuple[Limits, int, int]
     flags, behind = read_byte(data, pos)
     # A page size flag with nothing behind it is taken for a wrong flag, as readers without that proposal take it.
     if flags & ~allowed or (flags & _HAS_PAGE_SIZE and behind == len(data)):
-        raise MalformedError("malformed limits flags", offset=pos)
+        raise MalformedError(f"malformed limits flags {flags:02x}", offset=pos)
     minimum, pos = read_u(data, behind, 64)
     maximum = None
     if flags & _HAS_MAXIMUM:
@@ -229,7 +229,7 @@ def read_memory_type(data: bytes, pos: int) -> tuple[MemoryType, int]:
         at = pos
         page_size_log2, pos = read_u32(data, at)
         if page_size_log2 >= 64:
-            raise MalformedError("invalid custom page size", offset=at)
+            raise MalformedError(f"invalid custom page size: 2 to the power of {page_size_log2}", offset=at)
     return MemoryType(limits, page_size_log2), pos
 
 

@@ -43,4 +43,4 @@ def no_such_instruction(prefix: int, code: int, offset: int) -> NoReturn:
             raise UnsupportedError(
                 f"opcode {name} at offset {offset:#x} belongs to {proposal}, which is not supported yet", part=proposal
             )
-    raise MalformedError(f"illegal opcode {name}", offset=offset)
+    raise MalformedError(f"illegal opcode {name}: no instruction has this number", offset=offset)

@@ -26,17 +26,10 @@ def read_binary(file: str) -> bytes:
         return data
     from wasmark.binary.encoder import encode_module
     from wasmark.text import parse_module
+    from wasmark.text.lexer import decode_source
 
     with naming(file):
-        return encode_module(parse_module(decode_text(data)))
-
-
-def decode_text(data: bytes) -> str:
-    """Source text is UTF-8 (core §6.2.1, §6.3.1)."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
+        return encode_module(parse_module(decode_source(data)))
 
 
 @contextlib.contextmanager

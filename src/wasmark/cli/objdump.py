@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.binary import decode_body, decode_module
 from wasmark.cli._input import InputError, naming, read_binary
-from wasmark.cli._instruction import format_instruction
 from wasmark.cli._tables import print_table
+from wasmark.text.instruction_printer import format_instruction
 
 if TYPE_CHECKING:
     import argparse

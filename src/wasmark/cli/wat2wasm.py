@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasmark.binary import encode_module
-from wasmark.cli._input import decode_text, naming
+from wasmark.binary import decode_module, encode_module
+from wasmark.cli._input import naming
 from wasmark.cli.validate import check
 from wasmark.text import parse_module
+from wasmark.text.lexer import decode_source
+from wasmark.validate.metadata import check_branch_hints
 
 if TYPE_CHECKING:
     import argparse
@@ -25,9 +27,10 @@ def execute(args: argparse.Namespace) -> int:
     file: str = args.file
     source = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     with naming(file):
-        data = encode_module(parse_module(decode_text(source)))
+        data = encode_module(parse_module(decode_source(source)))
         if not args.no_check:
             check(data)
+            check_branch_hints(decode_module(data))
     output = args.output or ("-" if file == "-" else str(Path(file).with_suffix(".wasm")))
     if output == "-":
         sys.stdout.buffer.write(data)

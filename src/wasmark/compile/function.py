@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from wasmark.binary.metadata import LIKELY, UNLIKELY, branch_hints
 from wasmark.compile.abi import LETTER_TO_LLVM, llvm_type, result_type
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
 from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
@@ -35,6 +36,9 @@ _LEAF_BODY_LIMIT: Final = 4096
 the limit many times over."""
 
 _CALLING: Final = frozenset({"call", "call_indirect", "call_ref", "memory.grow", "table.grow"})
+
+_WEIGHTS: Final[dict[bytes | None, str]] = {LIKELY: ", !prof !1", UNLIKELY: ", !prof !2"}
+"""What a branch hint is for LLVM; the numbers are those of `prelude.METADATA`."""
 
 _UNARY: Final = 1
 _BINARY: Final = 2
@@ -114,6 +118,7 @@ class ModuleContext:
         self.prefix = prefix
         self.imported_functions = model.imported["func"]
         self.imported_globals = model.imported["global"]
+        self.branch_hints = branch_hints(model)
         self._signatures: dict[int, tuple[list[str], list[str], str]] = {}
 
     def signature(self, type_index: int) -> tuple[list[str], list[str], str]:
@@ -140,6 +145,7 @@ class FunctionTranslator:
         self.model = context.model
         self.function: Function = context.model.functions[defined_index]
         self.func_index = context.imported_functions + defined_index
+        self.branch_hints = context.branch_hints.get(self.func_index, {})
         self.scope = scope
         self.head: list[str] = []  # allocas
         self.out: list[str] = []
@@ -325,6 +331,10 @@ class FunctionTranslator:
         self.out.append(f"%c{self.n} = icmp ne i32 {self.stack.pop()[1]}, 0{self.d})")
         return f"%c{self.n}"
 
+    def _weights(self) -> str:
+        """What the module says about the branch that is being translated, which goes to its first label or not."""
+        return _WEIGHTS.get(self.branch_hints.get(self.offset - self.function.entry), "")
+
     def _label(self, prefix: str) -> str:
         self.n += 1
         return f"{prefix}{self.n}"
@@ -393,7 +403,8 @@ class FunctionTranslator:
         frame.else_label = self._label("else")
         then = self._label("then")
         self._open(frame)
-        self.out.append(f"br i1 {condition}, label %{then}, label %{frame.else_label}{self.d})\n{then}:")
+        weights = self._weights()
+        self.out.append(f"br i1 {condition}, label %{then}, label %{frame.else_label}{self.d}){weights}\n{then}:")
 
     def else_(self, row: Opcode, imm: Any) -> None:
         frame = self.frames[-1]
@@ -449,7 +460,8 @@ class FunctionTranslator:
         condition = self._condition()
         label = self._carry(self.frames[-1 - imm])
         go_on = self._label("next")
-        self.out.append(f"br i1 {condition}, label %{label}, label %{go_on}{self.d})\n{go_on}:")
+        weights = self._weights()
+        self.out.append(f"br i1 {condition}, label %{label}, label %{go_on}{self.d}){weights}\n{go_on}:")
 
     def br_table(self, row: Opcode, imm: tuple[int, ...]) -> None:
         index = self.stack.pop()[1]

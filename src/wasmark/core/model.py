@@ -149,21 +149,42 @@ class DataSegment(Record):
         self.offset = offset
 
 
+LAST_SECTION = 11
+"""The id of the section that stands last in a module, that of the data segments (core §5.5.2)."""
+
+
 class CustomSection(Record):
-    """Where a custom section's contents lie in the binary (behind its name)."""
+    """Where a custom section's contents lie in the binary (behind its name). `after` is the id of the section that it
+    follows, custom ones not counted: 0 at the beginning of the module."""
 
-    __slots__ = ("end", "name", "start")
+    __slots__ = ("after", "end", "name", "start")
 
-    def __init__(self, name: str, start: int, end: int) -> None:
+    def __init__(self, name: str, start: int, end: int, after: int = LAST_SECTION) -> None:
         self.name = name
         self.start = start
         self.end = end
+        self.after = after
 
 
 class Names(Record):
-    """The name section (tool conventions in core, appendix "Custom Sections"); empty where there is none."""
+    """The name section (core, appendix "Custom Sections", and the proposal of extended names); empty where there is
+    none. All but `module` are by index; `locals`, `labels` and `fields` by the index of the function or type before.
+    Labels are numbered in the order in which a function opens blocks."""
 
-    __slots__ = ("functions", "locals", "module")
+    __slots__ = (
+        "data",
+        "elements",
+        "fields",
+        "functions",
+        "globals",
+        "labels",
+        "locals",
+        "memories",
+        "module",
+        "tables",
+        "tags",
+        "types",
+    )
 
     def __init__(
         self,
@@ -174,6 +195,15 @@ class Names(Record):
         self.module = module
         self.functions = {} if functions is None else functions
         self.locals = {} if locals is None else locals
+        self.labels: dict[int, dict[int, str]] = {}
+        self.types: dict[int, str] = {}
+        self.tables: dict[int, str] = {}
+        self.memories: dict[int, str] = {}
+        self.globals: dict[int, str] = {}
+        self.elements: dict[int, str] = {}
+        self.data: dict[int, str] = {}
+        self.fields: dict[int, dict[int, str]] = {}
+        self.tags: dict[int, str] = {}
 
 
 class ModuleModel(Record):
@@ -245,6 +275,11 @@ class ModuleModel(Record):
     @names.setter
     def names(self, names: Names | Callable[[], Names]) -> None:
         self._names = names
+
+    @property
+    def names_are_read(self) -> bool:
+        """Whether somebody has asked for the names, and so might have changed them."""
+        return isinstance(self._names, Names)
 
     def index(self) -> None:
         """Fill the index spaces from the imports and the definitions. Called once, by who made the model."""

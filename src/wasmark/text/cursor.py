@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from wasmark.errors import MalformedError, UnsupportedError
+from wasmark.text.annotations import NAME
 from wasmark.text.keywords import is_keyword, missing_part
-from wasmark.text.lexer import Tokens, decode_string, is_string
+from wasmark.text.lexer import ANNOTATION, Tokens, decode_string, is_string
 from wasmark.text.numbers import parse_f64, parse_uint
 
 _LONGEST_QUOTED: Final = 40
@@ -38,6 +39,8 @@ class Cursor:
         """
         index = self.pos if at is None else at
         token = self.toks[index]
+        if token == ANNOTATION:
+            return self.error(f"misplaced @{self.tokens.annotations[index].kind} annotation", index)
         if not token:
             return self.error(f"unexpected token: end of text, expected {expected}", index)
         if token[0] == "$":
@@ -110,7 +113,7 @@ class Cursor:
         """An identifier (§6.3.5) in the one spelling by which it is known: `$name`, without quotes and escapes."""
         if '"' not in token:
             if len(token) == 1:
-                raise self.error("empty identifier", at)
+                raise self.error("empty identifier: a name must follow the $", at)
             return token
         quoted = token[1:]
         if not is_string(quoted):
@@ -120,7 +123,7 @@ class Cursor:
         except (UnicodeDecodeError, ValueError):
             raise self.error("malformed UTF-8 encoding in an identifier", at) from None
         if not name:
-            raise self.error("empty identifier", at)
+            raise self.error("empty identifier: a name must follow the $", at)
         return "$" + name
 
     def optional_id(self) -> str | None:
@@ -131,6 +134,13 @@ class Cursor:
         name = self.canonical_id(token, self.pos)
         self.pos += 1
         return name
+
+    def name_annotation(self) -> str | None:
+        """What a `(@name "...")` says, if there is one."""
+        if self.toks[self.pos] != ANNOTATION or self.tokens.annotations[self.pos].kind != NAME:
+            return None
+        self.pos += 1
+        return self.tokens.annotations[self.pos - 1].text
 
     def skip_form(self, opened: int) -> None:
         """Step behind the bracket that closes the form we are in, which began at the token `opened`."""

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import Final
 
 from wasmark.binary import encode_instruction
+from wasmark.binary.metadata import CODE_METADATA
 from wasmark.core.opcodes import BY_NAME, SELECT_TYPED, Imm, Opcode
 from wasmark.core.types import HeapType, ValType
-from wasmark.text.lexer import Tokens
+from wasmark.text.lexer import ANNOTATION, Tokens
 from wasmark.text.numbers import (
     NOT_A_NUMBER,
     SHAPES,
@@ -72,8 +73,13 @@ class InstructionParser(TypeParser):
         self.datas: dict[str, int] = {}
         self.locals: dict[str, int] = {}
         self.names_data = False  # whether an instruction names a data segment (core §5.5.16)
+        self.label_names: dict[int, str] = {}  # of the expression that was read last, by the number of the block
+        self.code_metadata: list[tuple[int, int]] = []  # of the same: place in `out`, and the annotation's token
+        self._blocks = 0
         self._labels: dict[str, list[int]] = {}
         self._depth = 0
+        self._pending: list[int] = []  # the metadata of the next instruction, by their tokens
+        self._carried: dict[int, list[int]] = {}  # those of folded instructions, by the place on the stack
 
     def expression(self) -> None:
         """Write instructions up to the closing bracket of the form around them, which is not passed, and an `end`."""
@@ -96,6 +102,11 @@ class InstructionParser(TypeParser):
         i = self.pos
         self._labels = {}
         self._depth = 0
+        self._blocks = 0
+        self.label_names = {}
+        self.code_metadata = []
+        pending = self._pending = []
+        carried = self._carried = {}
         while True:
             token = toks[i]
             i += 1
@@ -112,17 +123,25 @@ class InstructionParser(TypeParser):
                     code = self._instruction(row)
                     i = self.pos
                 if toks[i] != ")":
+                    if pending:
+                        self._carry(len(stack))
                     stack.append((_OPERATOR, code, None))
                     top = _OPERATOR
                     continue
                 i += 1
+                if pending:
+                    self._settle()
                 out += code
             elif token == ")":
+                if pending:
+                    raise self.unexpected("an instruction", i - 2)
                 if not stack:
                     self.pos = i - 1
                     return
                 kind, code, label = stack.pop()
                 if kind == _OPERATOR:
+                    if carried:
+                        self._settle(carried.pop(len(stack), []))
                     out += code
                 elif kind == _THEN and toks[i] == "(" and toks[i + 1] == "else":
                     stack.append((_OTHERWISE, b"", label))
@@ -141,7 +160,7 @@ class InstructionParser(TypeParser):
                     raise self.unexpected("'end'", i - 1)
                 top = stack[-1][0] if stack else _BLOCK
             else:
-                if top >= _OPERATOR:
+                if top >= _OPERATOR and token != ANNOTATION:
                     raise self.unexpected("a folded instruction or ')'", i - 1)
                 code = plain.get(token)
                 if code is None:
@@ -152,6 +171,8 @@ class InstructionParser(TypeParser):
                     self.pos = i
                     code = self._instruction(row)
                     i = self.pos
+                if pending:
+                    self._settle()
                 out += code
                 continue
             if single and not stack:
@@ -170,18 +191,24 @@ class InstructionParser(TypeParser):
             label = self._open_block(token, i)
             code = bytes(self.out[start:])
             del self.out[start:]
+            if self._pending:
+                self._carry(len(stack))
             stack.append((_CONDITION, code, label))
             return _CONDITION, self.pos
-        if token == "then" and top == _CONDITION:
+        if token == "then" and top == _CONDITION and not self._pending:
             _, code, label = stack[-1]
+            self._settle(self._carried.pop(len(stack) - 1, []))
             self.out += code
             stack[-1] = (_THEN, b"", label)
             self._open_label(label)
             return _THEN, i
-        raise self.unexpected("an instruction", i - 1)
+        raise self.unexpected("an instruction", i - (3 if self._pending else 1))
 
     def _flat_form(self, token: str, i: int, stack: list[_Frame]) -> tuple[int, int]:
         """The parts of flat blocks; answers as `_open_form`."""
+        if token == ANNOTATION:
+            self._annotate(i - 1)
+            return stack[-1][0] if stack else _BLOCK, i
         kind = stack[-1][0] if stack else -1
         if token == "block" or token == "loop" or token == "if":
             label = self._open_block(token, i)
@@ -189,6 +216,8 @@ class InstructionParser(TypeParser):
             stack.append((kind, b"", label))
             self._open_label(label)
             return kind, self.pos
+        if self._pending:
+            raise self.unexpected("an instruction", i - 2)
         if (token == "end" and kind in (_BLOCK, _IF)) or (token == "else" and kind == _IF):
             label = stack.pop()[2]
             self.pos = i
@@ -208,6 +237,11 @@ class InstructionParser(TypeParser):
         """Write the beginning of a block; its label."""
         self.pos = i
         label = self.optional_id()
+        if label is not None:
+            self.label_names[self._blocks] = label[1:]
+        self._blocks += 1
+        if token != "if" or self.toks[i - 2] != "(":
+            self._settle()
         self.out += encode_instruction(BY_NAME[token], self._block_type())
         return label
 
@@ -224,6 +258,30 @@ class InstructionParser(TypeParser):
         if row is _SELECT and self.at_form("result"):
             row = SELECT_TYPED
         return encode_instruction(row, _IMMEDIATES[row.imm](self, row))
+
+    # Metadata of instructions: a folded one is written when its operands are done
+
+    def _annotate(self, at: int) -> None:
+        """Keep the metadata at this token for the next instruction."""
+        annotations = self.tokens.annotations
+        kind = annotations[at].kind
+        if not kind.startswith(CODE_METADATA):
+            raise self.unexpected("an instruction", at)
+        if any(annotations[other].kind == kind for other in self._pending):
+            raise self.error(f"@{kind} annotation: duplicate annotation", at)
+        self._pending.append(at)
+
+    def _carry(self, place: int) -> None:
+        """What is pending is about the folded instruction at this place of the stack."""
+        self._carried[place] = self._pending[:]
+        self._pending.clear()
+
+    def _settle(self, carried: list[int] | None = None) -> None:
+        """What was carried, by default what is pending, is about the instruction that is written next."""
+        place = len(self.out)
+        about = self._pending if carried is None else carried
+        self.code_metadata += [(place, at) for at in about]
+        about.clear()
 
     def _open_label(self, label: str | None) -> None:
         self._depth += 1

@@ -1,8 +1,9 @@
 """Characters to tokens (core §6.3): what may stand where in the text, before any of it has a meaning.
 
 A token is simply its spelling; empty ones at the end of the list allow to look ahead. One regular expression finds them
-all, so that a megabyte takes some ten milliseconds. White space, comments and annotations leave no token, and positions
-are only computed when somebody asks (for an error, or for the lines of a script's commands).
+all, so that a megabyte takes some ten milliseconds. White space, comments and unknown annotations leave no token, a
+known one leaves ANNOTATION, and positions are only computed when somebody asks (for an error, or for the lines of a
+script's commands).
 
 Strings are the one kind of token whose shape is settled here; whether any other run of identifier characters is a
 keyword, a number, an identifier or merely reserved (§6.3.1) is decided by the parser that wants one of these.
@@ -15,6 +16,10 @@ from bisect import bisect_right
 from typing import Final
 
 from wasmark.errors import MalformedError
+from wasmark.text.annotations import Annotation, Item, is_known, read_annotation
+
+ANNOTATION: Final = "\0"
+"""The token of an annotation that means something. No other one is spelled like this."""
 
 _ID_CHARS: Final = r"0-9A-Za-z!#$%&'*+\-./:<=>?@\\^_`|~"
 _ESCAPE: Final = r"""\\(?:[nrt\\'"]|[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]++(?:_[0-9A-Fa-f]++)*+\})"""
@@ -40,19 +45,26 @@ _SIMPLE_ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\", b
 
 
 class Tokens:
-    """The tokens of a source text: `list[i]` is a spelling, `position(i)` where it stands."""
+    """The tokens of a source text: `list[i]` is a spelling, `position(i)` where it stands, and `annotations[i]` the
+    annotation where that is ANNOTATION."""
 
-    __slots__ = ("_line_starts", "_offsets", "_text", "list")
+    __slots__ = ("_line_starts", "_offsets", "_source", "_text", "annotations", "list")
 
     def __init__(self, source: str) -> None:
         """Raises MalformedError where the characters form no tokens."""
         self._offsets: list[int] | None = None
         self._line_starts: list[int] | None = None
-        self._text = source
+        self._source = self._text = source
+        known: list[Annotation] = []
         if "(;" in source or "(@" in source:
-            self._text = self._blank_nested(source)
+            self._text = self._blank_nested(source, known)
         self.list: list[str] = [*_find_tokens(self._text), "", ""]
+        self.annotations: dict[int, Annotation] = {}
         wrong = {token for token in set(self.list) if not _is_token(token)}
+        if known:
+            places = (place for place, token in enumerate(self.list) if token == ANNOTATION)
+            self.annotations = dict(zip(places, known, strict=True))
+            wrong.discard(ANNOTATION)
         if wrong:
             self._explain(next(i for i, token in enumerate(self.list) if token in wrong))
 
@@ -77,7 +89,7 @@ class Tokens:
         self.position(index)
         assert self._offsets is not None
         offset = self._offsets[index]
-        char = self._text[offset]
+        char = self._source[offset]
         if char != '"':
             if char in ",;[]{}":  # reserved by §6.3.1
                 raise self._error(offset, f"unknown operator {char!r}")
@@ -85,15 +97,17 @@ class Tokens:
         start = _string_start(self._text, offset)
         assert start is not None
         end = start.end()
-        char = self._text[end : end + 1]
+        char = self._source[end : end + 1]
         if char in ("", "\n", "\r"):
-            raise self._error(offset, "unclosed string")
+            raise self._error(offset, "unclosed string: it starts here")
         if char == "\\":
-            raise self._error(end, f"illegal escape {self._text[end : end + 2]!r} in a string")
+            raise self._error(end, f"illegal escape {self._source[end : end + 2]!r} in a string")
         raise self._error(end, _illegal(char) + " in a string")
 
-    def _blank_nested(self, source: str) -> str:
-        """The source with block comments and annotations replaced by as many characters of white space."""
+    def _blank_nested(self, source: str, known: list[Annotation]) -> str:
+        """The source with block comments and annotations replaced by as many characters of white space, the first one
+        of an annotation that goes to `known` by ANNOTATION."""
+        source = source.replace(ANNOTATION, _ILLEGAL)
         pieces = []
         done = 0
         pos = 0
@@ -104,9 +118,14 @@ class Tokens:
                 break
             if source[start] != "(":
                 continue
-            pos = self._comment_end(source, start) if source[start + 1] == ";" else self._annotation_end(source, start)
+            count = len(known)
+            if source[start + 1] == ";":
+                pos = self._comment_end(source, start)
+            else:
+                pos = self._annotation_end(source, start, known)
             pieces.append(source[done:start])
-            pieces.append(_blank(source[start:pos]))
+            pieces.append(ANNOTATION if len(known) > count else " ")
+            pieces.append(_blank(source[start + 1 : pos]))
             done = pos
         pieces.append(source[done:])
         return "".join(pieces)
@@ -119,36 +138,58 @@ class Tokens:
             depth += 1 if found.group() == "(;" else -1
             if not depth:
                 return pos
-        raise self._error(start, "unclosed comment")
+        raise self._error(start, "unclosed comment: it starts here")
 
-    def _annotation_end(self, source: str, start: int) -> int:
+    def _annotation_end(self, source: str, start: int, known: list[Annotation] | None) -> int:
+        """Where the annotation at `start` ends. It goes to `known` if it is; None stands for those inside of one."""
         head = _annotation_id(source, start)
         if head is None:
-            raise self._error(start, "empty annotation id")
+            raise self._error(start, "empty annotation id: a name must follow the @")
+        kind = head.group()[2:]
         quoted = head.group(1)
         if quoted is not None:
             try:
-                name = decode_string(quoted).decode()
+                kind = decode_string(quoted).decode()
             except (UnicodeDecodeError, ValueError):
                 raise self._error(start, "malformed UTF-8 encoding in an annotation id") from None
-            if not name:
-                raise self._error(start, "empty annotation id")
+            if not kind:
+                raise self._error(start, "empty annotation id: a name must follow the @")
         pos = head.end()
         depth = 1
+        items: list[Item] | None = [] if known is not None and is_known(kind) else None
         while depth:
+            if items is not None and source.startswith("(@", pos):
+                pos = self._annotation_end(source, pos, None)
+                continue
             item = _annotation_item(source, pos)
             if item is None:
                 if pos == len(source):
-                    raise self._error(start, "unclosed annotation")
-                raise self._error(pos, "unclosed string" if source[pos] == '"' else _illegal(source[pos]))
+                    raise self._error(start, "unclosed annotation: it starts here")
+                wrong = "unclosed string: it starts here" if source[pos] == '"' else _illegal(self._source[pos])
+                raise self._error(pos, wrong)
             pos = item.end()
             if item.group(1):
                 pos = self._comment_end(source, item.start())
-            elif item.group(2):
+                continue
+            if item.group(2):
                 depth += 1 if item.group(2) == "(" else -1
+            if items is not None and depth and not item.group().startswith((" ", "\t", "\n", "\r", ";;")):
+                items.append(self._item(item))
+        if known is not None and items is not None:
+            known.append(read_annotation(kind, items, pos - 1, self._error))
         return pos
 
+    def _item(self, item: re.Match[str]) -> Item:
+        token = item.group()
+        if not is_string(token):
+            return token, None, item.start()
+        try:
+            return token, decode_string(token), item.start()
+        except ValueError as error:
+            raise self._error(item.start(), f"malformed UTF-8 encoding: {error}") from None
 
+
+_ILLEGAL: Final = "\1"  # as illegal as ANNOTATION, which it replaces in a source
 _replace_visible: Final = re.compile(r"[^\n\r]").sub
 
 
@@ -157,9 +198,21 @@ def _blank(text: str) -> str:
 
 
 def _illegal(char: str) -> str:
-    if char in "\ud800\udfff" or "\ud800" < char < "\udfff":
-        return "malformed UTF-8 encoding"
+    if "\ud800" <= char <= "\udfff":
+        return f"malformed UTF-8 encoding: {ord(char):#x} is half of a character"
     return f"illegal character {char!r}"
+
+
+def decode_source(data: bytes) -> str:
+    """A source text, which is UTF-8 (§6.3.1). Raises MalformedError."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        line_starts = [0, *(match.end() for match in _find_lines(before))]
+        message = f"malformed UTF-8 encoding: {data[error.start : error.end].hex(' ')}"
+        column = len(before) - line_starts[-1] + 1
+        raise MalformedError(message, line=len(line_starts), column=column) from None
 
 
 def is_string(token: str) -> bool:

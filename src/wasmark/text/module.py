@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from wasmark.binary import encode_instruction
+from wasmark.binary.decoder import SECTION_ORDER
+from wasmark.binary.encoder import encode_locals
+from wasmark.binary.metadata import CODE_METADATA, CodeMetadata, write_code_metadata
+from wasmark.binary.names import NAME_SECTION, read_names
 from wasmark.core.model import (
     ConstExpr,
+    CustomSection,
     DataSegment,
     ElementSegment,
     Export,
@@ -36,10 +41,13 @@ from wasmark.core.types import (
     TagType,
     ValType,
 )
+from wasmark.text.annotations import CUSTOM, DATA_COUNT, NAME
 from wasmark.text.instructions import InstructionParser
-from wasmark.text.lexer import Tokens
+from wasmark.text.lexer import ANNOTATION, Tokens
+from wasmark.text.types import Bind
 
-_PAGE_SIZE: Final = 1 << 16
+_BEFORE_CODE: Final = SECTION_ORDER[SECTION_ORDER.index(10) - 1]
+_RANK: Final = {section: rank for rank, section in enumerate((0, *SECTION_ORDER))}
 _FUNCTION_REF: Final = RefType.of(False, HeapType.FUNC)
 
 
@@ -96,22 +104,28 @@ class ModuleParser(InstructionParser):
         self._type_count = 0
         self._first_definition: str | None = None
         self._fields: list[_Field] = []
+        self._customs: list[tuple[str, bytes, int]] = []  # name, contents, the section before
+        self._metadata: dict[str, CodeMetadata] = {}  # by section
+        self._has_data_count = False
 
     def module(self, name: str | None, end: str) -> ModuleModel:
         """The fields up to the token `end`, which is passed."""
         model = self.model
         type_positions: list[tuple[int, ...]] = []
-        while self.toks[self.pos] == "(":
-            self._head(type_positions)
+        names = model.names
+        annotated = self.name_annotation()
+        if annotated is not None or name is not None:
+            names.module = annotated if name is None or annotated is not None else name[1:]
+        while (token := self.toks[self.pos]) == "(" or token == ANNOTATION:
+            if token == ANNOTATION:
+                self._annotation(is_first=self.pos > 0 and self.toks[self.pos - 1] == ANNOTATION)
+            else:
+                self._head(type_positions)
         if self.toks[self.pos] != end:
             raise self.unexpected("a module field" + (" or ')'" if end else " or the end of the text"))
         behind = self.pos + 1
         for positions in type_positions:
             self.types.define([self._type_definition(pos) for pos in positions])
-        names = model.names
-        if name is not None:
-            names.module = name[1:]
-        names.functions = {index: id_[1:] for id_, index in self.funcs.items()}
         for field in self._fields:
             self.pos = field.pos
             _CONTENTS[field.kind](self, field)
@@ -120,12 +134,40 @@ class ModuleParser(InstructionParser):
                 self.expect(")")
         model.types = self.types.types
         model.rec_groups = self.types.groups
-        if self.names_data:
+        if self.names_data or self._has_data_count:
             model.data_count = len(model.data_segments)
+        self._add_customs()
         model.data = bytes(self.out)
         model.index()
         self.pos = behind
         return model
+
+    def _annotation(self, *, is_first: bool) -> None:
+        """An annotation that stands among the fields."""
+        annotation = self.tokens.annotations[self.pos]
+        if annotation.kind == CUSTOM:
+            self._customs.append((annotation.text, annotation.data, annotation.after))
+        elif annotation.kind == DATA_COUNT:
+            self._has_data_count = True
+        elif annotation.kind == NAME and is_first and self.model.names.module is not None:
+            raise self.error("@name annotation: multiple module names")
+        elif annotation.kind.startswith(CODE_METADATA):
+            raise self.error(f"@{annotation.kind} annotation: not in a function")
+        else:
+            raise self.unexpected("a module field")
+        self.pos += 1
+
+    def _add_customs(self) -> None:
+        """The custom sections in their order. A name section that is given with contents stands for all names."""
+        customs = sorted(self._customs, key=lambda custom: _RANK[custom[2]])
+        customs += [(kind, write_code_metadata(self._metadata[kind]), _BEFORE_CODE) for kind in sorted(self._metadata)]
+        for name, contents, after in customs:
+            start = len(self.out)
+            self.out += contents
+            self.model.customs.append(CustomSection(name, start, len(self.out), after))
+        given = next((contents for name, contents, _ in customs if name == NAME_SECTION), b"")
+        if given:
+            self.model.names = read_names(given)
 
     # Heads
 
@@ -151,9 +193,7 @@ class ModuleParser(InstructionParser):
         self.skip_form(start - 1)
 
     def _type_head(self) -> int:
-        name = self.optional_id()
-        if name is not None:
-            self.bind(self.types.names, "type", name, self._type_count)
+        self.named(self.binder(self.types.names, self.model.names.types, "type"), self._type_count)
         self._type_count += 1
         return self.pos
 
@@ -169,9 +209,8 @@ class ModuleParser(InstructionParser):
     def _bind_next(self, kind: str) -> int:
         index = self._counts[kind]
         self._counts[kind] = index + 1
-        name = self.optional_id()
-        if name is not None:
-            self.bind(self._spaces[kind], kind, name, index)
+        names: dict[int, str] = getattr(self.model.names, _NAMED[kind])
+        self.named(self.binder(self._spaces[kind], names, kind), index)
         return index
 
     def _definition_head(self, kind: str) -> _Field:
@@ -222,7 +261,7 @@ class ModuleParser(InstructionParser):
     def _check_import_order(self, at: int) -> None:
         if self._first_definition is not None:
             kind = "function" if self._first_definition == "func" else self._first_definition
-            raise self.error(f"import after {kind}", at)
+            raise self.error(f"import after {kind}: imports come before all definitions", at)
 
     def _type_definition(self, pos: int) -> SubType:
         self.pos = pos
@@ -247,6 +286,8 @@ class ModuleParser(InstructionParser):
         self.locals = {}
         start = len(self.out)
         write()
+        for _, at in self.code_metadata:
+            raise self.error(f"@{self.tokens.annotations[at].kind} annotation: not in a function", at)
         return ConstExpr(start, len(self.out))
 
     def _made(self, *instructions: tuple[str, int]) -> ConstExpr:
@@ -259,31 +300,37 @@ class ModuleParser(InstructionParser):
 
     def func(self, field: _Field) -> None:
         """§6.6.5."""
-        names: dict[str, int] = {}
-        type_index = self.type_use(lambda name, index: self.bind(names, "local", name, index))
-        if self._imported(field, type_index):
-            return
-        runs = self._locals(names, type_index)
-        self.locals = names
-        start = len(self.out)
-        self.expression()
-        self.model.functions.append(Function(type_index, runs, start, len(self.out)))
+        ids: dict[str, int] = {}
+        names: dict[int, str] = {}
+        bind = self.binder(ids, names, "local")
+        type_index = self.type_use(bind)
+        if not self._imported(field, type_index):
+            runs = self._locals(bind, type_index)
+            self.locals = ids
+            start = len(self.out)
+            self.expression()
+            self.model.functions.append(Function(type_index, runs, start, len(self.out)))
+            if self.label_names:
+                self.model.names.labels[field.index] = self.label_names
+            for place, at in self.code_metadata:
+                annotation = self.tokens.annotations[at]
+                said = self._metadata.setdefault(annotation.kind, {}).setdefault(field.index, {})
+                said[place - start + len(encode_locals(runs))] = annotation.data
         if names:
-            self.model.names.locals[field.index] = {index: name[1:] for name, index in names.items()}
+            self.model.names.locals[field.index] = names
 
-    def _locals(self, names: dict[str, int], type_index: int) -> list[tuple[int, ValType]]:
+    def _locals(self, bind: Bind, type_index: int) -> list[tuple[int, ValType]]:
         """`(local ...)*` as runs; their names go to those of the parameters."""
         types: list[ValType] = []
         first: int | None = None
         while self.at_form("local"):
             self.pos += 2
-            name = self.optional_id()
-            if name is None:
+            if self.toks[self.pos][:1] not in ("$", ANNOTATION):
                 types += self.value_types()
                 continue
             if first is None:
                 first = self._param_count(type_index)
-            self.bind(names, "local", name, first + len(types))
+            self.named(bind, first + len(types))
             types.append(self.value_type())
             self.expect(")")
         runs: list[tuple[int, ValType]] = []
@@ -361,8 +408,7 @@ class ModuleParser(InstructionParser):
 
     def tag(self, field: _Field) -> None:
         """§6.6.9."""
-        names: dict[str, int] = {}
-        type_ = TagType(self.type_use(lambda name, index: self.bind(names, "param", name, index)))
+        type_ = TagType(self.type_use(self.binder({}, {}, "param")))
         if not self._imported(field, type_):
             self.model.tags.append(type_)
 
@@ -380,7 +426,7 @@ class ModuleParser(InstructionParser):
     def start(self, field: _Field) -> None:
         """§6.6.11."""
         if self.model.start is not None:
-            raise self.error("multiple start sections", self.pos - 1)
+            raise self.error("multiple start sections: there is one already", self.pos - 1)
         self.model.start = self.index(self.funcs, "func")
 
     def _offset(self) -> ConstExpr:
@@ -392,7 +438,10 @@ class ModuleParser(InstructionParser):
         return offset
 
     def _use(self, keyword: str) -> int | None:
-        """`(table index)` or `(memory index)`, if it is here."""
+        """`(table index)` or `(memory index)`, if it is here. Before version 2.0 a bare index was enough, if an offset
+        followed it."""
+        if self.at_index() and self.toks[self.pos + 1] == "(":
+            return self.index(self._spaces[keyword], keyword)
         if not self.at_form(keyword):
             return None
         self.pos += 2
@@ -426,6 +475,7 @@ class ModuleParser(InstructionParser):
             self.pos += 1
             mode = "declarative"
         else:
+            bare = self.at_index()
             table = self._use("table")
             if table is not None or (self.toks[self.pos] == "(" and not self.at_form("ref")):
                 mode = "active"
@@ -435,7 +485,7 @@ class ModuleParser(InstructionParser):
         if self.toks[self.pos] == "func":
             self.pos += 1
             items = self._function_indices()
-        elif mode == "active" and table is None and (self.at_index() or self.toks[self.pos] == ")"):
+        elif mode == "active" and (table is None or bare) and (self.at_index() or self.toks[self.pos] == ")"):
             items = self._function_indices()
         else:
             type_ = self.ref_type()
@@ -455,6 +505,17 @@ class ModuleParser(InstructionParser):
         self.out += data
         self.model.data_segments.append(DataSegment(start, len(self.out), memory, offset))
 
+
+_NAMED: Final = {
+    "func": "functions",
+    "table": "tables",
+    "memory": "memories",
+    "global": "globals",
+    "tag": "tags",
+    "elem": "elements",
+    "data": "data",
+}
+"""What `Names` calls the index spaces."""
 
 _IMPORTABLE: Final = ("func", "table", "memory", "global", "tag")
 

@@ -59,7 +59,7 @@ def parse_int(text: str, bits: int) -> int:
     if match[1] == "-":
         value = -value
     if not -(1 << (bits - 1)) <= value < 1 << bits:
-        raise ValueError(OUT_OF_RANGE)
+        raise ValueError(f"{OUT_OF_RANGE} of i{bits}")
     return value - (1 << bits) if value >> (bits - 1) > 0 else value
 
 

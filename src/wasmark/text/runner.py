@@ -2,18 +2,21 @@
 
 What a script asserts passes, fails, or waits: for a part of the standard that is not here yet. What depends on a module
 that failed or waits, waits with it, for the same reason. A command that asserts nothing is counted when it does not
-work.
+work. A `thread` of a script is a thread of Python with a store of its own; its script counts what it asserts.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
+from wasmark.binary import decode_module
 from wasmark.config import Config
+from wasmark.core.features import Feature
 from wasmark.core.types import ValType
 from wasmark.engine import Engine
 from wasmark.errors import Error, InvalidError, LinkError, MalformedError, Trap, TrapCode, UnsupportedError
@@ -22,6 +25,7 @@ from wasmark.globals import Global
 from wasmark.instance import Instance
 from wasmark.module import Module
 from wasmark.store import Store
+from wasmark.text.lexer import decode_source
 from wasmark.text.matching import Matcher, describe
 from wasmark.text.script import (
     Action,
@@ -39,13 +43,16 @@ from wasmark.text.script import (
     parse_script,
 )
 from wasmark.text.spectest import SPECTEST
+from wasmark.validate.metadata import check_branch_hints
 
 
 @dataclass(slots=True)
 class FileResult:
-    """What became of a script. `waiting` counts by reason; `failures` and `waits` are (line, message)."""
+    """What became of a script. `assertions` are those in it; `waiting` counts by reason; `failures` and `waits` are
+    (line, message). Of commands that assert nothing, those that do not work are counted, too."""
 
     path: str
+    assertions: int = 0
     passed: int = 0
     failed: int = 0
     waiting: Counter[str] = field(default_factory=Counter)
@@ -67,10 +74,7 @@ def run_file(path: str | os.PathLike[str], config: Config | None = None) -> File
         data = file.read()
     result = FileResult(os.fspath(path))
     try:
-        commands = parse_script(data.decode())
-    except UnicodeDecodeError as error:
-        result.failed = 1
-        result.failures.append((data.count(b"\n", 0, error.start) + 1, "the script is not UTF-8 text"))
+        commands = parse_script(decode_source(data))
     except MalformedError as error:
         result.failed = 1
         result.failures.append((error.line or 0, error.message))
@@ -79,25 +83,12 @@ def run_file(path: str | os.PathLike[str], config: Config | None = None) -> File
     return result
 
 
-def run_commands(commands: list[Command], result: FileResult, config: Config | None = None) -> None:
+def run_commands(commands: Sequence[Command], result: FileResult, config: Config | None = None) -> None:
     """Run the commands of one script, in an engine and a store of their own."""
-    run = _Run(config)
-    for command in commands:
-        counted = isinstance(command, AssertReturn | AssertStops | AssertModule)
-        try:
-            _HANDLERS[type(command)](run, command)
-        except _Waits as reason:
-            result.waiting[reason.reason] += 1
-            result.waits.append((command.line, reason.reason))
-        except UnsupportedError as error:
-            result.waiting[_part(error)] += 1
-            result.waits.append((command.line, error.message))
-        except Exception as error:
-            # Whatever else comes out of the runtime is a failure of this command; the rest of the script still counts.
-            result.failed += 1
-            result.failures.append((command.line, str(error) if isinstance(error, _Wrong) else _shown(error)))
-        else:
-            result.passed += counted
+    run = _Run(Engine(config), result)
+    run.commands(commands)
+    for name in list(run.threads):
+        run.join(name)
 
 
 class _Waits(Exception):  # noqa: N818 - no error, but how a command says that it cannot be run
@@ -120,10 +111,12 @@ def _shown(error: Exception) -> str:
 
 
 class _Run:
-    """The state of one script."""
+    """The state of one script, or of one of its threads."""
 
-    def __init__(self, config: Config | None) -> None:
-        self._engine = Engine(config)
+    def __init__(self, engine: Engine, result: FileResult) -> None:
+        self.result = result
+        self.threads: dict[str, tuple[threading.Thread, FileResult]] = {}
+        self._engine = engine
         self._store = Store(self._engine)
         self._matcher = Matcher(self._store)
         spectest = Instance(Module(SPECTEST, self._engine), {}, self._store)
@@ -131,6 +124,58 @@ class _Run:
         self._modules: dict[str | None, Module | str] = {None: "no module has been defined"}
         self._instances: dict[str | None, Instance | str] = {None: "no instance has been made"}
         self._registered: dict[str, Instance | str] = {"spectest": spectest}
+
+    def commands(self, commands: Sequence[Command]) -> None:
+        """Run commands, and count what becomes of them."""
+        result = self.result
+        for command in commands:
+            counted = isinstance(command, AssertReturn | AssertStops | AssertModule)
+            result.assertions += counted
+            try:
+                _HANDLERS[type(command)](self, command)
+            except _Waits as reason:
+                result.waiting[reason.reason] += 1
+                result.waits.append((command.line, reason.reason))
+            except UnsupportedError as error:
+                result.waiting[_part(error)] += 1
+                result.waits.append((command.line, error.message))
+            except Exception as error:
+                # Whatever else comes out of the runtime is a failure of this command; the rest of the script still
+                # counts.
+                result.failed += 1
+                result.failures.append((command.line, str(error) if isinstance(error, _Wrong) else _shown(error)))
+            else:
+                result.passed += counted
+
+    # Threads (threads proposal, "Scripts")
+
+    def thread(self, command: Thread) -> None:
+        """Start a thread. It knows the instances that it shares and nothing else of this script."""
+        if command.name in self.threads:
+            raise _Wrong(f"the thread {command.name} is running already")
+        run = _Run(self._engine, FileResult(self.result.path))
+        for name in command.shared:
+            run._instances[name] = self._get(self._instances, name, "instance")
+        thread = threading.Thread(target=run.commands, args=(command.commands,), name=command.name)
+        self.threads[command.name] = thread, run.result
+        thread.start()
+
+    def wait(self, command: Wait) -> None:
+        if command.name not in self.threads:
+            raise _Wrong(f"no thread is called {command.name}")
+        self.join(command.name)
+
+    def join(self, name: str) -> None:
+        """Wait until a thread has ended, and count what it asserted."""
+        thread, counted = self.threads.pop(name)
+        thread.join()
+        result = self.result
+        result.assertions += counted.assertions
+        result.passed += counted.passed
+        result.failed += counted.failed
+        result.waiting += counted.waiting
+        result.failures += counted.failures
+        result.waits += counted.waits
 
     # Modules and instances
 
@@ -246,15 +291,19 @@ class _Run:
         assert isinstance(command.module, ModuleSource)
         # The specification draws the line between syntax and validity of text where names are resolved; both will do.
         expected = (MalformedError,) if command.module.kind == "binary" else (MalformedError, InvalidError)
-        self._expect_refusal(command, expected)
+        self._expect_refusal(command, expected, self._engine)
 
     def assert_invalid(self, command: AssertModule) -> None:
-        self._expect_refusal(command, (InvalidError,))
+        engine = self._engine
+        lifted = _LIFTED.get(command.message)
+        if lifted is not None:  # then the script is about the standard before that
+            engine = Engine(Config(features=engine.config.features - {lifted}))
+        self._expect_refusal(command, (InvalidError,), engine)
 
-    def _expect_refusal(self, command: AssertModule, expected: tuple[type[Error], ...]) -> None:
+    def _expect_refusal(self, command: AssertModule, expected: tuple[type[Error], ...], engine: Engine) -> None:
         assert isinstance(command.module, ModuleSource)
         try:
-            Module.validate(command.module.binary(), self._engine)
+            Module.validate(command.module.binary(), engine)
         except expected:
             return
         except (MalformedError, InvalidError) as error:
@@ -282,11 +331,31 @@ class _Run:
         module: Module = self._get(self._modules, command.module.module, "module")
         return module
 
-    def wait_for_annotations(self, command: AssertModule) -> NoReturn:
-        raise _Waits("custom annotations")
+    def assert_malformed_custom(self, command: AssertModule) -> None:
+        assert isinstance(command.module, ModuleSource)
+        try:
+            command.module.binary()
+        except MalformedError as error:
+            if command.message in error.message:
+                return
+            raise _Wrong(f"{_shown(error)}; expected malformed: {command.message}") from None
+        raise _Wrong(f"the module was accepted; expected malformed: {command.message}")
 
-    def wait_for_threads(self, command: Thread | Wait) -> NoReturn:
-        raise _Waits("threads")
+    def assert_invalid_custom(self, command: AssertModule) -> None:
+        assert isinstance(command.module, ModuleSource)
+        binary = command.module.binary()
+        Module.validate(binary, self._engine)
+        try:
+            check_branch_hints(decode_module(binary))
+        except InvalidError as error:
+            if command.message in error.message:
+                return
+            raise _Wrong(f"{_shown(error)}; expected invalid: {command.message}") from None
+        raise _Wrong(f"the module was accepted; expected invalid: {command.message}")
+
+
+_LIFTED: Final = {"multiple memories": Feature.MULTI_MEMORY, "multiple tables": Feature.REFERENCE_TYPES}
+"""Rules that the standard has given up, by what a script says of a module that breaks them, and when it did."""
 
 
 def _mask(type_: ValType) -> int:
@@ -310,8 +379,8 @@ _HANDLERS: Final[dict[type, Callable[[_Run, Any], None]]] = {
     AssertReturn: _Run.assert_return,
     AssertStops: _Run.assert_stops,
     AssertModule: _Run.assert_module,
-    Thread: _Run.wait_for_threads,
-    Wait: _Run.wait_for_threads,
+    Thread: _Run.thread,
+    Wait: _Run.wait,
 }
 
 _MODULE_ASSERTIONS: Final[dict[str, Callable[[_Run, AssertModule], None]]] = {
@@ -319,6 +388,6 @@ _MODULE_ASSERTIONS: Final[dict[str, Callable[[_Run, AssertModule], None]]] = {
     "invalid": _Run.assert_invalid,
     "unlinkable": _Run.assert_unlinkable,
     "trap": _Run.assert_uninstantiable,
-    "malformed_custom": _Run.wait_for_annotations,
-    "invalid_custom": _Run.wait_for_annotations,
+    "malformed_custom": _Run.assert_malformed_custom,
+    "invalid_custom": _Run.assert_invalid_custom,
 }

@@ -14,8 +14,7 @@ from typing import Final
 
 from wasmark.binary import encode_module
 from wasmark.core.types import HeapType
-from wasmark.errors import MalformedError
-from wasmark.text.lexer import Tokens
+from wasmark.text.lexer import Tokens, decode_source
 from wasmark.text.module import parse_fields, parse_module
 from wasmark.text.numbers import NOT_A_NUMBER, SHAPES, join_lanes, parse_f32, parse_f64, parse_int
 from wasmark.text.types import TypeParser
@@ -37,13 +36,7 @@ class ModuleSource:
             return self.data
         if self.kind == "text":
             return encode_module(parse_fields(self.tokens, self.pos, ")", self.name))
-        try:
-            source = self.data.decode()
-        except UnicodeDecodeError as error:
-            line = self.data.count(b"\n", 0, error.start) + 1
-            column = error.start - self.data.rfind(b"\n", 0, error.start)
-            raise MalformedError("malformed UTF-8 encoding", line=line, column=column) from None
-        return encode_module(parse_module(source))
+        return encode_module(parse_module(decode_source(self.data)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,10 @@ _PACKED_TYPES: Final = {str(packed): packed for packed in PackedType}
 _MAX_TYPE_INDEX: Final = 1_000_000
 
 
+Bind = Callable[[str | None, str | None, int], None]
+"""Takes the identifier of something, what an annotation says that it is called, and its index."""
+
+
 class TypeSpace:
     """The types of a module, by index and by name, as they come to be known."""
 
@@ -93,6 +97,32 @@ class TypeParser(Cursor):
         if name in names:
             raise self.error(f"duplicate {space} {name}", self.pos - 1)
         names[name] = index
+
+    def binder(self, ids: dict[str, int], names: dict[int, str], space: str) -> Bind:
+        """What gives identifiers to indices, and names to be kept: those that annotations say, or the identifiers."""
+
+        def bind(id_: str | None, annotated: str | None, index: int) -> None:
+            if id_ is not None:
+                self.bind(ids, space, id_, index)
+            if annotated is not None:
+                names[index] = annotated
+            elif id_ is not None:
+                names[index] = id_[1:]
+
+        return bind
+
+    def named(self, bind: Bind, index: int) -> bool:
+        """Step over an identifier and an annotation with a name; whether one of them was there."""
+        at = self.pos
+        id_ = self.optional_id()
+        behind = self.pos
+        annotated = self.name_annotation()
+        if self.pos == at:
+            return False
+        after, self.pos = self.pos, behind
+        bind(id_, annotated, index)
+        self.pos = after
+        return True
 
     def heap_type(self) -> HeapType | int:
         """An abstract heap type or a type index."""
@@ -148,13 +178,11 @@ class TypeParser(Cursor):
         self.expect(")", " or a value type")
         return types
 
-    def _params(self, bind: Callable[[str, int], None] | None) -> list[ValType]:
+    def _params(self, bind: Bind | None) -> list[ValType]:
         params: list[ValType] = []
         while self.at_form("param"):
             self.pos += 2
-            name = self.optional_id() if bind is not None else None
-            if bind is not None and name is not None:
-                bind(name, len(params))
+            if bind is not None and self.named(bind, len(params)):
                 params.append(self.value_type())
                 self.expect(")")
             else:
@@ -169,11 +197,11 @@ class TypeParser(Cursor):
             results += self.value_types()
         return results
 
-    def func_type(self, bind: Callable[[str, int], None] | None) -> FuncType:
-        """`(param ...)* (result ...)*`. Parameters may have names if there is a `bind(name, index)` to take them."""
+    def func_type(self, bind: Bind | None) -> FuncType:
+        """`(param ...)* (result ...)*`. Parameters may have names if there is a `bind` to take them."""
         return FuncType(tuple(self._params(bind)), tuple(self.results()))
 
-    def type_use(self, bind: Callable[[str, int], None] | None) -> int:
+    def type_use(self, bind: Bind | None) -> int:
         """A type use (§6.4.7); answers with the type index."""
         if not self.at_form("type"):
             return self.types.implicit(self.func_type(bind))
@@ -185,8 +213,10 @@ class TypeParser(Cursor):
         if inline.params or inline.results:
             if index >= len(self.types.types):
                 raise self.error(f"unknown type {index}", at)
-            if self.types.types[index].composite != inline:
-                raise self.error("inline function type does not match explicit type", at)
+            explicit = self.types.types[index].composite
+            if explicit != inline:
+                what = f"type {index} is {explicit}, and not {inline}"
+                raise self.error(f"inline function type does not match explicit type: {what}", at)
         return index
 
     def _storage_type(self) -> StorageType:
@@ -228,8 +258,7 @@ class TypeParser(Cursor):
         self.pos += 1
         type_: CompositeType
         if keyword == "func":
-            names: dict[str, int] = {}
-            type_ = self.func_type(lambda name, index: self.bind(names, "param", name, index))
+            type_ = self.func_type(self.binder({}, {}, "param"))
         elif keyword == "struct":
             type_ = self._struct_type()
         elif keyword == "array":

@@ -23,7 +23,7 @@ from wasmark.core.types import (
     is_defaultable,
 )
 from wasmark.errors import InvalidError
-from wasmark.validate.context import address_type, lookup
+from wasmark.validate.context import address_type, lookup, unknown
 from wasmark.validate.plan import (
     BINARY,
     DISABLED_RULE,
@@ -151,7 +151,7 @@ class BodyValidator:
                     try:
                         type_ = readable[imm]
                     except IndexError:
-                        raise InvalidError(f"unknown local {imm}") from None
+                        raise unknown("local", imm, len(locals_)) from None
                     if type_ is None:
                         raise InvalidError(f"uninitialized local {imm}")
                     push(type_)
@@ -171,7 +171,7 @@ class BodyValidator:
                     try:
                         type_ = locals_[imm]
                     except IndexError:
-                        raise InvalidError(f"unknown local {imm}") from None
+                        raise unknown("local", imm, len(locals_)) from None
                     if stack[-1] is type_:
                         drop()
                     else:
@@ -203,7 +203,11 @@ class BodyValidator:
                 else:
                     rules[a](self, op, imm)
         except InvalidError as error:
-            raise InvalidError(error.message, offset=offset, func_index=self._func_index) from None
+            message = error.message
+            if op.name not in message.split():
+                what, colon, why = message.partition(":")
+                message = f"{what} in {op.name}{colon}{why}"
+            raise InvalidError(message, offset=offset, func_index=self._func_index) from None
 
     # Operands
 
@@ -282,7 +286,8 @@ class BodyValidator:
             self._pop_types(frame.results, op)
         if len(stack) != frame.floor + 1:
             expected = f"[{' '.join(map(str, frame.results))}]"
-            self._mismatch(op, expected, f"{len(stack) - frame.floor - 1} more, the topmost of type {stack[-1]}")
+            more = len(stack) - frame.floor - 1
+            self._mismatch(op, expected, f"{more} operand{'s' * (more > 1)} more, the topmost of type {stack[-1]}")
         stack.pop()
         self._forget(frame.set_locals)
         self._frames.pop()
@@ -296,7 +301,7 @@ class BodyValidator:
     def _label(self, depth: int) -> Types:
         frames = self._frames
         if depth >= len(frames):
-            raise InvalidError(f"unknown label {depth}")
+            raise unknown("label", depth, len(frames))
         return frames[-1 - depth].label
 
     def _block(self, op: Opcode, imm: tuple[Types, Types]) -> None:
@@ -518,9 +523,12 @@ class BodyValidator:
         align, memory, static = imm
         letters = self._memory_letters(memory)
         if align > natural_alignment(op):
-            raise InvalidError(f"alignment must not be larger than natural: {op.name} touches {op.access} bytes")
+            raise InvalidError(
+                f"alignment must not be larger than natural: {op.name} is aligned to {1 << align} bytes "
+                f"and touches {op.access}"
+            )
         if static > MAX_OFFSETS[address_type(self._context.memories[memory])]:
-            raise InvalidError(f"offset out of range: {static}")
+            raise InvalidError(f"offset out of range: {static} is beyond every address of the memory")
         return letters
 
     def _of_memarg_and_lane(self, op: Opcode, imm: tuple[int, int, int, int]) -> dict[str, ValType]:

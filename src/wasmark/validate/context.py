@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
 
 def lookup(space: Sequence[_T], index: int, what: str) -> _T:
-    """The element of an index space, or InvalidError "unknown <what> <index>"."""
+    """The element of an index space, or the error of `unknown`."""
     if index >= len(space):
-        raise InvalidError(f"unknown {what} {index}")
+        raise unknown(what, index, len(space))
     return space[index]
+
+
+def unknown(what: str, index: int, size: int) -> InvalidError:
+    """The error for an index beyond a space of that size."""
+    there = "there is none" if not size else "there is one" if size == 1 else f"there are {size}"
+    return InvalidError(f"unknown {what} {index}: {there}")
 
 
 def address_type(type_: MemoryType | TableType) -> NumType:
@@ -70,4 +76,4 @@ class Context:
     def check_data(self, index: int) -> None:
         """InvalidError unless there is such a data segment."""
         if index >= self.data_count:
-            raise InvalidError(f"unknown data segment {index}")
+            raise unknown("data segment", index, self.data_count)

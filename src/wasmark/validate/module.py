@@ -22,7 +22,7 @@ from wasmark.core.types import (
 )
 from wasmark.errors import InvalidError, UnsupportedError
 from wasmark.validate.body import BodyValidator
-from wasmark.validate.context import Context, address_type, lookup
+from wasmark.validate.context import Context, address_type, lookup, unknown
 from wasmark.validate.quick import is_plainly_valid
 from wasmark.validate.type_section import ModuleTypes, require_feature
 
@@ -93,7 +93,7 @@ class ModuleValidator:
                 self._context, self._context.signatures[func_index], function.locals, func_index=func_index
             )
         except InvalidError as error:
-            raise InvalidError(error.message, offset=function.entry, func_index=func_index) from None
+            raise InvalidError(f"{error.message}, in a local", offset=function.entry, func_index=func_index) from None
         body.run(instrs)
 
 
@@ -214,7 +214,7 @@ class _Sections:
 
     def _add_memory(self, type_: MemoryType) -> None:
         if type_.page_size_log2 not in _PAGE_SIZES_LOG2:
-            raise InvalidError("invalid custom page size")
+            raise InvalidError(f"invalid custom page size: {1 << type_.page_size_log2} bytes, expected 1 or 65536")
         if type_.page_size_log2 != _PAGE_SIZE_LOG2:
             message = "a memory asks for custom page sizes, which are not supported yet"
             raise UnsupportedError(message, part="custom page sizes")
@@ -229,7 +229,7 @@ class _Sections:
 
     def _check_tag(self, tag: TagType) -> None:
         if self._types.func_type(tag.type_index).results:
-            raise InvalidError("non-empty tag result type")
+            raise InvalidError(f"non-empty tag result type: type {tag.type_index} has results")
 
     def _check_limits(self, limits: Limits, largest: int, largest_text: str, what: str) -> None:
         if limits.is64:
@@ -237,9 +237,11 @@ class _Sections:
         if limits.shared:
             raise UnsupportedError(f"a shared {what} belongs to threads, which are not supported yet", part="threads")
         if max(limits.minimum, limits.maximum or 0) > largest:
-            raise InvalidError(f"{what} size must be at most {largest_text}")
+            found = max(limits.minimum, limits.maximum or 0)
+            raise InvalidError(f"{what} size must be at most {largest_text}, not {found}")
         if limits.maximum is not None and limits.minimum > limits.maximum:
-            raise InvalidError("size minimum must not be greater than maximum")
+            bounds = f"{limits.minimum} > {limits.maximum}"
+            raise InvalidError(f"size minimum must not be greater than maximum: {bounds}")
 
     # Constant expressions (core §3.4.13)
 
@@ -315,7 +317,7 @@ class _Sections:
         with self._at_section(_START_SECTION):
             signature = lookup(self._context.signatures, self._model.start, "function")
             if signature.params or signature.results:
-                raise InvalidError("start function must not have parameters or results")
+                raise InvalidError(f"start function must not have parameters or results, but its type is {signature}")
 
     def _check_exports(self) -> None:
         sizes = {
@@ -330,7 +332,8 @@ class _Sections:
             with _At(export.offset):
                 what, size = sizes[export.kind]
                 if export.index >= size:
-                    raise InvalidError(f"unknown {what} {export.index}")
+                    error = unknown(what, export.index, size)
+                    raise InvalidError(f"{error.message}, and it is exported as {export.name!r}")
                 if export.name in names:
                     raise InvalidError(f"duplicate export name {export.name!r}")
                 names.add(export.name)

@@ -151,7 +151,7 @@ class ModuleTypes:
     def check_index(self, index: int) -> None:
         """Raises InvalidError unless there is such a type."""
         if index >= self._known:
-            raise InvalidError(f"unknown type {index}")
+            raise InvalidError(f"unknown type {index}: {self._known} are known here")
 
     def check_value_type(self, type_: ValType) -> None:
         """Core §3.2.6."""

@@ -1,0 +1,32 @@
+"""`wasmark wasm2wat FILE [-o OUT]`: binary format to text format. What comes out is the same module again for
+`wat2wasm`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from wasmark.binary import decode_module
+from wasmark.cli._input import naming, read_binary
+from wasmark.text.printer import print_module
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument("-o", "--output", metavar="OUT", help="where to write; standard output if not given")
+
+
+def execute(args: argparse.Namespace) -> int:
+    data = read_binary(args.file)
+    with naming(args.file):
+        pieces = print_module(decode_module(data))
+        if args.output is None or args.output == "-":
+            for piece in pieces:
+                sys.stdout.buffer.write(piece.encode())
+        else:
+            with open(args.output, "w", encoding="utf-8", newline="") as file:
+                file.writelines(pieces)
+    return 0
