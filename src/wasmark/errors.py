@@ -35,6 +35,8 @@ class TrapCode(enum.IntEnum):
     STACK_OVERFLOW = 10
     NULL_REFERENCE = 11
     NULL_FUNCTION_REFERENCE = 12
+    UNALIGNED_ATOMIC = 32
+    EXPECTED_SHARED_MEMORY = 33
 
     @property
     def message(self) -> str:
@@ -55,6 +57,8 @@ _TRAP_MESSAGES = {
     TrapCode.STACK_OVERFLOW: "call stack exhausted",
     TrapCode.NULL_REFERENCE: "null reference",
     TrapCode.NULL_FUNCTION_REFERENCE: "null function reference",
+    TrapCode.UNALIGNED_ATOMIC: "unaligned atomic",
+    TrapCode.EXPECTED_SHARED_MEMORY: "expected shared memory",
 }
 
 

@@ -73,7 +73,7 @@ def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str 
         if import_.kind == "func" and callable(value):
             return None
         return f"incompatible import type: wants a {import_.kind}, got {type(value).__name__}"
-    if value.store is not store:
+    if value.store is not store and not (isinstance(value, Memory) and value.type.limits.shared):
         return f"the {import_.kind} belongs to another store"
     types, ids = store.engine.types, module.type_ids
     desc = import_.desc

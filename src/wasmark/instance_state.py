@@ -92,8 +92,8 @@ class InstanceState:
                 _word.pack_into(block, layout.table_def(index), table.definition)
 
         # Nothing can fail any more.
-        for memory in memories:
-            store.add_memory(memory)
+        for memory in self.memories if imported["memory"] else memories:
+            store.add_memory(memory)  # an imported one may be shared, and of another store
         for table in own_tables:
             store.add_table(table)
         if model.globals:

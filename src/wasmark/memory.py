@@ -66,7 +66,7 @@ def memory_shape(type_: MemoryType, config: Config) -> MemoryShape:
         pages = min(pages, limits.maximum)
     if not limits.is64:
         pages = min(pages, (1 << 32) >> type_.page_size_log2)
-    return MemoryShape(limits.minimum, pages, type_.page_size_log2, limits.is64)
+    return MemoryShape(limits.minimum, pages, type_.page_size_log2, limits.is64, limits.shared)
 
 
 class Memory:

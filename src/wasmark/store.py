@@ -26,6 +26,7 @@ from wasmark.jit.late_import import late_import
 from wasmark.registry import ModuleRegistry
 from wasmark.registry.frames import frames_at
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime import parking
 from wasmark.runtime.native import futex_wait, thread_state
 from wasmark.store_plan import CALLABLES
 
@@ -50,6 +51,17 @@ _TRAP_CODES: Final = {code.value: code for code in TrapCode}
 def _memory_grow(memories: dict[int, LinearMemory], address: int) -> None:
     slots = (ctypes.c_int64 * 2).from_address(address)
     slots[0] = memories[slots[0]].grow(slots[1] & 0xFFFFFFFFFFFFFFFF)
+
+
+def _wait(address: int) -> None:
+    slots = (ctypes.c_int64 * 4).from_address(address)
+    at, expected, timeout, size = slots
+    slots[0] = parking.wait(at, expected & 0xFFFFFFFFFFFFFFFF, timeout, size)
+
+
+def _notify(address: int) -> None:
+    slots = (ctypes.c_int64 * 2).from_address(address)
+    slots[0] = parking.notify(slots[0], slots[1])
 
 
 def _table_grow(tables: dict[int, ReferenceTable], address: int) -> None:
@@ -130,6 +142,8 @@ class Store:
         """Take a memory in."""
         if L.STORE_MEMORY_GROW not in self._builtins:
             self._offer(L.STORE_MEMORY_GROW, functools.partial(_memory_grow, self.memories))
+            self._offer(L.STORE_WAIT, _wait)
+            self._offer(L.STORE_NOTIFY, _notify)
         self.memories[memory.definition] = memory
 
     def add_table(self, table: ReferenceTable) -> None:

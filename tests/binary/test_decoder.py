@@ -446,8 +446,8 @@ def test_the_limit_of_50000_locals(count: str, fits: bool) -> None:
 
 
 def test_a_constant_expression_with_an_instruction_without_a_row_is_unsupported() -> None:
-    with pytest.raises(UnsupportedError, match="opcode fe 10"):
-        decode_module(module(section(GLOBAL, "01 7f 00 fe 10 0b")))
+    with pytest.raises(UnsupportedError, match="opcode fc 12"):
+        decode_module(module(section(GLOBAL, "01 7f 00 fc 12 0b")))
 
 
 def test_a_type_index_beyond_any_module_is_invalid() -> None:

@@ -20,6 +20,7 @@ PAIRS = [(0, 0), (1, 2), (0x80, 0xFFFF_FFFF)]
 
 SAMPLES: dict[Imm, list[Any]] = {
     Imm.NONE: [None],
+    Imm.ZERO: [None],
     Imm.BLOCK: [((), ()), ((), (I32,)), ((), (RefType.of(False, 1),)), (TWO_TO_TWO.params, TWO_TO_TWO.results)],
     Imm.LABEL: U32_VALUES,
     Imm.LABELS: [(0,), (1, 2, 3), (0x80, 1), tuple(range(300))],

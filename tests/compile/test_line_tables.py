@@ -13,6 +13,7 @@ import pytest
 
 from wasmark import Instance, Module, Store, Trap, TrapCode
 from wasmark.binary import decode_body
+from wasmark.compile.atomics import WAITS
 from wasmark.core.opcodes import BY_NAME, OPCODES
 from wasmark.registry.line_table import MEMORY_ACCESS
 
@@ -34,7 +35,7 @@ TYPES: Final = ("i32", "i64", "f32", "f64")
 BAD_FLOATS: Final = ("nan", "inf", "-inf", "1e30")
 
 TRAPPING: Final = {
-    *(op.name for op in OPCODES if op.access),
+    *(op.name for op in OPCODES if op.access),  # atomic ones among them
     *(f"{t}.{action}_{s}" for t in ("i32", "i64") for action in ("div", "rem") for s in "su"),
     *(f"{t}.trunc_{f}_{s}" for t in ("i32", "i64") for f in ("f32", "f64") for s in "su"),
     *("memory.fill", "memory.copy", "memory.init", "table.get", "table.set", "table.fill", "table.copy", "table.init"),
@@ -56,6 +57,7 @@ CODES: Final = {
         TrapCode.INDIRECT_CALL_TYPE_MISMATCH,
     },
     "call": set(),
+    **{name: {TrapCode.EXPECTED_SHARED_MEMORY} for name in WAITS},
 }
 """What a row's own code can trap with; what is not named here with MEMORY_OUT_OF_BOUNDS."""
 
@@ -86,7 +88,9 @@ class Writer:
         type_, _, action = name.partition(".")
         memory = rng.choice(("$m", "$m", "$wide"))
         length = f"(i32.shl {flag} (i32.const 30))"
-        if ".load" in name:
+        if ".atomic." in name:
+            self.atomic(name, memory)
+        elif ".load" in name:
             self.give(type_, f"({name} {memory} offset={rng.choice((0, 4, 60000))} {self.address(memory)})")
         elif ".store" in name:
             self.lines.append(f"({name} {memory} {self.address(memory)} (local.get ${type_}))")
@@ -114,6 +118,22 @@ class Writer:
         else:
             self.lines.append(f"(if {flag} (then (unreachable)))")
         self.count += 1
+
+    def atomic(self, name: str, memory: str) -> None:
+        """At a place that is a multiple of 8. A wait on a memory that is not shared traps in any case."""
+        signature = BY_NAME[name].sig
+        assert signature is not None
+        params, result = signature.split(":")
+        locals_ = {"i": "(local.get $i32)", "I": "(local.get $i64)"}
+        operands = " ".join(locals_[letter] for letter in params[1:])
+        address = self.address(memory).replace("(i32.const 1020)", "(i32.const 1016)")
+        text = f"({name} {memory} offset={self.rng.choice((0, 8, 60000))} {address} {operands})"
+        if name in WAITS:
+            self.lines.append(f"(if {self.flag()} (then (drop {text.replace(self.flag(), '(i32.const 0)')})))")
+        elif result:
+            self.give("i32" if result == "i" else "i64", text)
+        else:
+            self.lines.append(text)
 
     def divide(self, type_: str, name: str) -> None:
         widened = self.flag() if type_ == "i32" else f"(i64.extend_i32_u {self.flag()})"

@@ -17,10 +17,12 @@ from wasmark.binary import decode_body
 from wasmark.compile import function as translation
 from wasmark.compile import vector_function
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
+from wasmark.compile.atomics import ATOMICS, UNSHARED_WAITS
 from wasmark.compile.function import FunctionTranslator
 from wasmark.compile.numeric import NUMERIC
 from wasmark.compile.templates import prepare
 from wasmark.compile.vector import LANES, NATURAL, SHUFFLE, VECTORS, is_natural
+from wasmark.compile.wide_arithmetic import WIDE
 from wasmark.core.opcodes import OPCODES, Imm
 from wasmark.errors import TrapCode
 
@@ -84,7 +86,7 @@ def test_a_row_without_a_lowering_is_noticed_when_the_compiler_is_imported() -> 
 
 def test_rows_without_immediates_that_compute_are_templates() -> None:
     bare = [op for op in OPCODES if op.imm is Imm.NONE and op.sig is not None]
-    assert {op.name for op in bare if op.sig != ":"} == {*NUMERIC, *VECTORS}
+    assert {op.name for op in bare if op.sig != ":"} == {*NUMERIC, *VECTORS, *WIDE}
 
 
 # --- operands -------------------------------------------------------------------------------------
@@ -174,6 +176,19 @@ def test_a_template_gets_the_operands_that_it_names(translated: tuple[dict[str, 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_names_of_a_template_are_new_and_told_apart(name: str) -> None:
     check_names(filled(TEMPLATES[name]), complete=not name.startswith(("access", "accessor callee")))
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_the_names_of_a_template_with_two_results_are_told_apart(name: str) -> None:
+    check_names(filled(WIDE[name]).replace("%OPERAND.s =", "%s7 ="), complete=True)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("name", [*ATOMICS, *UNSHARED_WAITS])
+def test_an_atomic_access_shares_the_number_of_its_address(name: str, address: str) -> None:
+    for templates in (ATOMICS, UNSHARED_WAITS):
+        if name in templates:
+            check_names(filled(ADDRESSES[address]) + filled(templates[name]), complete=True)
 
 
 @pytest.mark.parametrize("chain", _CHAINS, ids=lambda chain: " + ".join(chain))

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from tests.differential import vectors
 from wasmark.binary import encode_instruction
+from wasmark.core.features import Feature
 from wasmark.core.opcodes import BY_NAME, OPCODES, SELECT_TYPED, Imm, Opcode
 from wasmark.core.types import (
     EXTERNREF,
@@ -71,10 +72,11 @@ _CONSTANT: Final[dict[ValType, str]] = {
 COMPUTING: Final = [
     op
     for op in OPCODES
-    if op.sig is not None and op.imm is Imm.NONE and op.sig != ":" and not set(op.sig) - set("iIfFv:")
+    if op.sig is not None and op.imm is Imm.NONE and op.sig[-2:-1] == ":" and not set(op.sig) - set("iIfFv:")
 ]
-LOADS: Final = [op for op in OPCODES if op.access and op.sig is not None and op.sig.startswith("a:")]
-STORES: Final = [op for op in OPCODES if op.access and op.sig is not None and op.sig.endswith(":")]
+ACCESSES: Final = [op for op in OPCODES if op.access and op.sig is not None and op.feature is not Feature.THREADS]
+LOADS: Final = [op for op in ACCESSES if (op.sig or "").startswith("a:")]
+STORES: Final = [op for op in ACCESSES if (op.sig or "").endswith(":")]
 
 
 def types_of(letters: str) -> list[ValType]:

@@ -21,6 +21,7 @@ FIELDS = """
 
 TEXT_AND_IMMEDIATE: dict[Imm, tuple[str, Any]] = {
     Imm.NONE: ("", None),
+    Imm.ZERO: ("", None),
     Imm.BLOCK: ("(result i32)", ((), (I32,))),
     Imm.LABEL: ("0", 0),
     Imm.LABELS: ("0 0 0", (0, 0, 0)),

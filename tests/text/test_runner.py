@@ -147,8 +147,8 @@ def test_what_depends_on_a_module_that_failed_waits_for_it() -> None:
 
 def test_each_part_that_is_not_here_waits_by_name() -> None:
     result = run("""
-      (module (memory 1 1 shared)) (assert_invalid (module (memory 1 1 shared)) "x")""")
-    assert result.waiting == {"threads": 2}
+      (module (func (ref.get_desc 0))) (assert_invalid (module (func (ref.get_desc 0))) "x")""")
+    assert result.waiting == {"custom descriptors": 2}
 
 
 def test_definitions_can_be_instantiated_several_times() -> None:

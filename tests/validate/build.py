@@ -55,7 +55,7 @@ def instruction(item: Item) -> tuple[Opcode, Any]:
     name, *numbers = item.split()
     op = BY_NAME[name]
     values = tuple(int(number, 0) for number in numbers)
-    if op.imm is Imm.NONE or op is BY_NAME["select"]:
+    if op.imm in (Imm.NONE, Imm.ZERO) or op is BY_NAME["select"]:
         return op, None
     if op.imm is Imm.BLOCK:
         return op, ((), ())

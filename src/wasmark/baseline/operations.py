@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from wasmark.baseline.control import Control
 from wasmark.compile.access import LOADS, STORES
+from wasmark.compile.atomics import HOSTED, WAITS
 from wasmark.compile.vector import V128
 from wasmark.core.types import F32, I32
 from wasmark.core.types import V128 as V128_TYPE
@@ -95,38 +96,59 @@ class Operations(Control):
     def access(self, row: Opcode, imm: tuple[int, int, int]) -> None:
         """Any load or store but the frequent ones: of a vector, of another memory, with a 64-bit address, or far from
         it."""
-        _, memory, offset = imm
         is_load = row.name in LOADS
         of_vector = (LOADS[row.name][2] if is_load else STORES[row.name][0]) == V128
         value = 0 if is_load else self.pop_vector() if of_vector else self.pop_slot()
-        is64 = self.model.memory_types[memory].limits.is64
-        x = y = z = c = 0
-        if not is64 and offset + row.access <= OFFSET_GUARD:
+        kind, a, c, x, y, z = self._address(row, imm)
+        d = 0 if not is_load else self.push_vector() if of_vector else self.push_home()
+        self.emit(self.library[row.name + kind], a=a, b=value, c=c, d=d, x=x, y=y, z=z)
+
+    def _address(self, row: Opcode, imm: tuple[int, int, int]) -> tuple[str, int, int, int, int, int]:
+        """Pop the address of an access: (end of the stencil's name, what belongs in its holes A, C, X, Y and Z)."""
+        _, memory, offset = imm
+        type_ = self.model.memory_types[memory]
+        extent = offset + row.access
+        if type_.is_guarded and extent <= OFFSET_GUARD:
             kind = " memory" if memory else ""
-            address = self.pop_slot()
-            x, y = offset, self.layout.memory_base(memory)
-        else:
-            kind = " checked"
-            address = self.pop_wide(is64=is64)
-            y = self.layout.memory_def(memory)
-            extent = offset + row.access
-            if extent <= 0x7FFFFFFF:
-                x, z = offset, extent
-            else:
-                kind += " wide"
-                if extent >= 1 << 63:  # beyond every possible memory: fails the check, and stays a valid constant
-                    offset, extent = 0, (1 << 63) - 1
-                depth = len(self.stack) + 3  # behind the homes of the address and the value
-                c = self.home_of(depth)
-                for i, number in enumerate((offset, extent)):
-                    self.constants.append(signed(number, 64))
-                    self.put(-len(self.constants), self.home_of(depth + i))
-        stencil = self.library[row.name + kind]
-        if is_load:
-            d = self.push_vector() if of_vector else self.push_home()
-            self.emit(stencil, a=address, c=c, d=d, x=x, y=y, z=z)
-        else:
-            self.emit(stencil, a=address, b=value, c=c, x=x, y=y, z=z)
+            return kind, self.pop_slot(), 0, offset, self.layout.memory_base(memory), 0
+        address, definition = self.pop_wide(is64=type_.limits.is64), self.layout.memory_def(memory)
+        if extent <= 0x7FFFFFFF:
+            return " checked", address, 0, offset, definition, extent
+        if extent >= 1 << 63:  # beyond every possible memory: fails the check, and stays a valid constant
+            offset, extent = 0, (1 << 63) - 1
+        depth = len(self.stack) + 4  # behind the homes of the address and the operands
+        for i, number in enumerate((offset, extent)):
+            self.constants.append(signed(number, 64))
+            self.put(-len(self.constants), self.home_of(depth + i))
+        return " checked wide", address, self.home_of(depth), 0, definition, 0
+
+    def atomic(self, row: Opcode, imm: tuple[int, int, int]) -> None:
+        """An atomic access; its operands are at home, one behind the other."""
+        assert row.sig is not None
+        params, result = row.sig.split(":")
+        count = len(params) - 1
+        if row.name in HOSTED:
+            self.calls = True
+        first = len(self.stack) - count
+        self.settle(first)
+        del self.stack[first:]
+        operands = self.home_of(first)
+        kind, a, c, x, y, z = self._address(row, imm)
+        shared = row.name not in WAITS or self.model.memory_types[imm[1]].limits.shared
+        stencil = self.library[f"{row.name}{'' if shared else ' unshared'}{kind}"]
+        self.emit(stencil, a=a, b=operands, c=c, d=self.push_home() if result else 0, x=x, y=y, z=z)
+
+    def atomic_fence(self, row: Opcode, imm: None) -> None:
+        self.emit(self.library[row.name])
+
+    def wide(self, row: Opcode, imm: None) -> None:
+        """Operands and results are at home, one behind the other."""
+        assert row.sig is not None
+        first = len(self.stack) - row.sig.index(":")
+        self.settle(first)
+        del self.stack[first:]
+        self.emit(self.library[row.name], a=self.home_of(first), d=self.push_home())
+        self.push_home()
 
     def memory_size(self, row: Opcode, imm: int) -> None:
         shift = self.model.memory_types[imm].page_size_log2

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from wasmark.compile.abi import LETTER_TO_LLVM
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, TIER_UP_CALLEE
+from wasmark.compile.atomics import ATOMICS, FENCE, UNSHARED_WAITS
 from wasmark.compile.numeric import NUMERIC
 from wasmark.compile.vector import LANES, NATURAL, V128, VECTORS
-from wasmark.core.opcodes import OPCODES
+from wasmark.compile.wide_arithmetic import WIDE
+from wasmark.core.opcodes import BY_NAME, OPCODES
 from wasmark.registry.line_table import SAME_ACTIVATION
 from wasmark.runtime.layout import SLOT_SIZE, VMLayout
 
@@ -159,6 +161,33 @@ def _accesses() -> Iterator[tuple[str, str]]:
             yield f"{name} const", _plain(value + addresses[""] + ACCESS[name].format(**_COMMON))
 
 
+def _atomics() -> Iterator[tuple[str, str]]:
+    """Their operands are in slots that follow each other from B on."""
+    for name, template in [*ATOMICS.items(), *((f"{name} unshared", text) for name, text in UNSHARED_WAITS.items())]:
+        sig = BY_NAME[name.removesuffix(" unshared")].sig
+        assert sig is not None
+        params, _, result = sig.partition(":")
+        operands = "".join(
+            load_slot(f"%{'bc'[i]}", LETTER_TO_LLVM[letter], "B", 8 * i) for i, letter in enumerate(params[1:])
+        )
+        for suffix, address in _addresses().items():
+            if suffix != _STATIC:
+                body = operands + address + template.format(**_COMMON)
+                yield name + suffix, _plain(body, LETTER_TO_LLVM[result] if result else "")
+    yield "atomic.fence", FENCE + "\n" + _NEXT
+
+
+def _wide() -> Iterator[tuple[str, str]]:
+    """Operands in slots that follow each other from A on, the results from D on."""
+    for name, template in WIDE.items():
+        sig = BY_NAME[name].sig
+        assert sig is not None
+        body = "".join(load_slot(f"%{'abce'[i]}", "i64", "A", 8 * i) for i in range(sig.index(":")))
+        body += template.format(**_COMMON, e="%e", s="%s") + "\n"
+        both = "%both.1 = insertvalue [2 x i64] poison, i64 %r, 0\n%both = insertvalue [2 x i64] %both.1, i64 %s, 1\n"
+        yield name, body + both + store_slot("%both", "[2 x i64]") + _NEXT
+
+
 # Instructions (and steps of calls) that are one template: the types of their operands, and of their result. 32-bit
 # indices and lengths have been widened before; "w" is an index that is widened here, for the frequent ones.
 _STEPS: Final[dict[str, tuple[str, str]]] = {
@@ -274,6 +303,6 @@ def _moves() -> Iterator[tuple[str, str]]:
 def shapes() -> dict[str, str]:
     """The body of every stencil that does not depend on a signature, by name."""
     found: dict[str, str] = {}
-    for part in (_numeric(), _vectors(), _accesses(), _steps(), _callees(), _hot(), _moves()):
+    for part in (_numeric(), _vectors(), _accesses(), _atomics(), _wide(), _steps(), _callees(), _hot(), _moves()):
         found.update(part)
     return found

@@ -13,6 +13,8 @@ from wasmark.baseline.library import Library
 from wasmark.baseline.shapes import ZEROED_AT_ONCE
 from wasmark.baseline.vectors import VECTOR_METHODS, Vectors
 from wasmark.compile.abi import slot_count
+from wasmark.compile.atomics import ATOMICS
+from wasmark.compile.wide_arithmetic import WIDE
 from wasmark.core.opcodes import BY_NAME, OPCODES, Opcode
 from wasmark.core.types import V128
 from wasmark.runtime.layout import OFFSET_GUARD, SLOT_SIZE
@@ -85,7 +87,7 @@ class Translator(Vectors):
         home = self.home
         high = self.high
         memory_types = self.model.memory_types
-        reach = -1 if not memory_types or memory_types[0].limits.is64 else OFFSET_GUARD
+        reach = OFFSET_GUARD if memory_types and memory_types[0].is_guarded else -1
         p = 0
         count = len(instrs)
         while p < count:
@@ -309,7 +311,14 @@ def _skip(instrs: list[Instr], p: int) -> int:
         p += 1
 
 
-_IRREGULAR: Final = {"if": "if_", "else": "else_", "return": "return_"} | dict.fromkeys(R.RARE_ACCESSES, "access")
+_IRREGULAR: Final = {
+    "if": "if_",
+    "else": "else_",
+    "return": "return_",
+    **dict.fromkeys(R.RARE_ACCESSES, "access"),
+    **dict.fromkeys(ATOMICS, "atomic"),
+    **dict.fromkeys(WIDE, "wide"),
+}
 
 
 def _method(name: str) -> Callable[[Translator, Opcode, Any], None]:

@@ -267,6 +267,7 @@ def _write_lanes(lanes: tuple[int, ...]) -> bytes:
 
 _WRITERS: Final[dict[Imm, Callable[[Any], bytes]]] = {
     Imm.NONE: _write_nothing,
+    Imm.ZERO: lambda imm: b"\x00",
     Imm.LABEL: write_u,
     Imm.LABELS: _write_labels,
     Imm.FUNC: write_u,

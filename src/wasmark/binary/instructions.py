@@ -170,8 +170,15 @@ def _read_nothing(data: bytes, pos: int, model: ModuleModel) -> tuple[None, int]
     return None, pos
 
 
+def _read_zero(data: bytes, pos: int, model: ModuleModel) -> tuple[None, int]:
+    if data[pos]:
+        raise MalformedError("zero byte expected", offset=pos)
+    return None, pos + 1
+
+
 READERS: Final[dict[Imm, Reader]] = {
     Imm.NONE: _read_nothing,
+    Imm.ZERO: _read_zero,
     Imm.BLOCK: _read_block_type,
     Imm.LABEL: _read_index,
     Imm.LABELS: _read_labels,

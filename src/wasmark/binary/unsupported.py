@@ -26,8 +26,7 @@ _RANGES: Final[dict[int, tuple[tuple[int, int, str], ...]]] = {
         (0xD3, 0xD3, "garbage collection"),
     ),
     0xFB: ((0x00, 0x1E, "garbage collection"),),
-    0xFC: ((0x12, 0x12, "memory control"), (0x13, 0x16, "wide arithmetic")),
-    0xFE: ((0x00, 0x03, "threads"), (0x10, 0x4E, "threads")),
+    0xFC: ((0x12, 0x12, "memory control"),),
 }
 """Prefix (0 for one-byte opcodes) -> (first code, last code, proposal)."""
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from wasmark.binary.metadata import LIKELY, UNLIKELY, branch_hints
 from wasmark.compile.abi import LETTER_TO_LLVM, llvm_type, result_type
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
+from wasmark.compile.atomics import ATOMICS, HOSTED, translate_atomic, translate_fence
 from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
 from wasmark.compile.templates import MEMORY_ACCESS_COLUMN, location
 from wasmark.compile.vector import NATURAL, V128, VECTORS, is_natural
 from wasmark.compile.vector_function import VECTOR_RULES
+from wasmark.compile.wide_arithmetic import WIDE, translate_wide
 from wasmark.core.opcodes import OPCODES, Opcode
 from wasmark.runtime.layout import OFFSET_GUARD
 
@@ -35,7 +37,7 @@ _LEAF_BODY_LIMIT: Final = 4096
 """A function without calls and with fewer body bytes than this needs no stack check: its frame fits the headroom below
 the limit many times over."""
 
-_CALLING: Final = frozenset({"call", "call_indirect", "call_ref", "memory.grow", "table.grow"})
+_CALLING: Final = frozenset({"call", "call_indirect", "call_ref", "memory.grow", "table.grow"}) | HOSTED
 
 _WEIGHTS: Final[dict[bytes | None, str]] = {LIKELY: ", !prof !1", UNLIKELY: ", !prof !2"}
 """What a branch hint is for LLVM; the numbers are those of `prelude.METADATA`."""
@@ -335,6 +337,11 @@ class FunctionTranslator:
         """What the module says about the branch that is being translated, which goes to its first label or not."""
         return _WEIGHTS.get(self.branch_hints.get(self.offset - self.function.entry), "")
 
+    def fresh(self) -> str:
+        """A name for a value that nothing else has."""
+        self.n += 1
+        return f"%v{self.n}"
+
     def _label(self, prefix: str) -> str:
         self.n += 1
         return f"{prefix}{self.n}"
@@ -607,7 +614,7 @@ class FunctionTranslator:
         _, memory, offset = imm
         base = self.bases[memory]
         type_ = self.model.memory_types[memory]
-        if not type_.limits.is64 and offset + row.access <= OFFSET_GUARD:
+        if type_.is_guarded and offset + row.access <= OFFSET_GUARD:
             self.n += 1
             template = ADDRESS_32_OFFSET if offset else ADDRESS_32
             self.out.append(template.format(a=address, base=base, o=offset, n=self.n, d=self.d))
@@ -750,8 +757,16 @@ def _method_name(name: str) -> str:
     return _IRREGULAR.get(name, name.replace(".", "_"))
 
 
+_RULES: Final[dict[str, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
+    **VECTOR_RULES,
+    **dict.fromkeys(WIDE, translate_wide),
+    **dict.fromkeys(ATOMICS, translate_atomic),
+    "atomic.fence": translate_fence,
+}
+"""Rules that are in files of their own."""
+
 _SPECIAL: Final[dict[Opcode, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
-    op: VECTOR_RULES.get(op.name) or getattr(FunctionTranslator, _method_name(op.name))
+    op: _RULES.get(op.name) or getattr(FunctionTranslator, _method_name(op.name))
     for op in OPCODES
     if op not in _SIMPLE[False]
 }

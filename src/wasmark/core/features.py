@@ -6,7 +6,8 @@ import enum
 
 
 class Feature(enum.Enum):
-    """A proposal that has been merged into the standard (core, appendix "Change History")."""
+    """A proposal: one that has been merged into the standard (core, appendix "Change History"), or, the last three, one
+    beside it."""
 
     MVP = "mvp"
     SIGN_EXTENSION = "sign-extension"
@@ -20,5 +21,8 @@ class Feature(enum.Enum):
     FUNCTION_REFERENCES = "function-references"
     SIMD = "simd"
     RELAXED_SIMD = "relaxed-simd"
+    THREADS = "threads"
+    WIDE_ARITHMETIC = "wide-arithmetic"
+    CUSTOM_PAGE_SIZES = "custom-page-sizes"
 
     __hash__ = object.__hash__

@@ -239,6 +239,12 @@ class MemoryType(FrozenRecord):
         set_(self, "limits", limits)
         set_(self, "page_size_log2", page_size_log2)
 
+    @property
+    def is_guarded(self) -> bool:
+        """Whether every access out of bounds faults: an address has 32 bits, and the memory ends with a page of the
+        host's. Others are accessed with explicit checks."""
+        return not self.limits.is64 and self.page_size_log2 == 16
+
 
 class TableType(FrozenRecord):
     """A table (core §2.3.13)."""

@@ -37,13 +37,17 @@ STORE_RELEASES: Final = 80  # 32 bits, a futex: counts how often the store was l
 STORE_BUDGET: Final = 88  # bytes of native stack for one outermost call
 STORE_COMPILE: Final = 96  # a callee pair: (vmctx, number of a defined function) -> the address of its code
 STORE_TIER_UP: Final = 112  # a callee pair: (vmctx, number of a defined function, where) -> its optimised code or 0
-STORE_BLOCK_SIZE: Final = 128
+STORE_WAIT: Final = 128  # a callee pair: (address, expected, timeout in ns, size) -> 0 woken, 1 not equal, 2 timed out
+STORE_NOTIFY: Final = 144  # a callee pair: (address, how many at most) -> how many were woken
+STORE_BLOCK_SIZE: Final = 160
 BUILTIN_SIGNATURES: Final = {
     STORE_MEMORY_GROW: "rI:I",
     STORE_TABLE_GROW: "rIr:I",
     STORE_IS_SUBTYPE: "II:i",
     STORE_COMPILE: "rI:I",
     STORE_TIER_UP: "rII:r",
+    STORE_WAIT: "rIII:I",
+    STORE_NOTIFY: "rI:I",
 }
 
 # --- MemoryDef: one a linear memory ---------------------------------------------------------------

@@ -11,12 +11,15 @@ starts with the same contents (`MemoryImage`), or for any.
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import mmap
+import os
 import sys
 from collections.abc import Callable
 
 from wasmark.errors import Error
+from wasmark.runtime.apart import unbroken
 from wasmark.runtime.code_memory import map_zeroed
 from wasmark.runtime.layout import MEMORY_BASE, MEMORY_DEF_SIZE, MEMORY_LENGTH, OFFSET_GUARD
 from wasmark.runtime.memory_image import MemoryImage, forget_idle
@@ -59,7 +62,7 @@ def granules_address() -> int:
 
 class MemoryShape(NamedTuple):
     """What a memory is to be: its pages at first and at most, the logarithm of the size of a page in bytes, whether its
-    addresses have 64 bits, and what it holds at first, None for zeros.
+    addresses have 64 bits, whether threads share it, and what it holds at first, None for zeros.
 
     Every page that it starts with has to hold the image, if there is one.
     """
@@ -68,6 +71,7 @@ class MemoryShape(NamedTuple):
     maximum: int
     page_shift: int
     is64: bool
+    shared: bool = False
     image: MemoryImage | None = None
 
 
@@ -104,6 +108,8 @@ class _Range:
 
 
 _RESERVED_32: Final = _REACH + OFFSET_GUARD
+_growing = _thread.allocate_lock()
+"""Threads of several stores may grow a memory that they share."""
 _idle: list[_Range] = []
 _leased: dict[int, _Range] = {}  # by the base
 _natives: list[Callable[..., Any]] = []
@@ -147,10 +153,10 @@ class LinearMemory:
     than it may have.
     """
 
-    __slots__ = ("_lease", "_range", "base", "definition", "maximum", "page_shift")
+    __slots__ = ("_lease", "_range", "_shared", "base", "definition", "maximum", "page_shift")
 
     def __init__(self, shape: MemoryShape) -> None:
-        minimum, maximum, shift, is64, image = shape
+        minimum, maximum, shift, is64, self._shared, image = shape
         if minimum > maximum:
             raise Error(f"a memory of {minimum} pages is more than the {maximum} that are allowed")
         has_image = False
@@ -187,6 +193,16 @@ class LinearMemory:
         Only whole host pages can be made accessible. Where the length is not a multiple of them, the rest of the last
         page does not fault, which is why memories with smaller pages are accessed with explicit checks.
         """
+        if not self._shared:
+            return self._grow(pages)
+
+        def grow() -> int:
+            with _growing:
+                return self._grow(pages)
+
+        return unbroken(grow)
+
+    def _grow(self, pages: int) -> int:
         old = self.size
         length = (old + pages) << self.page_shift
         if old + pages > self.maximum or not self._range.resize(length):
@@ -238,3 +254,11 @@ def _reserve(size: int) -> tuple[mmap.mmap, int]:
     count = size >> GRANULE_SHIFT
     ctypes.memset(_granules_address + first, 1, count)
     return mapping, base
+
+
+def _after_fork_in_child() -> None:
+    global _growing
+    _growing = _thread.allocate_lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -81,6 +81,7 @@ def _data_memory(naming: Naming, op: Opcode, imm: tuple[int, int]) -> str:
 
 IMMEDIATES: Final[dict[Imm, Callable[[Naming, Opcode, Any], str]]] = {
     Imm.NONE: lambda naming, op, imm: "",
+    Imm.ZERO: lambda naming, op, imm: "",
     Imm.BLOCK: lambda naming, op, imm: block_type(naming, imm, None),
     Imm.LABEL: lambda naming, op, imm: f" {naming.label(imm)}",
     Imm.LABELS: lambda naming, op, imm: f" {' '.join(map(naming.label, imm))}",

@@ -444,6 +444,7 @@ _IMMEDIATES: Final[dict[Imm, Callable[[InstructionParser, Opcode], _Immediate]]]
     Imm.DATA: _data,
     Imm.DATA_MEMORY: _data_memory,
     Imm.MEMARG: _memarg,
+    Imm.ZERO: lambda parser, row: None,
     Imm.I32: lambda parser, row: parser.number(_parse_i32, "an integer"),
     Imm.I64: lambda parser, row: parser.number(_parse_i64, "an integer"),
     Imm.F32: lambda parser, row: parser.number(parse_f32, "a floating-point number"),

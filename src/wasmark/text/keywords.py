@@ -37,13 +37,11 @@ _PARTS: Final = tuple(
         (r"return_call(?:_indirect|_ref)?", "tail calls"),
         (r"try_table|throw|throw_ref", "exception handling"),
         (r"try|delegate|rethrow", "legacy exception handling"),
-        (r"i(?:32|64)\.atomic\.[a-z0-9_.]+|memory\.atomic\.[a-z0-9]+|atomic\.fence", "threads"),
         (
             r"exact|descriptor|describes|ref\.(?:get_desc|cast_desc_eq)|struct\.new(?:_default)?_desc",
             "custom descriptors",
         ),
         (r"br_on_cast_desc_eq(?:_fail)?", "custom descriptors"),
-        (r"i64\.(?:add128|sub128|mul_wide_[su])", "wide arithmetic"),
     )
 )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import functools
 
+from wasmark.core.features import Feature
 from wasmark.core.opcodes import BY_NAME, Imm, Opcode
 from wasmark.core.types import (
     I32,
@@ -522,6 +523,10 @@ class BodyValidator:
     def _of_memarg(self, op: Opcode, imm: tuple[int, int, int]) -> dict[str, ValType]:
         align, memory, static = imm
         letters = self._memory_letters(memory)
+        if op.feature is Feature.THREADS and align != natural_alignment(op):
+            raise InvalidError(
+                f"atomic alignment must be natural: {op.name} is aligned to {1 << align} bytes and touches {op.access}"
+            )
         if align > natural_alignment(op):
             raise InvalidError(
                 f"alignment must not be larger than natural: {op.name} is aligned to {1 << align} bytes "

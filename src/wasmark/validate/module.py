@@ -20,7 +20,7 @@ from wasmark.core.types import (
     TagType,
     ValType,
 )
-from wasmark.errors import InvalidError, UnsupportedError
+from wasmark.errors import InvalidError
 from wasmark.validate.body import BodyValidator
 from wasmark.validate.context import Context, address_type, lookup, unknown
 from wasmark.validate.quick import is_plainly_valid
@@ -36,7 +36,13 @@ if TYPE_CHECKING:
     from wasmark.core.opcodes import Opcode
     from wasmark.validate.body import Instr
 
-_MAX_PAGES: Final = {False: (1 << 16, "65536 pages (4 GiB)"), True: (1 << 48, "2^48 pages (256 TiB)")}
+_MAX_PAGES: Final = {
+    (False, 16): (1 << 16, "65536 pages (4 GiB)"),
+    (True, 16): (1 << 48, "2^48 pages (2^64 bytes)"),
+    (False, 0): ((1 << 32) - 1, "2^32 - 1 bytes"),
+    (True, 0): ((1 << 64) - 1, "2^64 - 1 bytes"),
+}
+"""The largest sizes in pages, by whether addresses have 64 bits and the logarithm of the page size."""
 _MAX_ELEMENTS: Final = {False: ((1 << 32) - 1, "2^32 - 1"), True: ((1 << 64) - 1, "2^64 - 1")}
 _PAGE_SIZE_LOG2: Final = 16
 _PAGE_SIZES_LOG2: Final = (0, 16)  # those of the custom page sizes proposal, too
@@ -216,9 +222,12 @@ class _Sections:
         if type_.page_size_log2 not in _PAGE_SIZES_LOG2:
             raise InvalidError(f"invalid custom page size: {1 << type_.page_size_log2} bytes, expected 1 or 65536")
         if type_.page_size_log2 != _PAGE_SIZE_LOG2:
-            message = "a memory asks for custom page sizes, which are not supported yet"
-            raise UnsupportedError(message, part="custom page sizes")
-        self._check_limits(type_.limits, *_MAX_PAGES[type_.limits.is64], "memory")
+            require_feature(Feature.CUSTOM_PAGE_SIZES, self._features, "a custom page size")
+        if type_.limits.shared:
+            require_feature(Feature.THREADS, self._features, "a shared memory")
+            if type_.limits.maximum is None:
+                raise InvalidError("shared memory must have maximum")
+        self._check_limits(type_.limits, *_MAX_PAGES[type_.limits.is64, type_.page_size_log2], "memory")
         self._context.memories.append(type_)
         if len(self._context.memories) > 1:
             require_feature(Feature.MULTI_MEMORY, self._features, "multiple memories")
@@ -234,8 +243,6 @@ class _Sections:
     def _check_limits(self, limits: Limits, largest: int, largest_text: str, what: str) -> None:
         if limits.is64:
             require_feature(Feature.MEMORY64, self._features, f"a 64-bit {what}")
-        if limits.shared:
-            raise UnsupportedError(f"a shared {what} belongs to threads, which are not supported yet", part="threads")
         if max(limits.minimum, limits.maximum or 0) > largest:
             found = max(limits.minimum, limits.maximum or 0)
             raise InvalidError(f"{what} size must be at most {largest_text}, not {found}")

@@ -50,7 +50,7 @@ def _step(op: Opcode, features: frozenset[Feature], address: NumType | None) -> 
     by_signature: Step = (RULE, SIGNATURE_RULE, None, None)
     letters = FIXED_LETTERS
     if op.imm is Imm.MEMARG:
-        if address is None:
+        if address is None or op.feature is Feature.THREADS:
             return by_signature
         letters = letters | {"a": address}
     params, results = op.sig.split(":")
