@@ -221,7 +221,8 @@ def _parse(number: int, type_: ValType, word: str) -> int | float | bytes:
     try:
         return parser(word)
     except ValueError:
-        raise InputError(f"argument {number}: {word!r} is not an {type_}") from None
+        article = "a" if type_ is V128 else "an"
+        raise InputError(f"argument {number}: {word!r} is not {article} {type_}") from None
 
 
 def format_value(type_: ValType, value: object) -> str:
