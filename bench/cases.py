@@ -23,5 +23,8 @@ CASES: Final[tuple[Case, ...]] = (
     *compiling.CASES,
 )
 
-MEANS: Final[dict[str, tuple[Goal, ...]]] = {"run": running.MEAN_GOALS}
+MEANS: Final[dict[str, tuple[Goal, ...]]] = {
+    "run": running.MEAN_GOALS,
+    "run vectors": running.VECTOR_MEAN_GOALS,
+}
 """Kinds of which there is a row of geometric means, and its goals."""

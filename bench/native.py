@@ -49,14 +49,28 @@ KERNELS: Final = {
 }
 """Name -> the argument of its `run`."""
 
+VECTOR_KERNELS: Final = {
+    "vhash": 400,
+    "vblur": 80,
+    "vblend": 200,
+    "vmatrix": 256,
+    "vsearch": 400,
+    "vbase64": 300,
+    "vdot": 1000,
+    "vmandelbrot": 400,
+    "vclamp": 600,
+}
+"""The same for those that are written with vectors; they are wasm only."""
+
 _UNVECTORISED: Final = ("-fno-vectorize", "-fno-slp-vectorize")
 _SAME_ARITHMETIC: Final = ("-ffp-contract=off",)  # wasm rounds after each operation: no fused ones
 _NATIVE: Final = ("-O2", "-march=native", *_UNVECTORISED, *_SAME_ARITHMETIC, "-shared", "-fPIC", "-nostdlib")
 _WASM: Final = ("--target=wasm32-freestanding", "-O2", "-nostdlib", "-Wl,--no-entry")
+_VECTORS: Final = ("-msimd128",)
 
 
 def _build(name: str, output: Path, flags: tuple[str, ...]) -> Path:
-    source = Path(__file__).with_name("kernels") / f"{name}.c"
+    source = Path(__file__).with_name("kernels") / ("vector" if name in VECTOR_KERNELS else "") / f"{name}.c"
     subprocess.run([sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(output), str(source)], check=True)
     return output
 
@@ -69,7 +83,8 @@ def _directory() -> tempfile.TemporaryDirectory[str]:
 @cache
 def kernel(name: str) -> bytes:
     """A kernel as wasm."""
-    return _build(name, Path(_directory().name, f"{name}.wasm"), _WASM).read_bytes()
+    flags = (*_WASM, *_VECTORS) if name in VECTOR_KERNELS else _WASM
+    return _build(name, Path(_directory().name, f"{name}.wasm"), flags).read_bytes()
 
 
 def native_kernel(name: str) -> Callable[[], object]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import wasmark
 from measure import OURS, Goal, InProcess, Row, UnavailableError
-from native import KERNELS, kernel, native_kernel
+from native import KERNELS, VECTOR_KERNELS, kernel, native_kernel
 from peers import wasm3_runtime, wasmtime_instance
 
 if TYPE_CHECKING:
@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 GOALS = (Goal("wasmtime", 1.05),)
 _HOT_LOOP = Path(__file__).with_name("start") / "hot_loop.py"
 MEAN_GOALS = (Goal("wasmtime", 0.75), Goal("native", 1.15))
+VECTOR_GOALS = (Goal("wasmtime", 1.1),)
+VECTOR_MEAN_GOALS = (Goal("wasmtime", 0.85),)
+_SIZES = KERNELS | VECTOR_KERNELS
 
 
 def _our_kernel(name: str) -> Callable[[], object]:
     engine = wasmark.Engine(wasmark.Config(strategy="eager"))
     run = wasmark.Instance(wasmark.Module(kernel(name), engine)).exports["run"]
-    return lambda: run(KERNELS[name])
+    return lambda: run(_SIZES[name])
 
 
 def _their_kernel(name: str) -> Callable[[], object]:
     store, exports = wasmtime_instance(kernel(name))
-    return lambda: exports["run"](store, KERNELS[name])
+    return lambda: exports["run"](store, _SIZES[name])
 
 
 def _wasm3_kernel(name: str) -> Callable[[], object]:
@@ -53,6 +56,11 @@ def _kernel(name: str) -> InProcess:
         "native": partial(native_kernel, name),
     }
     return InProcess("run", name, sides, GOALS, compare=True)
+
+
+def _vector_kernel(name: str) -> InProcess:
+    sides = {OURS: partial(_our_kernel, name), "wasmtime": partial(_their_kernel, name)}
+    return InProcess("run vectors", name, sides, VECTOR_GOALS, compare=True)
 
 
 @dataclass
@@ -93,4 +101,4 @@ def _pace(ticks: list[float], first: float, last: float) -> float:
     )
 
 
-CASES = (*map(_kernel, KERNELS), HotLoop())
+CASES = (*map(_kernel, KERNELS), *map(_vector_kernel, VECTOR_KERNELS), HotLoop())

@@ -26,6 +26,7 @@ VALUES = """
   (func (export "floats") (param f32 f64) (result f32 f64) (local.get 0) (local.get 1))
   (func (export "none"))
   (func (export "ref") (param externref) (result externref) (local.get 0))
+  (func (export "vector") (param v128) (result v128) (i64x2.sub (local.get 0) (v128.const i64x2 1 0)))
   (memory (export "memory") 1))
 """
 TRAP = """
@@ -115,6 +116,8 @@ def test_words_are_divided_between_us_and_the_program(args: list[str], program: 
         ("ints", ["4294967295", "-9223372036854775808"], ["-1", "-9223372036854775808"]),
         ("floats", ["0x1p-3", "nan"], ["0.125", "nan"]),
         ("floats", ["-inf", "1e300"], ["-inf", "1e+300"]),
+        ("vector", ["0x00000000000000020000000000000011"], ["0x00000000000000020000000000000010"]),
+        ("vector", ["1"], ["0x" + "0" * 32]),
         ("none", [], []),
     ],
 )
@@ -133,6 +136,8 @@ def test_invoke_parses_arguments_by_type_and_prints_results(
         (["--invoke", "ints", "1"], r"takes 2 arguments"),
         (["--invoke", "ints", "1", "x"], r"argument 2: 'x' is not an i64"),
         (["--invoke", "ints", "4294967296", "1"], r"argument 1: '4294967296' is not an i32"),
+        (["--invoke", "vector", "-1"], r"argument 1: '-1' is not a v128"),
+        (["--invoke", "vector", "0x1" + "0" * 32], r"is not a v128"),
         (["--invoke", "ref", "1"], r"argument 1: a externref cannot be given"),
         ([], r"no _start to run; exported functions: ints"),
         (["--dir", "::x"], r"--dir wants HOST::GUEST"),

@@ -88,12 +88,15 @@ class Writer:
         type_, _, action = name.partition(".")
         memory = rng.choice(("$m", "$m", "$wide"))
         length = f"(i32.shl {flag} (i32.const 30))"
+        lane = str(rng.randrange(BY_NAME[name].lanes)) if name.endswith("_lane") else ""
         if ".atomic." in name:
             self.atomic(name, memory)
         elif ".load" in name:
-            self.give(type_, f"({name} {memory} offset={rng.choice((0, 4, 60000))} {self.address(memory)})")
+            vector = "(local.get $v128)" if lane else ""
+            offset = rng.choice((0, 4, 60000))
+            self.give(type_, f"({name} {memory} offset={offset} {lane} {self.address(memory)} {vector})")
         elif ".store" in name:
-            self.lines.append(f"({name} {memory} {self.address(memory)} (local.get ${type_}))")
+            self.lines.append(f"({name} {memory} {lane} {self.address(memory)} (local.get ${type_}))")
         elif action.startswith(("div", "rem")):
             self.divide(type_, name)
         elif action.startswith("trunc"):
@@ -175,6 +178,26 @@ class Writer:
             forms.append(f"(local.set ${type_} ({type_}.extend8_s {value}))")
             condition = value if type_ == "i32" else f"(i64.eqz {value})"
             forms.append(f"(if {condition} (then (local.set $i32 (i32.add (local.get $i32) (i32.const 1)))))")
+        elif type_ == "v128":
+            own = "(local.get $v128)"
+            forms = [
+                f"(local.set $v128 ({op} {own} {value}))"
+                for op in ("i32x4.add", "f32x4.mul", "f64x2.add", "i8x16.eq", "i16x8.extmul_low_i8x16_s", "v128.xor")
+            ]
+            forms += [
+                f"(local.set $v128 ({op} {value}))"
+                for op in (
+                    *("i32x4.extend_low_i16x8_u", "i64x2.extend_high_i32x4_s", "f64x2.promote_low_f32x4"),
+                    *("f32x4.convert_i32x4_u", "i16x8.extadd_pairwise_i8x16_u", "i8x16.neg"),
+                )
+            ]
+            lanes = " ".join(str(rng.randrange(32)) for _ in range(16))
+            forms.append(f"(local.set $v128 (i8x16.shuffle {lanes} {value} {own}))")
+            forms.append(f"(local.set $v128 (i8x16.shuffle {'0 ' * 16} {value} {value}))".replace(value, own, 1))
+            forms.append(f"(local.set $i32 (i8x16.extract_lane_s {rng.randrange(16)} {value}))")
+            forms.append(f"(local.set $i64 (i64x2.extract_lane {rng.randrange(2)} {value}))")
+            forms.append(f"(local.set $f32 (f32x4.extract_lane {rng.randrange(4)} {value}))")
+            forms.append(f"(if (v128.any_true {value}) (then (local.set $i32 (i32x4.bitmask {own}))))")
         else:
             forms = [
                 f"(local.set ${type_} ({type_}.{op} (local.get ${type_}) {value}))" for op in ("add", "mul", "min")
@@ -216,12 +239,13 @@ class Writer:
         body = "\n    ".join(filter(None, self.lines))
         return f"""
   (func (export "{name}") (param $k i32) (param $yes i32) (result i32)
-    (local $i32 i32) (local $i64 i64) (local $f32 f32) (local $f64 f64) (local $n i32) (local $ref funcref)
+    (local $i32 i32) (local $i64 i64) (local $f32 f32) (local $f64 f64) (local $v128 v128) (local $n i32)
+    (local $ref funcref)
     {body}
     (local.get $i32))"""
 
 
-FUNCTIONS: Final = 16
+FUNCTIONS: Final = 24
 SITES: Final = 40
 
 

@@ -209,6 +209,22 @@ def _comparable(module: Generated, kind: str, places: list[tuple[int, int]]) -> 
     return places[1:]
 
 
+def _with_our_places(module: Generated, mine: Outcome, other: Outcome) -> Outcome:
+    """Their outcome with our places of calls that something follows which is sure to trap: they give its place for the
+    caller's frame, and not that of a call."""
+    if not mine[0] == other[0] == "trapped" or len(mine[1][1]) != len(other[1][1]):
+        return other
+    kind, places = other[1]
+    code = module.binary
+    callers = [
+        ours if ours[0] == theirs[0] and code[ours[1]] in _CALLS and code[theirs[1]] not in _CALLS else theirs
+        for ours, theirs in zip(mine[1][1], places, strict=True)
+    ]
+    first = 0 if kind == "UNREACHABLE" else 1  # the frame that trapped is not among them, or not a caller's
+    return "trapped", (kind, [*places[:first], *callers[first:]])
+
+
+_CALLS: Final = frozenset((0x10, 0x11, 0x14))
 _UNREACHABLE: Final = 0x00
 _THEIR_TYPES: Final[dict[str, ValType]] = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
 
@@ -237,6 +253,7 @@ def difference(
             for engine in engines:
                 engine.set_fuel(FUEL)
             mine, other = (engine.call(name, type_, args) for engine in engines)
+            other = _with_our_places(module, mine, other)
             if outcomes is not None:
                 kind = mine[1][0] if mine[0] == "trapped" else mine[0]
                 outcomes[kind] = outcomes.get(kind, 0) + 1

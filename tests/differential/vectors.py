@@ -22,25 +22,10 @@ LANE_LOADS: Final = [op for op in OPCODES if op.imm is Imm.MEMARG_LANE and op.si
 _FLOAT_BITS: Final = {"f32x4": 32, "f64x2": 64}
 _CANONICAL: Final = {"f32x4": 0x7FC00000, "f64x2": 0x7FF8000000000000}
 _NEW_NANS: Final = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "sqrt",
-        "min",
-        "max",
-        "ceil",
-        "floor",
-        "trunc",
-        "nearest",
-        "relaxed_min",
-        "relaxed_max",
-        "relaxed_madd",
-        "relaxed_nmadd",
-        "demote_f64x2_zero",
-        "promote_low_f32x4",
-    ]
+    (
+        *("add", "sub", "mul", "div", "sqrt", "min", "max", "ceil", "floor", "trunc", "nearest"),
+        *("relaxed_min", "relaxed_max", "relaxed_madd", "relaxed_nmadd", "demote_f64x2_zero", "promote_low_f32x4"),
+    )
 )
 """What makes NaNs of its own."""
 
@@ -101,6 +86,7 @@ def behind(generator: BodyGenerator, op: Opcode) -> None:
         generator.emit("local.get", scratch)
         generator.emit(f"{shape}.eq")
         generator.emit("v128.bitselect")
+        generator.emit("local.tee", scratch)  # it is read elsewhere, too
 
 
 def lane_immediate(rng: random.Random, op: Opcode) -> Any:

@@ -48,3 +48,6 @@ _VERSION_3: Final = re.compile(
 
 CORE: Final = [name for name in SCRIPTS if "/" not in name and not _SIMD.match(name) and not _VERSION_3.match(name)]
 """The scripts that are neither about SIMD nor about a part of 3.0 by their name."""
+
+SIMD: Final = [name for name in SCRIPTS if _SIMD.match(name)]
+"""The scripts about SIMD and relaxed SIMD."""

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ASSERTIONS
 from tests.spec.conformance import DOCUMENT, document
-from tests.spec.official import CORE, SCRIPTS, TESTSUITE, needs_testsuite
+from tests.spec.official import CORE, SCRIPTS, SIMD, TESTSUITE, needs_testsuite
 from tests.spec.worker import Worker
 from tests.ways import CACHED, WAYS
 
@@ -57,6 +57,17 @@ def test_nearly_all_of_the_core_passes(worker: Worker) -> None:
     print(f"{passed} of {total} core assertions pass: {share:.2%}; waiting: {dict(waiting)}")
     assert total > 20_000
     assert share >= LEAST_SHARE, waiting
+
+
+@needs_testsuite
+def test_all_of_simd_passes(worker: Worker) -> None:
+    passed = 0
+    for name in SIMD:
+        result = worker.run(TESTSUITE / name)
+        assert (name, dict(result.waiting), result.passed) == (name, {}, result.total)
+        passed += result.passed
+    print(f"{passed} assertions about SIMD pass")
+    assert passed > 25_000
 
 
 def test_a_script_that_ends_the_process_fails_alone(tmp_path: Path) -> None:

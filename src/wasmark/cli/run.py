@@ -16,7 +16,7 @@ from wasmark.cli import EXIT_INTERRUPTED
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
-from wasmark.core.types import F32, F64, I32, I64, NumType
+from wasmark.core.types import F32, F64, I32, I64, V128, NumType
 from wasmark.wasi import Preopen
 
 if TYPE_CHECKING:
@@ -187,16 +187,25 @@ def _float(text: str) -> float:
     return float.fromhex(text) if "0x" in text.lower() else float(text)
 
 
-PARSERS: Final[dict[NumType, Callable[[str], int | float]]] = {
+def _vector(text: str) -> bytes:
+    try:
+        return int(text, 0).to_bytes(16, "little")
+    except OverflowError:
+        raise ValueError from None
+
+
+PARSERS: Final[dict[NumType, Callable[[str], int | float | bytes]]] = {
     I32: _integer(32),
     I64: _integer(64),
     F32: _float,
     F64: _float,
+    V128: _vector,
 }
-"""How the word for a parameter is read: integers signed or unsigned, in any of Python's bases; floats also in hex."""
+"""How the word for a parameter is read: integers signed or unsigned, in any of Python's bases; floats also in hex;
+vectors as an unsigned integer, the first lane in its lowest bits."""
 
 
-def parse_arguments(type_: FuncType, words: Sequence[str]) -> list[int | float]:
+def parse_arguments(type_: FuncType, words: Sequence[str]) -> list[int | float | bytes]:
     """The values for a call from words of the command line. Raises InputError."""
     if len(words) != len(type_.params):
         raise InputError(f"the function takes {len(type_.params)} arguments {type_}, not {len(words)}")
@@ -205,14 +214,15 @@ def parse_arguments(type_: FuncType, words: Sequence[str]) -> list[int | float]:
     ]
 
 
-def _parse(number: int, type_: ValType, word: str) -> int | float:
+def _parse(number: int, type_: ValType, word: str) -> int | float | bytes:
     parser = PARSERS.get(type_) if isinstance(type_, NumType) else None
     if parser is None:
         raise InputError(f"argument {number}: a {type_} cannot be given on the command line")
     try:
         return parser(word)
     except ValueError:
-        raise InputError(f"argument {number}: {word!r} is not an {type_}") from None
+        article = "a" if type_ is V128 else "an"
+        raise InputError(f"argument {number}: {word!r} is not {article} {type_}") from None
 
 
 def format_value(type_: ValType, value: object) -> str:

@@ -65,7 +65,7 @@ class LoopEntryTranslator(FunctionTranslator):
     def _home(self, depth: int, type_: str) -> str:
         home = self._homes.get((depth, type_))
         if home is None:
-            home = self._homes[depth, type_] = f"%H{depth}.{type_}"
+            home = self._homes[depth, type_] = f"%H{depth}.{len(self._homes)}"
             self.head.append(f"{home} = alloca {type_}")
         return home
 

@@ -50,6 +50,7 @@ _MACHINE: Final = (
     ("<8 x i16>", "sse2.packssdw.128", "<4 x i32>", 2),
     ("<8 x i16>", "sse41.packusdw", "<4 x i32>", 2),
     ("<16 x i8>", "ssse3.pshuf.b.128", "<16 x i8>", 2),
+    ("<8 x i16>", "ssse3.pmul.hr.sw.128", "<8 x i16>", 2),
     ("<8 x i16>", "ssse3.pmadd.ub.sw.128", "<16 x i8>", 2),
     ("<4 x i32>", "sse2.pmadd.wd", "<8 x i16>", 2),
     ("<4 x i32>", "sse2.cvttps2dq", "<4 x float>", 1),

@@ -182,12 +182,13 @@ def _widening() -> Iterator[tuple[str, str]]:
     yield "i32x4.dot_i16x8_s", _template("i16x8", dot, result="i32x4")
 
 
-# LLVM knows the machine's rounding multiplication by this pattern. It gives -1 for -1 times -1.
+# It gives -1 for -1 times -1, as the machine's instruction does.
 _Q15_PRODUCT: Final = (
-    "%x{n} = sext $T $a to $W@\n%y{n} = sext $T $b to $W@\n%p{n} = mul $W %x{n}, %y{n}@\n"
-    "%q{n} = lshr $W %p{n}, splat (i32 14)@\n%s{n} = add $W %q{n}, splat (i32 1)@\n"
-    "%t{n} = lshr $W %s{n}, splat (i32 1)@\n%product{n} = trunc $W %t{n} to $T@\n"
+    "%x{n} = sext $T $a to <8 x i32>@\n%y{n} = sext $T $b to <8 x i32>@\n%p{n} = mul <8 x i32> %x{n}, %y{n}@\n"
+    "%s{n} = add <8 x i32> %p{n}, splat (i32 16384)@\n%t{n} = lshr <8 x i32> %s{n}, splat (i32 15)@\n"
+    "%product{n} = trunc <8 x i32> %t{n} to $T@\n"
 )
+_MACHINE_Q15_PRODUCT: Final = "%product{n} = call $T @llvm.x86.ssse3.pmul.hr.sw.128($T $a, $T $b)@\n"
 _Q15_SATURATED: Final = (
     "%o{n} = icmp eq $T %product{n}, splat (i16 -32768)@\n%m{n} = sext <8 x i1> %o{n} to $T@\n"
     "$r = xor $T %product{n}, %m{n}@"
@@ -431,8 +432,8 @@ def _natural(level: bool) -> Iterator[tuple[str, str]]:
     if level:
         text = "%i{n} = bitcast $T $b to $T@\n" + _MACHINE_SHUFFLE
         yield "i8x16.relaxed_swizzle", _template("i8x16", text)
-        text = _Q15_PRODUCT.rstrip("\n").replace("%product{n}", "$r")
-        yield "i16x8.relaxed_q15mulr_s", _template("i16x8", text, {"W": "<8 x i32>"})
+        text = _MACHINE_Q15_PRODUCT.rstrip("\n").replace("%product{n}", "$r")
+        yield "i16x8.relaxed_q15mulr_s", _template("i16x8", text)
         yield from _dots(_MACHINE_DOT)
     for kind, machine in (("f32x4_s", "cvttps2dq"), ("f64x2_s_zero", "cvttpd2dq")):
         text = f"$r = call <4 x i32> @llvm.x86.sse2.{machine}($T $a)@"
@@ -459,7 +460,8 @@ def _build(level: bool) -> dict[str, str]:
     found = dict(_integers()) | dict(_widening()) | dict(_narrowing(level)) | dict(_bitwise())
     found |= dict(_floats()) | dict(_conversions())
     found["i8x16.swizzle"] = _swizzle(level)
-    found["i16x8.q15mulr_sat_s"] = _template("i16x8", _Q15_PRODUCT + _Q15_SATURATED, {"W": "<8 x i32>"})
+    product = _MACHINE_Q15_PRODUCT if level else _Q15_PRODUCT
+    found["i16x8.q15mulr_sat_s"] = _template("i16x8", product + _Q15_SATURATED)
     found |= dict(_deterministic(found))
     return {name: prepare(text) for name, text in found.items() if name in BY_NAME}  # not all shapes have all of them
 

@@ -1,7 +1,8 @@
 """What the loads and stores of vectors do (core §4.6.3), in the terms of `access`.
 
 A vector that is made of what was loaded leaves its template through an empty piece of assembly: up to there everything
-is located at the load, for LLVM may make one instruction of it, and behind it nothing can be merged with the load.
+is located at the load, for LLVM may make one instruction of it and give it any of the locations, and behind it nothing
+can be merged with the load.
 """
 
 from __future__ import annotations
@@ -57,4 +58,4 @@ def vector_load(memory: str, made: str) -> str:
         text += f"%h{{n}} = insertelement {wide} {start}, {memory} %l{{n}}, i32 0@M\n"
         text += f"%w{{n}} = shufflevector {wide} %h{{n}}, {wide} poison, <{128 // bits} x i32> {lanes}@M\n"
     text += f"%x{{n}} = bitcast {wide} %w{{n}} to {V128}@M\n"
-    return text + f'{{r}} = call {V128} asm "", "=x,0"({V128} %x{{n}})@'
+    return text + f'{{r}} = call {V128} asm "", "=x,0"({V128} %x{{n}})@M'
