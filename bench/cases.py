@@ -10,6 +10,7 @@ import instances
 import memories
 import running
 import starts
+import translating
 
 if TYPE_CHECKING:
     from measure import Case, Goal
@@ -21,6 +22,7 @@ CASES: Final[tuple[Case, ...]] = (
     *running.CASES,
     *starts.CASES,
     *compiling.CASES,
+    *translating.CASES,
 )
 
 MEANS: Final[dict[str, tuple[Goal, ...]]] = {

@@ -65,7 +65,8 @@ def run(*command: object, **environment: str) -> str:
     return done.stdout
 
 
-def test_a_fresh_wheel_runs_its_first_program_without_llvm(tmp_path: Path) -> None:
+def installed(tmp_path: Path, **environment: str) -> tuple[Path, Path]:
+    """A wheel that is built of a copy of the sources, and the Python of an environment with nothing else in it."""
     pytest.importorskip("hatchling", reason="the `test` extra brings hatchling")
     source = tmp_path / "source"
     hidden = shutil.ignore_patterns("__pycache__", "shipped")
@@ -73,13 +74,20 @@ def test_a_fresh_wheel_runs_its_first_program_without_llvm(tmp_path: Path) -> No
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
     quiet = ("--quiet", "--no-deps", "--no-index", "--disable-pip-version-check")
-    run(sys.executable, "-m", "pip", "wheel", *quiet, "--no-build-isolation", "-w", tmp_path, source)
+    wheel_command = (sys.executable, "-m", "pip", "wheel", *quiet, "--no-build-isolation", "-w", tmp_path, source)
+    run(*wheel_command, **environment)
     (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as contents:
-        assert 0 < contents.getinfo(SHIPPED).file_size < LARGEST
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     run(sys.executable, "-m", "pip", "--python", python, "install", *quiet, wheel)
+    return wheel, python
+
+
+def test_a_fresh_wheel_runs_its_first_program_without_llvm(tmp_path: Path) -> None:
+    wheel, python = installed(tmp_path)
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as contents:
+        assert 0 < contents.getinfo(SHIPPED).file_size < LARGEST
     said = json.loads(run(python, "-c", textwrap.dedent(PROGRAM), tmp_path / "cache", PYTHONPATH=""))
     assert Path(said["where"]).is_relative_to(tmp_path / "venv")
     assert said["answers"] == [610, 55, 17.5, 14, 0x61746164, "wasm trap: integer divide by zero"]
@@ -90,3 +98,39 @@ def test_a_fresh_wheel_runs_its_first_program_without_llvm(tmp_path: Path) -> No
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     with pytest.raises(AssertionError, match="llvmlite"):
         run(python, "-c", textwrap.dedent(PROGRAM), tmp_path / "cache", PYTHONPATH="")
+
+
+COMPILED = """
+    import json
+    import wasmark
+    from wasmark.binary import decode_module, encode_module, leb
+    from wasmark.validate import body, quick
+
+    def refusal(text):
+        try:
+            wasmark.Module.validate(text)
+        except wasmark.InvalidError as error:
+            return str(error)
+
+    print(json.dumps({
+        "files": [module.__file__ for module in (leb, body, quick)],
+        "refusals": [
+            refusal("(module (func (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))"),
+            refusal("(module (func (param i32) (result i32) (i64.eqz (local.get 0))))"),
+        ],
+    }))
+"""
+
+
+def test_a_wheel_with_compiled_modules_judges_as_every_other(tmp_path: Path) -> None:
+    pytest.importorskip("mypyc", reason="the `dev` extra brings mypyc")
+    if shutil.which("cc") is None and shutil.which("gcc") is None:
+        pytest.skip("there is no C compiler")
+    wheel, python = installed(tmp_path, WASMARK_MYPYC="1")
+    assert "none-any" not in wheel.name
+    said = json.loads(run(python, "-c", textwrap.dedent(COMPILED), PYTHONPATH=""))
+    assert all(file.endswith(".so") for file in said["files"])
+    assert said["refusals"] == [
+        None,
+        "type mismatch: i64.eqz expected i64, found i32 (in function 0 at offset 0x1b)",
+    ]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from wasmark.binary.leb import UNEXPECTED_END, read_count, read_s, read_u, read_u32, read_u32_items, unexpected_end
 from wasmark.binary.typecodes import EMPTY_BLOCK, read_heap_type, read_type_index, read_value_type, read_value_types
 from wasmark.binary.unsupported import PREFIXES, no_such_instruction
+from wasmark.core.checked import Any
 from wasmark.core.model import ModuleModel
 from wasmark.core.opcodes import BY_BYTE, BY_PREFIX, Imm, Opcode
 from wasmark.core.types import FuncType, ValType
@@ -21,9 +22,7 @@ from wasmark.errors import InvalidError, MalformedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
-else:
-    Any = object
+    from typing import Final
 
 BlockType = tuple[tuple[ValType, ...], tuple[ValType, ...]]
 Instr = tuple[Opcode, Any, int]

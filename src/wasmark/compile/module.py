@@ -34,8 +34,8 @@ _BATCH_BYTES: Final = 48 << 10
 bounded."""
 
 
-def _batches(model: ModuleModel) -> Iterator[list[int]]:
-    """Groups of defined function indices."""
+def batches(model: ModuleModel) -> Iterator[list[int]]:
+    """Groups of functions, by their number (imported ones not counted)."""
     batch: list[int] = []
     size = 0
     for index, function in enumerate(model.functions):
@@ -76,10 +76,10 @@ def compile_modules(
         for number, (model, layout) in enumerate(zip(models, layouts, strict=True))
     ]
     wanted = list(dict.fromkeys(s for context in contexts for s in escaping_signatures(context.model, context.layout)))
-    batches = [(context, batch) for context in contexts for batch in _batches(context.model)]
+    batched = [(context, batch) for context in contexts for batch in batches(context.model)]
     tasks = [
         Task(partial(batch_ir, context, batch, wanted if not number else ()), _size(context.model, batch))
-        for number, (context, batch) in enumerate(batches)
+        for number, (context, batch) in enumerate(batched)
     ]
     images: dict[str, Image] = {}
     blobs: dict[str, Buffer] = {}

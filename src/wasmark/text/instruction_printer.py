@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wasmark.core.opcodes import Opcode
     from wasmark.text.naming import Space
 
-_MOST_INDENTED: Final = 40
+_MOST_INDENTED: Final = 20
 """Blocks nested more deeply than this are not indented further: a text stays linear in its instructions."""
 
 _INDENTS: Final = tuple("  " * depth for depth in range(_MOST_INDENTED + 1))

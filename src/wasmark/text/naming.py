@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wasmark.core.model import Names
 from wasmark.core.types import HeapType, NumType, PackedType
 from wasmark.text.literals import identifier, name_string
 
@@ -21,12 +22,12 @@ SPACES: Final = ("types", "functions", "tables", "memories", "globals", "tags", 
 
 
 class Space:
-    """An index space, or what is known of its names: `ids` are identifiers by index."""
+    """An index space of that size: `ids` are identifiers by index. Names of what is not there are passed over."""
 
     __slots__ = ("_names", "ids", "said")
 
-    def __init__(self, names: dict[int, str]) -> None:
-        self._names = names
+    def __init__(self, names: dict[int, str], size: int) -> None:
+        self._names = names = {index: name for index, name in names.items() if index < size}
         self.said: dict[int, str] = {}  # the names of what has been declared so far
         self.ids: dict[int, str] = {}
         taken = set(names.values())
@@ -67,18 +68,19 @@ class Naming:
     """The spaces of a module and, while a function is printed, its locals and labels. Made of no names, it calls
     everything by its number."""
 
-    def __init__(self, spaces: dict[str, dict[int, str]] | None = None) -> None:
-        named: dict[str, dict[int, str]] = {space: {} for space in SPACES} | (spaces or {})
-        self.types = Space(named["types"])
-        self.functions = Space(named["functions"])
-        self.tables = Space(named["tables"])
-        self.memories = Space(named["memories"])
-        self.globals = Space(named["globals"])
-        self.tags = Space(named["tags"])
-        self.elements = Space(named["elements"])
-        self.data = Space(named["data"])
-        self.fields: dict[int, Space] = {}
-        self.locals = Space({})
+    def __init__(self, names: Names | None = None, sizes: dict[str, int] | None = None) -> None:
+        """The size of each of SPACES. Without names there are none."""
+        names = Names() if names is None else names
+        sizes = dict.fromkeys(SPACES, 0) if sizes is None else sizes
+        self.types = Space(names.types, sizes["types"])
+        self.functions = Space(names.functions, sizes["functions"])
+        self.tables = Space(names.tables, sizes["tables"])
+        self.memories = Space(names.memories, sizes["memories"])
+        self.globals = Space(names.globals, sizes["globals"])
+        self.tags = Space(names.tags, sizes["tags"])
+        self.elements = Space(names.elements, sizes["elements"])
+        self.data = Space(names.data, sizes["data"])
+        self.locals = Space({}, 0)
         self.labels: list[str | None] = []
         """Identifiers of the blocks around an instruction, the innermost last."""
         self._type_texts: dict[StorageType, str] = {}

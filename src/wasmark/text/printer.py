@@ -67,8 +67,17 @@ class _Printer:
 
     def __init__(self, model: ModuleModel) -> None:
         self.model = model
-        names = model.names
-        self.naming = Naming({space: getattr(names, space) for space in SPACES})
+        sizes = {
+            "types": len(model.types),
+            "functions": len(model.func_types),
+            "tables": len(model.table_types),
+            "memories": len(model.memory_types),
+            "globals": len(model.global_types),
+            "tags": len(model.tag_types),
+            "elements": len(model.elements),
+            "data": len(model.data_segments),
+        }
+        self.naming = Naming(model.names, sizes)
         self.said = Names()
         self.metadata: dict[int, dict[int, list[str]]] = {}  # function -> module offset -> annotations
         self.spaces = {
@@ -171,13 +180,14 @@ class _Printer:
 
     def _type_use(self, type_index: int) -> str:
         type_ = self._func_type(type_index)
-        return f" (type {self.naming.types.index(type_index)}){self._signature(type_)}"
+        use = f" (type {self.naming.types.index(type_index)})"
+        return use + self._signature(type_) if type_ is not None else use
 
-    def _func_type(self, type_index: int) -> FuncType:
-        """The type at an index; that of no parameters and no results where an invalid module has none."""
+    def _func_type(self, type_index: int) -> FuncType | None:
+        """The function type at an index; None where an invalid module has none there."""
         types = self.model.types
         composite = types[type_index].composite if type_index < len(types) else None
-        return composite if isinstance(composite, FuncType) else FuncType((), ())
+        return composite if isinstance(composite, FuncType) else None
 
     # Fields
 
@@ -188,21 +198,27 @@ class _Printer:
         desc = import_.desc
         if kind == "func":
             assert isinstance(desc, int)
-            text = self._head_of_function(index, desc)
+            text, _ = self._head_of_function(index, desc)
         else:
             text = _IMPORT_TYPES[kind](self, desc)
         return f"  (import {head}{text}))\n"
 
-    def _head_of_function(self, index: int, type_index: int) -> str:
-        """The type use of a function, with the names of its parameters."""
+    def _head_of_function(self, index: int, type_index: int, declared: Sequence[ValType] = ()) -> tuple[str, str]:
+        """The type use of a function, with the names of its parameters, and the declarations of its locals."""
         naming = self.naming
-        locals_ = naming.locals = Space(self.model.names.locals.get(index, {}))
         type_ = self._func_type(type_index)
-        text = f" (type {naming.types.index(type_index)})"
-        text += self._variables("param", 0, type_.params) + naming.type_list("result", type_.results)
+        params = type_.params if type_ is not None else ()
+        # Only where there are parameters, or none for certain, can a text say which locals have names.
+        locals_ = naming.locals = Space(
+            self.model.names.locals.get(index, {}), len(params) + len(declared) if type_ is not None else 0
+        )
+        text = f" (type {naming.types.index(type_index)}){self._variables('param', 0, params)}"
+        if type_ is not None:
+            text += naming.type_list("result", type_.results)
+        locals_text = self._variables("local", len(params), declared)
         if locals_.said:
             self.said.locals[index] = locals_.said
-        return text
+        return text, locals_text
 
     def _variables(self, keyword: str, first: int, types: Sequence[ValType]) -> str:
         """Parameters or locals: each that has a name for itself, others together."""
@@ -254,12 +270,11 @@ class _Printer:
         model = self.model
         index = self.counts["func"]
         naming = self.naming
-        head = f"  (func{self._declare('func')}{self._head_of_function(index, function.type_index)}"
         types = [type_ for count, type_ in function.locals for _ in range(count)]
-        locals_ = self._variables("local", len(self._func_type(function.type_index).params), types)
-        yield f"{head}\n   {locals_}\n" if locals_ else f"{head}\n"
-        if naming.locals.said:
-            self.said.locals[index] = naming.locals.said
+        head, locals_ = self._head_of_function(index, function.type_index, types)
+        yield f"  (func{self._declare('func')}{head}\n"
+        if locals_:
+            yield f"   {locals_}\n"
         instrs = decode_body(model, function.start, function.end)
         if self.needs_data_count and any(op.imm in NAMES_DATA for op, _, _ in instrs):
             self.needs_data_count = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import functools
 
+from wasmark.core.checked import Any, NamedTuple
 from wasmark.core.features import Feature
 from wasmark.core.opcodes import BY_NAME, Imm, Opcode
 from wasmark.core.types import (
@@ -41,12 +42,9 @@ from wasmark.validate.plan import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any, Final, NamedTuple, NoReturn
+    from typing import Final, NoReturn
 
     from wasmark.validate.context import Context
-else:
-    Any = object
-    from wasmark.core.record import NamedTuple
 
 Instr = tuple[Opcode, Any, int]
 

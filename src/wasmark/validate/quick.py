@@ -14,6 +14,7 @@ import functools
 
 from wasmark.binary.instructions import NAMES_DATA, READERS, SHORT_BLOCK_TYPES
 from wasmark.binary.leb import read_u32
+from wasmark.core.checked import Any
 from wasmark.core.opcodes import BY_BYTE, BY_PREFIX, Imm, Opcode
 from wasmark.errors import Error
 from wasmark.validate.body import MAX_OFFSETS, RULES, BodyValidator
@@ -22,14 +23,12 @@ from wasmark.validate.plan import BINARY, LOAD, PUSH, RULE, SIGNATURE_RULE, STOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
     from wasmark.core.features import Feature
     from wasmark.core.model import Function, ModuleModel
     from wasmark.core.types import FuncType, NumType
     from wasmark.validate.context import Context
-else:
-    Any = object
 
 
 class _Kind(enum.IntEnum):
