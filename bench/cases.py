@@ -8,6 +8,7 @@ import calls
 import compiling
 import instances
 import memories
+import objects
 import running
 import starts
 
@@ -19,9 +20,10 @@ CASES: Final[tuple[Case, ...]] = (
     *memories.CASES,
     *instances.CASES,
     *running.CASES,
+    *objects.CASES,
     *starts.CASES,
     *compiling.CASES,
 )
 
-MEANS: Final[dict[str, tuple[Goal, ...]]] = {"run": running.MEAN_GOALS}
+MEANS: Final[dict[str, tuple[Goal, ...]]] = {"run": running.MEAN_GOALS, "objects": objects.MEAN_GOALS}
 """Kinds of which there is a row of geometric means, and its goals."""

@@ -20,5 +20,6 @@ class Feature(enum.Enum):
     FUNCTION_REFERENCES = "function-references"
     SIMD = "simd"
     RELAXED_SIMD = "relaxed-simd"
+    GC = "gc"
 
     __hash__ = object.__hash__
