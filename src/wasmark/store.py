@@ -103,6 +103,7 @@ class Store:
         """Who knows the references that are in use."""
         collector = self._collector
         if collector is None:
+            late_import("wasmark.collector")
             from wasmark.collector import Collector
 
             made = Collector(self.runtime, self.engine.config, self.block_address, self.tables)
@@ -280,6 +281,7 @@ class Store:
         return _TO_BITS[self.engine.types.top(type_)](self, value, type_)
 
     def _func_bits(self, value: Any, type_: RefType) -> int:
+        late_import("wasmark.func")
         from wasmark.func import Func
 
         if not isinstance(value, Func):
@@ -294,6 +296,7 @@ class Store:
             raise TypeError(f"{value!r} is not a {type_}")
 
     def _extern_bits(self, value: Any, type_: RefType) -> int:
+        late_import("wasmark.objects")
         from wasmark.objects import HeapObject
 
         if type_.heap is not HeapType.EXTERN:
@@ -303,6 +306,7 @@ class Store:
         return self.collector.externs.handle(value)
 
     def _any_bits(self, value: Any, type_: RefType) -> int:
+        late_import("wasmark.objects")
         from wasmark.objects import HeapObject
 
         if isinstance(value, HeapObject):
@@ -340,6 +344,7 @@ class Store:
         """The Python object of an object in the heap; the same one as long as it is in use."""
         found = self._objects.get(address)
         if found is None:
+            late_import("wasmark.objects")
             from wasmark.objects import object_of
 
             found = self._objects[address] = object_of(self, address)
