@@ -83,10 +83,10 @@ def _widened(operand: str, name: str) -> str:
 def _allocate(size: str, length: str) -> str:
     """A new object, `{r}`, with zeros in its fields."""
     return (
-        "%xsb.p{n} = getelementptr i8, ptr {vm}, i64 8\n%xsb{n} = load ptr, ptr %xsb.p{n}, !invariant.load !0\n"
-        f"%xnew.p{{n}} = getelementptr i8, ptr %xsb{{n}}, i64 {L.STORE_GC_NEW}\n"
-        "%xnew{n} = load ptr, ptr %xnew.p{n}\n"
-        "%xd.p{n} = getelementptr i8, ptr {vm}, i64 {o}\n%xd{n} = load ptr, ptr %xd.p{n}, !invariant.load !0\n"
+        "%xsbp{n} = getelementptr i8, ptr {vm}, i64 8\n%xsb{n} = load ptr, ptr %xsbp{n}, !invariant.load !0\n"
+        f"%xnewp{{n}} = getelementptr i8, ptr %xsb{{n}}, i64 {L.STORE_GC_NEW}\n"
+        "%xnew{n} = load ptr, ptr %xnewp{n}\n"
+        "%xdp{n} = getelementptr i8, ptr {vm}, i64 {o}\n%xd{n} = load ptr, ptr %xdp{n}, !invariant.load !0\n"
         f"{{r}} = call ptr %xnew{{n}}(ptr %xsb{{n}}, ptr %xd{{n}}, i64 {size}, i32 {length})@\n"
         "%xm{n} = icmp eq ptr {r}, null@\n" + _trap_if("%xm{n}", "GC_HEAP_EXHAUSTED", "m")
     )
@@ -94,8 +94,8 @@ def _allocate(size: str, length: str) -> str:
 
 def _allocate_array(length: str, shift: int) -> str:
     return (
-        f"%xw.n{{n}} = zext i32 {length} to i64@\n%xz.s{{n}} = shl i64 %xw.n{{n}}, {shift}@\n"
-        f"%xz{{n}} = add i64 %xz.s{{n}}, {ARRAY_ELEMENTS}@\n" + _allocate("%xz{n}", length)
+        f"%xwn{{n}} = zext i32 {length} to i64@\n%xzs{{n}} = shl i64 %xwn{{n}}, {shift}@\n"
+        f"%xz{{n}} = add i64 %xzs{{n}}, {ARRAY_ELEMENTS}@\n" + _allocate("%xz{n}", length)
     )
 
 
@@ -203,7 +203,7 @@ def _by_width() -> dict[str, str]:
         # A field of an object that was just made.
         found[f"initial {name}"] = "%xf{n} = getelementptr i8, ptr {a}, i64 {o}@\n" + _store(memory, "{b}", "%xf{n}")
         found[f"array.new {name}"] = _allocate_array("{b}", shift) + _fill(
-            memory, "{r}", "0", "{a}", "%xw.n{n}", shift, "xgm{n}"
+            memory, "{r}", "0", "{a}", "%xwn{n}", shift, "xgm{n}"
         )
         found[f"array.fill {name}"] = _array_fill(memory, shift)
     for shift in _SHIFTS:
@@ -225,12 +225,12 @@ _IS_OBJECT: Final = (
 def _of_kind(kind: int) -> str:
     return (
         _IS_OBJECT
-        + f"%rk.p{{n}} = getelementptr i8, ptr %rh{{n}}, i64 {L.TYPE_KIND}@\n%rk{{n}} = load i32, ptr %rk.p{{n}}@\n"
+        + f"%rkp{{n}} = getelementptr i8, ptr %rh{{n}}, i64 {L.TYPE_KIND}@\n%rk{{n}} = load i32, ptr %rkp{{n}}@\n"
         f"%rc{{n}} = icmp eq i32 %rk{{n}}, {kind}@\nbr i1 %rc{{n}}, label %ry{{n}}, label %rf{{n}}\n"
     )
 
 
-_WANTED: Final = "%rv.p{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
+_WANTED: Final = "%rvp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
 _KINDS: Final = {
     "all": "br label %ry{n}\n",
     "none": "br label %rf{n}\n",
@@ -239,15 +239,15 @@ _KINDS: Final = {
     "i31": "%rt{n} = and i64 %rw{n}, 1@\n%ro{n} = icmp eq i64 %rt{n}, 0@\nbr i1 %ro{n}, label %rf{n}, label %ry{n}\n",
     "struct": _of_kind(L.KIND_STRUCT),
     "array": _of_kind(L.KIND_ARRAY),
-    "final": _IS_OBJECT + _WANTED + "%rv{n} = load ptr, ptr %rv.p{n}, !invariant.load !0\n"
+    "final": _IS_OBJECT + _WANTED + "%rv{n} = load ptr, ptr %rvp{n}, !invariant.load !0\n"
     "%rc{n} = icmp eq ptr %rh{n}, %rv{n}@\nbr i1 %rc{n}, label %ry{n}, label %rf{n}\n",
-    "open": _IS_OBJECT + _WANTED + "%rv{n} = load i32, ptr %rv.p{n}, !invariant.load !0\n"
-    "%rk.p{n} = getelementptr i8, ptr %rh{n}, i64 {place}@\n%rk{n} = load i32, ptr %rk.p{n}@\n"
+    "open": _IS_OBJECT + _WANTED + "%rv{n} = load i32, ptr %rvp{n}, !invariant.load !0\n"
+    "%rkp{n} = getelementptr i8, ptr %rh{n}, i64 {place}@\n%rk{n} = load i32, ptr %rkp{n}@\n"
     "%rc{n} = icmp eq i32 %rk{n}, %rv{n}@\nbr i1 %rc{n}, label %ry{n}, label %rf{n}\n",
-    "function": f"%rh.p{{n}} = getelementptr i8, ptr {{a}}, i64 {L.FUNCREF_TYPE_ID}@\n"
-    "%rh{n} = load i64, ptr %rh.p{n}@\n"
+    "function": f"%rhp{{n}} = getelementptr i8, ptr {{a}}, i64 {L.FUNCREF_TYPE_ID}@\n"
+    "%rh{n} = load i64, ptr %rhp{n}@\n"
     + _WANTED
-    + "%rv{n} = load i64, ptr %rv.p{n}, !invariant.load !0\n%rc{n} = icmp eq i64 %rh{n}, %rv{n}@\n"
+    + "%rv{n} = load i64, ptr %rvp{n}, !invariant.load !0\n%rc{n} = icmp eq i64 %rh{n}, %rv{n}@\n"
     "br i1 %rc{n}, label %ry{n}, label %rd{n}\nrd{n}:\n"
     + store_callee(L.STORE_IS_SUBTYPE)
     + "%rs{n} = call i32 %code{n}(ptr %ctx{n}, i64 %rh{n}, i64 %rv{n})@\n%rz{n} = icmp ne i32 %rs{n}, 0@\n"
