@@ -121,7 +121,7 @@ def _fixed_definition(number: str, where: str) -> str:
     return _only_definition(number, where) + f"%base{number} = load ptr, ptr %def{number}, !invariant.load !0\n"
 
 
-def _segment(where: str) -> str:
+def segment(where: str) -> str:
     """Load a segment's `%items` and `%count`."""
     return (
         f"%sp{{n}} = getelementptr i8, ptr {{vm}}, i64 {where}\n%items{{n}} = load ptr, ptr %sp{{n}}\n"
@@ -129,7 +129,7 @@ def _segment(where: str) -> str:
     )
 
 
-def _check_range(tag: str, start: str, length: str, limit: str, code: str) -> str:
+def check_range(tag: str, start: str, length: str, limit: str, code: str) -> str:
     """Trap with `code` unless start + length <= limit, without overflow."""
     return (
         f"%ra{tag} = icmp ugt i64 {length}, {limit}@\n%rb{tag} = sub i64 {limit}, {length}@\n"
@@ -156,7 +156,7 @@ _MEMORY: Final = "MEMORY_OUT_OF_BOUNDS"
 _TABLE: Final = "TABLE_OUT_OF_BOUNDS"
 
 
-def callee(where: int) -> str:
+def store_callee(where: int) -> str:
     """Load a callee pair of the store block, what is at this offset: `%code{n}`, `%ctx{n}`."""
     return (
         "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
@@ -169,22 +169,22 @@ _TEMPLATES: Final[dict[str, str]] = {
     "memory.length": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH),
     "memory.size": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH) + "{r} = lshr i64 %len{n}, {shift}@",
     "memory.grow": _only_definition("{n}", "{o}")
-    + callee(L.STORE_MEMORY_GROW)
+    + store_callee(L.STORE_MEMORY_GROW)
     + "{r} = call i64 %code{n}(ptr %ctx{n}, ptr %def{n}, i64 {a})@",
     "memory.fill": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%byte{n} = trunc i32 {b} to i8@\n"
     "call void @llvm.memset.p0.i64(ptr %to{n}, i8 %byte{n}, i64 {c}, i1 true)@",
     "memory.copy": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
     + _definition("s{n}", "{o2}", length_at=L.MEMORY_LENGTH)
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
-    + _check_range("s{n}", "{b}", "{c}", "%lens{n}", _MEMORY)
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + check_range("s{n}", "{b}", "{c}", "%lens{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr i8, ptr %bases{n}, i64 {b}@\n"
     "call void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 {c}, i1 true)@",
     "memory.init": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
-    + _segment("{o2}")
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
-    + _check_range("s{n}", "{b}", "{c}", "%count{n}", _MEMORY)
+    + segment("{o2}")
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + check_range("s{n}", "{b}", "{c}", "%count{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr i8, ptr %items{n}, i64 {b}@\n"
     "call void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 {c}, i1 true)@",
     "data.drop": "%sp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n%cp{n} = getelementptr i8, ptr %sp{n}, i64 8@\n"
@@ -197,10 +197,10 @@ _TEMPLATES: Final[dict[str, str]] = {
     + _element("{a}", _TABLE)
     + "store volatile ptr {b}, ptr %ep{n}@",
     "table.grow": _only_definition("{n}", "{o}")
-    + callee(L.STORE_TABLE_GROW)
+    + store_callee(L.STORE_TABLE_GROW)
     + "{r} = call i64 %code{n}(ptr %ctx{n}, ptr %def{n}, i64 {b}, ptr {a})@",
     "table.fill": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
     + "%end{n} = add i64 {a}, {c}@\nbr label %head{n}\nhead{n}:\n"
     "%i{n} = phi i64 [ {a}, %ro{n} ], [ %next{n}, %body{n} ]\n%more{n} = icmp ult i64 %i{n}, %end{n}@\n"
     "br i1 %more{n}, label %body{n}, label %done{n}\n"
@@ -208,14 +208,14 @@ _TEMPLATES: Final[dict[str, str]] = {
     "%next{n} = add i64 %i{n}, 1@\nbr label %head{n}\ndone{n}:",
     "table.copy": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
     + _definition("s{n}", "{o2}", length_at=L.TABLE_LENGTH)
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
-    + _check_range("s{n}", "{b}", "{c}", "%lens{n}", _TABLE)
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + check_range("s{n}", "{b}", "{c}", "%lens{n}", _TABLE)
     + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %bases{n}, i64 {b}@\n"
     "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
     "table.init": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
-    + _segment("{o2}")
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
-    + _check_range("s{n}", "{b}", "{c}", "%count{n}", _TABLE)
+    + segment("{o2}")
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + check_range("s{n}", "{b}", "{c}", "%count{n}", _TABLE)
     + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %items{n}, i64 {b}@\n"
     "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
     "global.get": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n{r} = load {type}, ptr %gp{n}, align 8@",
@@ -253,7 +253,7 @@ _TEMPLATES: Final[dict[str, str]] = {
     "callee type final": "br i1 %same{n}, label %mg{n}, label %mt{n}, !prof !1\n"
     "mt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
     "callee type open": "br i1 %same{n}, label %mg{n}, label %ms{n}, !prof !1\nms{n}:\n"
-    + callee(L.STORE_IS_SUBTYPE).replace("%code", "%scode").replace("%ctx", "%sctx")
+    + store_callee(L.STORE_IS_SUBTYPE).replace("%code", "%scode").replace("%ctx", "%sctx")
     + "%sub{n} = call i32 %scode{n}(ptr %sctx{n}, i64 %type{n}, i64 %want{n})@\n%issub{n} = icmp ne i32 %sub{n}, 0@\n"
     "br i1 %issub{n}, label %mg{n}, label %mt{n}\nmt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
     # Most callees belong to the same instance. A branch on that is predicted: their loads need not wait for the context
@@ -274,7 +274,7 @@ _TEMPLATES: Final[dict[str, str]] = {
 }
 _TEMPLATES["elem.drop"] = _TEMPLATES["data.drop"]
 
-TIER_UP_CALLEE: Final = prepare(callee(L.STORE_TIER_UP))
+TIER_UP_CALLEE: Final = prepare(store_callee(L.STORE_TIER_UP))
 """What code of the first tier asks when it is hot: `%code{n}` and `%ctx{n}`."""
 
 ACCESSORS: Final[dict[str, str]] = {name: prepare(text) for name, text in _TEMPLATES.items()}

@@ -21,6 +21,7 @@ class Feature(enum.Enum):
     FUNCTION_REFERENCES = "function-references"
     SIMD = "simd"
     RELAXED_SIMD = "relaxed-simd"
+    GC = "gc"
     THREADS = "threads"
     WIDE_ARITHMETIC = "wide-arithmetic"
     CUSTOM_PAGE_SIZES = "custom-page-sizes"
