@@ -166,6 +166,7 @@ def test_a_name_section_keeps_its_place() -> None:
 def test_names_of_every_kind_come_back() -> None:
     wat = """(module $m
   (type $t (func))
+  (type $s (struct (field $x i32) (field (mut i64)) (field $x#2 (@name "x") f32)))
   (import "" "" (func $i (type $t)))
   (table $tab 1 funcref)
   (memory $mem 1)
@@ -176,6 +177,10 @@ def test_names_of_every_kind_come_back() -> None:
     (local $l i32) (local i32) (local $l#2 (@name "l") i32)
     block $label
     end
+    ref.null $s
+    struct.get $s $x#2
+    ref.null $s
+    struct.get $s 1
   )
   (data $d "")
 )
@@ -187,14 +192,14 @@ def test_names_of_every_kind_come_back() -> None:
         "functions": {0: "i", 1: "f"},
         "locals": {1: {0: "l", 2: "l"}},
         "labels": {1: {0: "label"}},
-        "types": {0: "t"},
+        "types": {0: "t", 1: "s"},
         "tables": {0: "tab"},
         "memories": {0: "mem"},
         "globals": {0: "g"},
         "elements": {0: "e"},
         "data": {0: "d"},
         "tags": {0: "tag"},
-        "fields": {},
+        "fields": {1: {0: "x", 2: "x"}},
     }
     assert "".join(print_module(model)) == wat
 

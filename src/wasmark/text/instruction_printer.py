@@ -117,7 +117,7 @@ IMMEDIATES: Final[dict[Imm, Callable[[Naming, Opcode, Any], str]]] = {
     Imm.HEAP: lambda naming, op, imm: f" {naming.heap_type(imm)}",
     Imm.REF: lambda naming, op, imm: f" {naming.type(imm)}",
     Imm.REF_NULL: lambda naming, op, imm: f" {naming.type(imm)}",
-    Imm.TYPE_FIELD: lambda naming, op, imm: f" {naming.types.index(imm[0])} {imm[1]}",
+    Imm.TYPE_FIELD: lambda naming, op, imm: f" {naming.types.index(imm[0])} {naming.field(*imm)}",
     Imm.TYPE_COUNT: lambda naming, op, imm: f" {naming.types.index(imm[0])} {imm[1]}",
     Imm.TYPE_DATA: lambda naming, op, imm: f" {naming.types.index(imm[0])} {naming.data.index(imm[1])}",
     Imm.TYPE_ELEM: lambda naming, op, imm: f" {naming.types.index(imm[0])} {naming.elements.index(imm[1])}",

@@ -420,7 +420,7 @@ def _v128(parser: InstructionParser, row: Opcode) -> int:
 
 def _type_field(parser: InstructionParser, row: Opcode) -> _Immediate:
     type_index = parser.index(parser.types.names, "type")
-    known = parser.types.field_names
+    known = parser.types.field_ids
     return type_index, parser.index(known[type_index] if type_index < len(known) else {}, "field")
 
 

@@ -132,6 +132,7 @@ class ModuleParser(InstructionParser):
             self.expect(")")
             if field.wrapped:
                 self.expect(")")
+        names.fields = self.types.field_names
         model.types = self.types.types
         model.rec_groups = self.types.groups
         if self.names_data or self._has_data_count:

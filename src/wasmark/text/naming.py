@@ -80,6 +80,8 @@ class Naming:
         self.tags = Space(names.tags, sizes["tags"])
         self.elements = Space(names.elements, sizes["elements"])
         self.data = Space(names.data, sizes["data"])
+        self.fields: dict[int, Space] = {}
+        """Those of the structures that have names, by the index of the type."""
         self.locals = Space({}, 0)
         self.labels: list[str | None] = []
         """Identifiers of the blocks around an instruction, the innermost last."""
@@ -94,6 +96,11 @@ class Naming:
             if id_ is not None and id_ not in labels[place + 1 :]:
                 return id_
         return str(depth)
+
+    def field(self, type_index: int, field: int) -> str:
+        """How a field of a structure is referred to."""
+        fields = self.fields.get(type_index)
+        return str(field) if fields is None else fields.index(field)
 
     def heap_type(self, heap: HeapType | int) -> str:
         """An abstract heap type, or a type."""

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 _CODE: Final = 10
 _FUNCTION_REF: Final = RefType.of(False, HeapType.FUNC)
 _PAGE_SIZE_LOG2: Final = 16
+_NO_NAMES: Final = Space({}, 0)
 
 
 def print_module(model: ModuleModel) -> Iterator[str]:
@@ -78,6 +79,9 @@ class _Printer:
             "data": len(model.data_segments),
         }
         self.naming = Naming(model.names, sizes)
+        for index, names in model.names.fields.items():
+            if index < len(model.types) and isinstance(composite := model.types[index].composite, StructType):
+                self.naming.fields[index] = Space(names, len(composite.fields))
         self.said = Names()
         self.metadata: dict[int, dict[int, list[str]]] = {}  # function -> module offset -> annotations
         self.spaces = {
@@ -137,24 +141,37 @@ class _Printer:
     # Types
 
     def _rec_group(self, first: int, types: Sequence[SubType]) -> str:
-        lines = [f"(type{self.naming.types.declare(first + i)} {self._sub_type(t)})" for i, t in enumerate(types)]
+        lines = [
+            f"(type{self.naming.types.declare(index)} {self._sub_type(index, type_)})"
+            for index, type_ in enumerate(types, first)
+        ]
         if len(lines) == 1:
             return f"  {lines[0]}\n"
         return "  (rec\n" + "".join(f"    {line}\n" for line in lines) + "  )\n"
 
-    def _sub_type(self, type_: SubType) -> str:
-        text = self._composite_type(type_.composite)
+    def _sub_type(self, index: int, type_: SubType) -> str:
+        text = self._composite_type(index, type_.composite)
         if type_.final and not type_.supertypes:
             return text
         supertypes = "".join(f" {self.naming.types.index(index)}" for index in type_.supertypes)
         return f"(sub{' final' if type_.final else ''}{supertypes} {text})"
 
-    def _composite_type(self, type_: CompositeType) -> str:
+    def _composite_type(self, index: int, type_: CompositeType) -> str:
         if isinstance(type_, FuncType):
             return f"(func{self._signature(type_)})"
         if isinstance(type_, StructType):
-            return f"(struct{''.join(f' (field {self._field(field)})' for field in type_.fields)})"
+            return f"(struct{self._fields(index, type_.fields)})"
         return f"(array {self._field(type_.field)})"
+
+    def _fields(self, type_index: int, fields: Sequence[FieldType]) -> str:
+        names = self.naming.fields.get(type_index, _NO_NAMES)
+        texts = [
+            f" (field{names.declare(index) if names.is_named(index) else ''} {self._field(field)})"
+            for index, field in enumerate(fields)
+        ]
+        if names.said:
+            self.said.fields[type_index] = names.said
+        return "".join(texts)
 
     def _signature(self, type_: FuncType) -> str:
         return self.naming.type_list("param", type_.params) + self.naming.type_list("result", type_.results)

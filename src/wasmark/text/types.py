@@ -51,7 +51,8 @@ class TypeSpace:
         self.names: dict[str, int] = {}
         self.types: list[SubType] = []
         self.groups: list[tuple[int, int]] = []
-        self.field_names: list[dict[str, int]] = []  # of the explicit definitions
+        self.field_ids: list[dict[str, int]] = []  # of the explicit definitions
+        self.field_names: dict[int, dict[int, str]] = {}  # to be kept, by the index of the type
         self._plain: dict[FuncType, int] = {}
 
     def define(self, group: list[SubType]) -> None:
@@ -240,18 +241,20 @@ class TypeParser(Cursor):
 
     def _struct_type(self) -> StructType:
         fields: list[FieldType] = []
-        names: dict[str, int] = {}
+        ids: dict[str, int] = {}
+        names: dict[int, str] = {}
+        bind = self.binder(ids, names, "field")
         while self.at_form("field"):
             self.pos += 2
-            name = self.optional_id()
-            if name is not None:
-                self.bind(names, "field", name, len(fields))
+            if self.named(bind, len(fields)):
                 fields.append(self._field_type())
             else:
                 while self.toks[self.pos] != ")":
                     fields.append(self._field_type())
             self.expect(")")
-        self.types.field_names[-1] = names
+        self.types.field_ids[-1] = ids
+        if names:
+            self.types.field_names[len(self.types.field_ids) - 1] = names
         return StructType(tuple(fields))
 
     def _composite_type(self) -> CompositeType:
@@ -272,7 +275,7 @@ class TypeParser(Cursor):
 
     def sub_type(self) -> SubType:
         """The contents of a type definition (§6.4.8)."""
-        self.types.field_names.append({})
+        self.types.field_ids.append({})
         if not self.at_form("sub"):
             return SubType(self._composite_type())
         self.pos += 2
