@@ -8,6 +8,7 @@ import calls
 import compiling
 import instances
 import memories
+import objects
 import running
 import starts
 import translating
@@ -20,6 +21,7 @@ CASES: Final[tuple[Case, ...]] = (
     *memories.CASES,
     *instances.CASES,
     *running.CASES,
+    *objects.CASES,
     *starts.CASES,
     *compiling.CASES,
     *translating.CASES,
@@ -28,5 +30,6 @@ CASES: Final[tuple[Case, ...]] = (
 MEANS: Final[dict[str, tuple[Goal, ...]]] = {
     "run": running.MEAN_GOALS,
     "run vectors": running.VECTOR_MEAN_GOALS,
+    "objects": objects.MEAN_GOALS,
 }
 """Kinds of which there is a row of geometric means, and its goals."""

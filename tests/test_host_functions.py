@@ -245,7 +245,7 @@ def test_nothing_keeps_an_exception_alive_once_it_was_handled(instance: wasmark.
         with contextlib.suppress(Own):
             instance.exports[name](argument)
         del argument
-    instance.store.externs.sweep([])
+    instance.store.collect()
     assert Own.alive == 0
     assert [watch() for watch in watched] == [None] * 3
 
@@ -522,7 +522,7 @@ def test_no_way_through_a_host_function_keeps_anything(host: Host) -> None:
 
     for _ in range(50):
         round_trip()
-    instance.store.externs.sweep([])
+    instance.store.collect()
     gc.collect()
     before = len(gc.get_objects())
     tracemalloc.start()
@@ -530,7 +530,7 @@ def test_no_way_through_a_host_function_keeps_anything(host: Host) -> None:
         base = tracemalloc.get_traced_memory()[0]
         for _ in range(500):
             round_trip()
-        instance.store.externs.sweep([])
+        instance.store.collect()
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - base
     finally:

@@ -62,7 +62,7 @@ class Snapshot:
     def take(self) -> tuple[Any, ...]:
         """Everything that a failed instance could have left."""
         store = self.store
-        return repr(store), len(store.registry), dict(store.memories), dict(store.tables), len(store.externs)
+        return repr(store), len(store.registry), dict(store.memories), dict(store.tables), len(store.collector.externs)
 
     def check(self) -> None:
         """Nothing has changed."""

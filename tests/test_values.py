@@ -384,7 +384,7 @@ def test_objects_are_let_go_of_when_wasm_does(instance: wasmark.Instance, export
     for _ in range(5000):
         exports.extern(Thing())
     gc.collect()
-    assert len(instance.store.externs) < 3000
+    assert len(instance.store.collector.externs) < 3000
     assert {name for name, watch in watched.items() if watch() is not None} == set(watched) - {"dropped"}
     assert exports.get(3) is watched["table"]()
     assert exports.kept() is watched["global"]()

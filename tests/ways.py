@@ -28,10 +28,14 @@ WAYS: Final = tuple(_WAYS)
 CACHED: Final = "cached"
 """One more: see `run_cached`."""
 
+STRESSED: Final = tuple(f"{way} stressed" for way in WAYS)
+"""The ways with a collection before every allocation of an object."""
+
 
 def config(way: str, **more: Any) -> Config:
-    """The configuration of a way."""
-    return Config(**_WAYS[way], **more)
+    """The configuration of a way, also of one that is STRESSED."""
+    name, _, stressed = way.partition(" ")
+    return Config(**_WAYS[name], **{"collect_always": bool(stressed), **more})
 
 
 def run_cached(run: Callable[[Config], _T], directory: str, **more: Any) -> _T:

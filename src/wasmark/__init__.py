@@ -21,11 +21,13 @@ from wasmark.instance import Exports, Instance
 from wasmark.linker import Linker
 from wasmark.memory import Memory
 from wasmark.module import Module
+from wasmark.objects import Array, Struct
 from wasmark.registry import FrameInfo
 from wasmark.store import Store
 from wasmark.table import Table
 
 __all__ = [
+    "Array",
     "Config",
     "Engine",
     "Error",
@@ -47,6 +49,7 @@ __all__ = [
     "MemoryType",
     "Module",
     "Store",
+    "Struct",
     "Table",
     "TableType",
     "Trap",

@@ -27,6 +27,9 @@ class Config(FrozenRecord):
     max_table_elements: upper bound of any one table, likewise.
     relaxed_simd: what relaxed SIMD instructions do where the standard leaves a choice, always the same: "native" is
     what this processor does best, "deterministic" is what the standard's deterministic profile says.
+    max_heap_bytes: upper bound of the memory that the garbage-collected objects of one store take; an allocation that
+    does not fit after a collection traps.
+    collect_always: whether to collect before every allocation, which finds references that nobody keeps. It is slow.
     features: the proposals whose instructions and types a module may use.
     cache: whether compiled code is kept on disk for the next process, or the directory for it; True means
     `$XDG_CACHE_HOME/wasmark` or `~/.cache/wasmark`.
@@ -37,8 +40,10 @@ class Config(FrozenRecord):
     __slots__ = (
         "cache",
         "cache_limit",
+        "collect_always",
         "compile_processes",
         "features",
+        "max_heap_bytes",
         "max_memory_bytes",
         "max_table_elements",
         "max_wasm_stack",
@@ -55,6 +60,8 @@ class Config(FrozenRecord):
     max_memory_bytes: int
     max_table_elements: int
     relaxed_simd: str
+    max_heap_bytes: int
+    collect_always: bool
     features: frozenset[Feature]
     cache: bool | str | os.PathLike[str]
     cache_limit: int
@@ -73,6 +80,8 @@ class Config(FrozenRecord):
         cache: bool | str | os.PathLike[str] = True,
         cache_limit: int = 2 << 30,
         compile_processes: int | None = None,
+        max_heap_bytes: int = 1 << 30,
+        collect_always: bool = False,
     ) -> None:
         set_(self, "strategy", strategy)
         set_(self, "tier_up", tier_up)
@@ -85,6 +94,8 @@ class Config(FrozenRecord):
         set_(self, "cache", cache)
         set_(self, "cache_limit", cache_limit)
         set_(self, "compile_processes", compile_processes)
+        set_(self, "max_heap_bytes", max_heap_bytes)
+        set_(self, "collect_always", collect_always)
         if self.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {self.strategy!r}; known: {', '.join(map(repr, STRATEGIES))}")
         if self.relaxed_simd not in RELAXED_SIMD:
@@ -93,6 +104,8 @@ class Config(FrozenRecord):
             raise ValueError("tier_up is a number of 31 bits, or None")
         if self.max_wasm_stack < 16 << 10:
             raise ValueError("max_wasm_stack must be at least 16 KiB")
+        if not 0 <= self.max_heap_bytes < 1 << 44:
+            raise ValueError("max_heap_bytes is at most 16 TiB")
         if self.cache_limit < 0:
             raise ValueError("cache_limit is not negative")
         if self.compile_processes is not None and self.compile_processes < 1:

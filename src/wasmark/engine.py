@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from wasmark.config import Config
 from wasmark.jit.cache import open_cache
 from wasmark.runtime.apart import unbroken
+from wasmark.runtime.type_descriptors import TypeDescriptors
 from wasmark.store_plan import StorePlan
 from wasmark.validate.canon import TypeRegistry
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 class Engine:
     """Compiles modules as its `config` says. Immutable and safe to share between threads; there is a default one."""
 
-    __slots__ = ("__weakref__", "_store_plan", "cache", "config", "shapes", "types")
+    __slots__ = ("__weakref__", "_store_plan", "cache", "config", "descriptors", "shapes", "types")
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config if config is not None else Config()
         self.types = TypeRegistry()
+        self.descriptors = TypeDescriptors(self.types)
         self.cache = open_cache(self.config)
         self.shapes: dict[int, Any] = {}
         """What functions of a canonical type have in common (see `func`), by the type's id."""

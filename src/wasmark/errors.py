@@ -35,6 +35,12 @@ class TrapCode(enum.IntEnum):
     STACK_OVERFLOW = 10
     NULL_REFERENCE = 11
     NULL_FUNCTION_REFERENCE = 12
+    NULL_STRUCTURE_REFERENCE = 20
+    NULL_ARRAY_REFERENCE = 21
+    NULL_I31_REFERENCE = 22
+    ARRAY_OUT_OF_BOUNDS = 23
+    CAST_FAILURE = 24
+    GC_HEAP_EXHAUSTED = 25
     UNALIGNED_ATOMIC = 32
     EXPECTED_SHARED_MEMORY = 33
 
@@ -57,6 +63,12 @@ _TRAP_MESSAGES = {
     TrapCode.STACK_OVERFLOW: "call stack exhausted",
     TrapCode.NULL_REFERENCE: "null reference",
     TrapCode.NULL_FUNCTION_REFERENCE: "null function reference",
+    TrapCode.NULL_STRUCTURE_REFERENCE: "null structure reference",
+    TrapCode.NULL_ARRAY_REFERENCE: "null array reference",
+    TrapCode.NULL_I31_REFERENCE: "null i31 reference",
+    TrapCode.ARRAY_OUT_OF_BOUNDS: "out of bounds array access",
+    TrapCode.CAST_FAILURE: "cast failure",
+    TrapCode.GC_HEAP_EXHAUSTED: "garbage-collected heap exhausted",
     TrapCode.UNALIGNED_ATOMIC: "unaligned atomic",
     TrapCode.EXPECTED_SHARED_MEMORY: "expected shared memory",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from wasmark.core.types import EXTERN_HEAP, RefType
+from wasmark.core.types import RefType
 from wasmark.values import bits_value, value_bits, value_size
 
 TYPE_CHECKING = False
@@ -39,8 +39,8 @@ class Global:
         bits = value_bits(value, type_.value, store)
         address = store.allocate(16)
         _write(address, type_, bits)
-        if isinstance(type_.value, RefType) and type_.value.heap in EXTERN_HEAP:
-            store.hold_externs(address, 1)
+        if isinstance(type_.value, RefType) and store.engine.types.is_collected(type_.value):
+            store.collector.hold(address, 1)
         return Global(store, type_, address)
 
     @property

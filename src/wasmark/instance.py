@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from struct import Struct
 
-from wasmark.core.types import EXTERN_HEAP
+from wasmark.core.types import RefType
 from wasmark.errors import Trap, TrapCode, UnsupportedError
 from wasmark.globals import Global
 from wasmark.imports import resolve_imports
@@ -145,7 +145,12 @@ class Instance:
             given, callables = resolve_imports(plan, module, imports or {}, store)
         self.module = module
         self.store = store
-        self.state = InstanceState(plan, module, given, callables, store)
+        if plan.has_objects:
+            store.use_objects()
+            with store.owned(), store.collector.paused():
+                self.state = InstanceState(plan, module, given, callables, store)
+        else:
+            self.state = InstanceState(plan, module, given, callables, store)
         self._given = given
         store.add_instance(self.state, module)
         if on_allocated is not None:
@@ -171,7 +176,8 @@ class Instance:
 
     def _initialize(self, plan: InstancePlan) -> None:
         if plan.has_elements:
-            self._write_elements(planned=plan.elements_are_planned)
+            with self.store.owned(), self.store.collector.paused():
+                self._write_elements(planned=plan.elements_are_planned)
         copies = self.state.copies
         if copies is None:
             self._write_data(plan.data)
@@ -189,24 +195,29 @@ class Instance:
                 bits = self._element_bits(segment)
                 items = (ctypes.c_uint64 * len(bits))(*bits)
                 store.keep(items)
-                if segment.type.heap in EXTERN_HEAP:
-                    store.hold_externs(ctypes.addressof(items), len(bits))
                 at = self.module.layout.element_segments + 16 * index
                 _pair.pack_into(state.block, at, ctypes.addressof(items), len(bits))
+                types = store.engine.types
+                element = types.canonical(segment.type, self.module.type_ids)
+                assert isinstance(element, RefType)
+                if types.is_collected(element):
+                    store.collector.hold_segment(state.vmctx + at)
         if planned:
             return
         for segment in segments:
             if segment.offset_expr is not None:
                 bits = self._element_bits(segment)
                 table = state.tables[segment.table]
-                start = state.evaluate(segment.offset_expr)
+                start = state.evaluate(segment.offset_expr, self.store)
                 if start + len(bits) > len(table):
                     raise Trap(TrapCode.TABLE_OUT_OF_BOUNDS, detail="an element segment does not fit its table")
                 table.write(start, bits)
 
     def _element_bits(self, segment: ElementSegment) -> list[int]:
         state = self.state
-        return [state.funcref(item) if isinstance(item, int) else state.evaluate(item) for item in segment.items]
+        return [
+            state.funcref(item) if isinstance(item, int) else state.evaluate(item, self.store) for item in segment.items
+        ]
 
     def _write_data(self, data: int) -> None:
         state = self.state
@@ -214,7 +225,7 @@ class Instance:
             if segment.offset_expr is not None:
                 assert segment.memory is not None
                 memory = state.memories[segment.memory]
-                start = state.evaluate(segment.offset_expr)
+                start = state.evaluate(segment.offset_expr, self.store)
                 length = segment.end - segment.start
                 if start + length > memory.length:
                     raise Trap(TrapCode.MEMORY_OUT_OF_BOUNDS, detail="a data segment does not fit its memory")

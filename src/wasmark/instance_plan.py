@@ -12,12 +12,12 @@ import ctypes
 from array import array
 
 from wasmark.compile.abi import signature
-from wasmark.core.types import EXTERN_HEAP, GlobalType, RefType, TableType
+from wasmark.const_eval import constant
+from wasmark.core.types import FuncType, GlobalType, RefType, TableType
 from wasmark.func import converter, shape_of
 from wasmark.jit.stubs import prepare_stubs
 from wasmark.memory import memory_shape
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
-from wasmark.runtime.const_eval import constant
 from wasmark.runtime.memory_image import MemoryImage
 from wasmark.segment_plan import memory_contents, table_elements
 from wasmark.table import most_elements
@@ -73,10 +73,11 @@ class InstancePlan:
 
     imported: the positions among the imports of each kind. function_ids: the type id of each import that is a function,
     else None. names: (module, name) of each import. exports: kind and index by name. unset_globals: the module's own
-    globals that have no value in the template. extern_cells: offsets of cells of globals with externrefs. data: the
-    address of the module's binary. elements_are_planned: whether tables start with all that active element segments
-    say; has_elements: whether there are any segments to be seen to nevertheless. has_work: whether anything is left to
-    do when all is allocated.
+    globals that have no value in the template. reference_cells: offsets of cells of globals with references that a
+    collection looks at. data: the address of the module's binary. elements_are_planned: whether tables start with all
+    that active element segments say; has_elements: whether there are any segments to be seen to nevertheless.
+    has_objects: whether it knows structures or arrays. has_work: whether anything is left to do when all is
+    allocated.
     """
 
     __slots__ = (
@@ -88,16 +89,17 @@ class InstancePlan:
         "data",
         "elements_are_planned",
         "exports",
-        "extern_cells",
         "function_ids",
         "global_types",
         "has_elements",
+        "has_objects",
         "has_work",
         "imported",
         "layout",
         "model",
         "names",
         "plain",
+        "reference_cells",
         "table_types",
         "tables",
         "unset_globals",
@@ -124,6 +126,8 @@ class InstancePlan:
         words[layout.FUNCTION_TABLE // 8] = module.function_table
         words[layout.MODULE // 8] = id(module)
         words[layout.type_ids // 8 : layout.type_ids // 8 + len(ids)] = array("Q", ids)
+        for index, type_id in enumerate(ids):
+            words[layout.type_descriptor(index) // 8] = module.engine.descriptors.address(type_id)
         own = array("I")
         for func_index in layout.escaping:
             at = layout.funcref(func_index)
@@ -134,20 +138,21 @@ class InstancePlan:
             if segment.offset_expr is None:
                 at = (layout.data_segments + 16 * index) // 8
                 words[at], words[at + 1] = self.data + segment.start, segment.end - segment.start
+        self.has_objects = any(not isinstance(type_.composite, FuncType) for type_ in model.types)
         self.global_types = [
             GlobalType(types.canonical(definition.type.value, ids), definition.type.mutable)
             for definition in model.globals
         ]
         self.unset_globals: list[int] = []
-        self.extern_cells: list[int] = []
+        self.reference_cells: list[int] = []
         for index, (definition, type_) in enumerate(zip(model.globals, self.global_types, strict=True)):
             value = constant(model.data, definition.init)
             if value is None:
                 self.unset_globals.append(index)
             else:
                 words[layout.global_cells // 8 + 2 * index] = value
-            if isinstance(type_.value, RefType) and type_.value.heap in EXTERN_HEAP:
-                self.extern_cells.append(layout.global_cells + 16 * index)
+            if isinstance(type_.value, RefType) and types.is_collected(type_.value):
+                self.reference_cells.append(layout.global_cells + 16 * index)
         self.plain = Template(words.tobytes(), own.tobytes(), array("I", [layout.STORE_BLOCK]).tobytes())
 
         self.table_types = []

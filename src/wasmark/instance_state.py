@@ -9,12 +9,11 @@ from __future__ import annotations
 import ctypes
 from struct import Struct
 
+from wasmark.const_eval import ConstantContext, evaluate
 from wasmark.func import Func, dispatcher
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
-from wasmark.runtime.const_eval import evaluate
 from wasmark.runtime.linear_memory import LinearMemory
 from wasmark.runtime.reference_table import ReferenceTable
-from wasmark.table import holds_externs
 from wasmark.values import value_size
 
 TYPE_CHECKING = False
@@ -45,7 +44,7 @@ class InstanceState:
 
     def __init__(self, plan: InstancePlan, module: Module, given: Sequence[Any], callables: bool, store: Store) -> None:
         layout, imported = plan.layout, plan.imported
-        self.module = module
+        self.module: Module = module
         template, sites = plan.with_hosts() if callables else (plan.plain, ())
         model = plan.model
         self.copies: Sequence[tuple[int, int, bytes]] | None = ()
@@ -81,7 +80,7 @@ class InstanceState:
             for index, position in enumerate(imported["global"]):
                 _word.pack_into(block, layout.global_pointers + 8 * index, given[position].address)
             for index in plan.unset_globals:
-                bits = self.evaluate(model.globals[index].init)
+                bits = self.evaluate(model.globals[index].init, store)
                 _pair.pack_into(block, layout.global_cells + 16 * index, bits & _WORD, bits >> 64)
         self.tables: Sequence[ReferenceTable] = ()
         own_tables: Sequence[ReferenceTable] = ()
@@ -97,27 +96,27 @@ class InstanceState:
         for table in own_tables:
             store.add_table(table)
         if model.globals:
-            for offset in plan.extern_cells:
-                store.hold_externs(vmctx + offset, 1)
+            for offset in plan.reference_cells:
+                store.collector.hold(vmctx + offset, 1)
 
     def _table(self, plan: TablePlan, index: int, store: Store) -> ReferenceTable:
-        externs = holds_externs(plan.type)
+        collected = store.engine.types.is_collected(plan.type.element)
         length = plan.type.limits.minimum
         if plan.elements is None:
             init = self.module.model.tables[index].init
-            initial = self.evaluate(init) if init is not None else 0
-            return ReferenceTable.filled(length, initial, plan.most, holds_externs=externs)
+            initial = self.evaluate(init, store) if init is not None else 0
+            return ReferenceTable.filled(length, initial, plan.most, is_collected=collected)
         block, _ = store.runtime.stamp(plan.elements.words, b"", plan.elements.base, self.vmctx)
-        table = ReferenceTable(plan.array.from_buffer(block), length, plan.most, holds_externs=externs)
+        table = ReferenceTable(plan.array.from_buffer(block), length, plan.most, is_collected=collected)
         for element, func_index in plan.imported:
             table[element] = self.funcref(func_index)
         return table
 
     # --- what is in it ----------------------------------------------------------------------------
 
-    def evaluate(self, expr: ConstExpr) -> int:
-        """The bits of a constant expression of the module."""
-        return evaluate(self.module.model, expr, self._global_bits, self.funcref)
+    def evaluate(self, expr: ConstExpr, store: Store) -> int:
+        """The bits of a constant expression of the module; to be called while nothing is collected."""
+        return evaluate(expr, ConstantContext(self.module, store, self._global_bits, self.funcref))
 
     def _global_bits(self, index: int) -> int:
         type_ = self.module.model.global_types[index].value

@@ -3,7 +3,7 @@ zeros: it is the same for every instance, so it is found out once."""
 
 from __future__ import annotations
 
-from wasmark.runtime.const_eval import constant
+from wasmark.const_eval import constant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,10 +18,9 @@ import functools
 import struct
 import weakref
 
-from wasmark.core.types import EXTERN_HEAP, HeapType, RefType
+from wasmark.core.types import HeapType, RefType
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error, Trap, TrapCode, UnsupportedError
-from wasmark.externs import ExternTable
 from wasmark.jit.late_import import late_import
 from wasmark.registry import ModuleRegistry
 from wasmark.registry.frames import frames_at
@@ -35,9 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Final, TypeVar
 
+    from wasmark.collector import Collector
     from wasmark.func import Func
     from wasmark.instance_state import InstanceState
     from wasmark.module import Module
+    from wasmark.objects import HeapObject
     from wasmark.runtime.linear_memory import LinearMemory
     from wasmark.runtime.reference_table import ReferenceTable
 
@@ -75,9 +76,8 @@ class Store:
 
     # What a new store starts with. The first two are made when somebody asks for them.
     _registry: ModuleRegistry | None = None
-    _externs: ExternTable | None = None
+    _collector: Collector | None = None
     _registry_is_whole = False
-    _under_way = 0  # externrefs may be on their way between Python and wasm
 
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine = engine if engine is not None else default_engine()
@@ -92,7 +92,7 @@ class Store:
         self._funcs: dict[int, weakref.ref[Func]] = {}  # by FuncRef
         self.memories: dict[int, LinearMemory] = {}  # by MemoryDef
         self.tables: dict[int, ReferenceTable] = {}  # by TableDef
-        self._extern_words: list[ctypes.Array[ctypes.c_uint64]] = []  # cells of externrefs that are not in tables
+        self._objects: weakref.WeakValueDictionary[int, HeapObject] = weakref.WeakValueDictionary()  # by address
 
     def __repr__(self) -> str:
         return f"<wasmark.Store: {len(self._instances)} instances>"
@@ -111,11 +111,25 @@ class Store:
         return self._registry
 
     @property
-    def externs(self) -> ExternTable:
-        """The Python objects that wasm holds."""
-        if self._externs is None:
-            self._externs = ExternTable()
-        return self._externs
+    def collector(self) -> Collector:
+        """Who knows the references that are in use."""
+        collector = self._collector
+        if collector is None:
+            late_import("wasmark.collector")
+            from wasmark.collector import Collector
+
+            made = Collector(self.runtime, self.engine.config, self.block_address, self.tables)
+            collector = vars(self).setdefault("_collector", made)
+            assert collector is not None
+        return collector
+
+    def collect(self) -> None:
+        """Free the objects, and let go of the Python objects, that nobody can reach any more.
+
+        It happens by itself, too, before a store has twice as many as after the last time.
+        """
+        with self.owned():
+            self.collector.collect()
 
     # --- native memory ----------------------------------------------------------------------------
 
@@ -151,6 +165,11 @@ class Store:
         if L.STORE_TABLE_GROW not in self._builtins:
             self._offer(L.STORE_TABLE_GROW, functools.partial(_table_grow, self.tables))
         self.tables[table.definition] = table
+
+    def use_objects(self) -> None:
+        """Let wasm code make objects."""
+        if L.STORE_GC_COLLECT not in self._builtins:
+            self._offer(L.STORE_GC_COLLECT, self.collector.make_room)
 
     def add_instance(self, state: InstanceState, module: Module) -> None:
         """Take an instance in, and its module with it."""
@@ -211,34 +230,17 @@ class Store:
                 self.runtime.disown(self.block_address)
 
     def exclusively(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """`function(*arguments)`, while no other thread is in the store and no externref is let go of."""
-        with self.owned():
-            self._under_way += 1
-            try:
-                return function(*arguments)
-            finally:
-                self._under_way -= 1
+        """`function(*arguments)`, while no other thread is in the store and nothing is collected."""
+        with self.owned(), self.collector.paused():
+            return function(*arguments)
 
     def after_call(self) -> None:
         """To be called when the results of an outermost call are Python values: the time to let go of externrefs."""
-        externs = self._externs
-        if externs is not None and externs.wants_sweep:
+        collector = self._collector
+        if collector is not None and collector.externs.wants_sweep:
             with self.owned() as idle:
-                if idle and not self._under_way:
-                    externs.sweep(self._held_externs())
-
-    def hold_externs(self, address: int, count: int) -> None:
-        """Say that `count` words at `address` hold externrefs, for the life of the store."""
-        self._extern_words.append((ctypes.c_uint64 * count).from_address(address))
-
-    def _held_externs(self) -> list[int]:
-        held = []
-        for table in self.tables.values():
-            if table.holds_externs:
-                held.extend(table.bits())
-        for words in self._extern_words:
-            held.extend(words)
-        return held
+                if idle:
+                    collector.collect()
 
     def trap(self, activation: bytes) -> Trap:
         """The trap that a copy of its activation tells of."""
@@ -282,37 +284,91 @@ class Store:
         return state.function_name(address)
 
     def reference_bits(self, value: Any, type_: RefType) -> int:
-        """The bits of a reference (`type_` in the engine's canonical types). Raises TypeError."""
-        late_import("wasmark.func")
-        from wasmark.func import Func
+        """The bits of a reference (`type_` in the engine's canonical types).
 
+        Raises TypeError, and OverflowError for an int that does not fit an i31.
+        """
         if value is None:
             if not type_.nullable:
                 raise TypeError(f"None is not a {type_}")
             return 0
-        if type_.heap is HeapType.EXTERN:
-            return self.externs.handle(value)
-        if isinstance(value, Func):
-            if value.store is not self:
-                raise TypeError("the function belongs to another store")
-            if self.engine.types.is_subtype(RefType.of(False, value.type_id), type_):
-                return value.address
-            raise TypeError(f"{value!r} is not a {type_}")
-        if self._is_func(type_):
+        return _TO_BITS[self.engine.types.top(type_)](self, value, type_)
+
+    def _func_bits(self, value: Any, type_: RefType) -> int:
+        late_import("wasmark.func")
+        from wasmark.func import Func
+
+        if not isinstance(value, Func):
             raise TypeError(f"expected a wasmark.Func or None for {type_}, got {type(value).__name__}")
-        raise UnsupportedError(f"references of type {type_} are not supported yet", part="garbage collection")
+        if value.store is not self:
+            raise TypeError("the function belongs to another store")
+        self._check(value, value.type_id, type_)
+        return value.address
+
+    def _check(self, value: Any, heap: int | HeapType, type_: RefType) -> None:
+        if not self.engine.types.is_subtype(RefType.of(False, heap), type_):
+            raise TypeError(f"{value!r} is not a {type_}")
+
+    def _extern_bits(self, value: Any, type_: RefType) -> int:
+        late_import("wasmark.objects")
+        from wasmark.objects import HeapObject
+
+        if type_.heap is not HeapType.EXTERN:
+            raise TypeError(f"{value!r} is not a {type_}")
+        if isinstance(value, HeapObject) and value.store is self:
+            return value.address
+        return self.collector.externs.handle(value)
+
+    def _any_bits(self, value: Any, type_: RefType) -> int:
+        late_import("wasmark.objects")
+        from wasmark.objects import HeapObject
+
+        if isinstance(value, HeapObject):
+            if value.store is not self:
+                raise TypeError("the object belongs to another store")
+            self._check(value, value.type_id, type_)
+            return value.address
+        if isinstance(value, int):
+            self._check(value, HeapType.I31, type_)
+            if not -(1 << 30) <= value < 1 << 31:
+                raise OverflowError(f"{value} does not fit i31")
+            return (value << 1 | 1) & 0xFFFFFFFF
+        if type_.heap is not HeapType.ANY:
+            raise TypeError(
+                f"expected a wasmark.Struct, wasmark.Array, int or None for {type_}, got {type(value).__name__}"
+            )
+        return self.collector.externs.handle(value)
+
+    def _exn_bits(self, value: Any, type_: RefType) -> int:
+        raise UnsupportedError(f"references of type {type_} are not supported yet", part="exception handling")
 
     def reference_value(self, bits: int, type_: RefType) -> Any:
         """The Python value of a reference."""
         if not bits:
             return None
-        if type_.heap in EXTERN_HEAP:
-            return self.externs.value(bits)
-        if self._is_func(type_):
+        if self.engine.types.top(type_) is HeapType.FUNC:
             return self.func_at(bits)
-        raise UnsupportedError(f"references of type {type_} are not supported yet", part="garbage collection")
+        if bits & 1:
+            return (bits >> 1) - (bits >> 31 << 31)
+        if bits & 7 == L.HOST_TAG:
+            return self.collector.externs.value(bits)
+        return self.object_at(bits)
 
-    def _is_func(self, type_: RefType) -> bool:
-        if isinstance(type_.heap, HeapType):
-            return type_.heap in (HeapType.FUNC, HeapType.NOFUNC)
-        return self.engine.types.kind(type_.heap) is HeapType.FUNC
+    def object_at(self, address: int) -> HeapObject:
+        """The Python object of an object in the heap; the same one as long as it is in use."""
+        found = self._objects.get(address)
+        if found is None:
+            late_import("wasmark.objects")
+            from wasmark.objects import object_of
+
+            found = self._objects[address] = object_of(self, address)
+        return found
+
+
+_TO_BITS: Final = {
+    HeapType.FUNC: Store._func_bits,
+    HeapType.EXTERN: Store._extern_bits,
+    HeapType.ANY: Store._any_bits,
+    HeapType.EXN: Store._exn_bits,
+}
+"""How a Python value becomes a reference, by the top of the type's hierarchy."""

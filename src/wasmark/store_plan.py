@@ -11,6 +11,7 @@ from array import array
 
 from wasmark.jit import stubs
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.type_descriptors import WORDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ class StorePlan:
         self._is_subtype = is_subtype
         words = array("Q", bytes(L.STORE_BLOCK_SIZE + L.HOST_CONTEXT_SIZE * len(_CONTEXTS)))
         words[L.STORE_BUDGET // 8] = config.max_wasm_stack
+        new = "wasmark_gc_new_after_collection" if config.collect_always else "wasmark_gc_new"
+        words[L.STORE_GC_NEW // 8] = self.runtime.symbol(new) or 0
+        words[L.STORE_GC_WORDS // 8] = WORDS[0]
         own = array("I")
         for builtin, context in _CONTEXTS.items():
             words[builtin // 8] = stubs.stubs(L.BUILTIN_SIGNATURES[builtin], cache).host

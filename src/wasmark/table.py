@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wasmark.core.types import EXTERN_HEAP, Limits, TableType
+from wasmark.core.types import Limits, TableType
 from wasmark.runtime.reference_table import ReferenceTable
 
 TYPE_CHECKING = False
@@ -26,11 +26,6 @@ def most_elements(type_: TableType, config: Config) -> int:
     return min(config.max_table_elements, limits.maximum)
 
 
-def holds_externs(type_: TableType) -> bool:
-    """Whether the elements are handles of Python objects; `type_` in the engine's canonical types."""
-    return type_.element.heap in EXTERN_HEAP
-
-
 class Table:
     """A table of a store. `table[i]` reads and writes elements; a negative or too large index is an IndexError.
 
@@ -50,7 +45,9 @@ class Table:
         self.type = type_
         if elements is None:
             most = most_elements(type_, store.engine.config)
-            elements = ReferenceTable.filled(type_.limits.minimum, initial, most, holds_externs=holds_externs(type_))
+            elements = ReferenceTable.filled(
+                type_.limits.minimum, initial, most, is_collected=store.engine.types.is_collected(type_.element)
+            )
             store.add_table(elements)
         self.elements = elements
 

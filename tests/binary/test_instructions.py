@@ -48,6 +48,20 @@ SAMPLES: dict[Imm, list[Any]] = {
     Imm.LANES: [tuple(range(16)), (0xFF,) * 16],
     Imm.MEMARG_LANE: [(0, 0, 0, 0), (2, 1, 0x80, 0xFF)],
     Imm.HEAP: [*HeapType, 0, 63, 64, 0x4000],
+    Imm.REF: [RefType.of(False, heap) for heap in (*HeapType, 0, 64)],
+    Imm.REF_NULL: [RefType.of(True, heap) for heap in (*HeapType, 0, 64)],
+    Imm.TYPE_FIELD: PAIRS,
+    Imm.TYPE_COUNT: PAIRS,
+    Imm.TYPE_DATA: PAIRS,
+    Imm.TYPE_ELEM: PAIRS,
+    Imm.TYPE_TYPE: PAIRS,
+    Imm.CAST: [
+        (label, RefType.of(first, HeapType.ANY), RefType.of(second, heap))
+        for label in (0, 0x80)
+        for first in (False, True)
+        for second in (False, True)
+        for heap in (HeapType.STRUCT, 3)
+    ],
 }
 
 END = b"\x0b"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.differential import vectors
+from tests.differential.objects import OBJECT_TYPES, REFERENCES, ObjectSteps, is_object
 from wasmark.binary import encode_instruction
 from wasmark.core.features import Feature
 from wasmark.core.opcodes import BY_NAME, OPCODES, SELECT_TYPED, Imm, Opcode
@@ -26,6 +27,7 @@ from wasmark.core.types import (
     I32,
     I64,
     V128,
+    CompositeType,
     FuncType,
     GlobalType,
     MemoryType,
@@ -96,7 +98,7 @@ class Plan:
     elements: list[RefType]
     data_segments: int
     first_function_in_table: list[int]
-    types: list[FuncType] = field(default_factory=list)
+    types: list[CompositeType] = field(default_factory=lambda: [type_.composite for type_ in OBJECT_TYPES])
     type_indices: dict[FuncType, int] = field(default_factory=dict)
     used: set[Opcode] = field(default_factory=set)
 
@@ -119,7 +121,7 @@ class Frame:
     dead: bool = False
 
 
-class BodyGenerator:
+class BodyGenerator(ObjectSteps):
     """Writes one body: `code` holds the encoded instructions and `declared` the types of its own locals."""
 
     def __init__(self, plan: Plan, rng: random.Random, type_: FuncType, steps: int) -> None:
@@ -136,7 +138,8 @@ class BodyGenerator:
     def generate(self) -> None:
         """Write the body, its final `end` included."""
         for _ in range(self.rng.randint(0, 6)):
-            self.declared.append(self.rng.choice([*NUMBERS, *VALUES, FUNCREF, EXTERNREF, self._typed_reference()]))
+            types = [*NUMBERS, *VALUES, FUNCREF, EXTERNREF, self._typed_reference(), *REFERENCES]
+            self.declared.append(self.rng.choice(types))
         results = list(self.type.results)
         self._spend()
         self._has_fuel(negated=True)
@@ -241,6 +244,8 @@ class BodyGenerator:
             self.push(type_, "local.get", self.rng.choice(locals_))
         elif globals_ and self.chance(40):
             self.push(type_, "global.get", self.rng.choice(globals_))
+        elif is_object(type_):
+            self.object_value(type_)
         elif tables and self.chance(30):
             table = self.rng.choice(tables)
             self._index(table)
@@ -767,6 +772,7 @@ _WEIGHTS: Final[dict[Callable[[BodyGenerator], None], int]] = {
     BodyGenerator.elem_drop: 1,
     BodyGenerator.is_null: 3,
     BodyGenerator.as_non_null: 1,
+    BodyGenerator.object_step: 14,
     BodyGenerator.call: 4,
     BodyGenerator.call_indirect: 4,
     BodyGenerator.call_ref: 3,

@@ -146,6 +146,7 @@ class Ours(Recorder):
 def _their_config() -> wasmtime.Config:
     config = wasmtime.Config()
     config.wasm_relaxed_simd_deterministic = True
+    config.wasm_gc = True
     return config
 
 
@@ -228,11 +229,14 @@ _CALLS: Final = frozenset((0x10, 0x11, 0x14))
 _UNREACHABLE: Final = 0x00
 _THEIR_TYPES: Final[dict[str, ValType]] = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
 
-# An index beyond the table of an indirect call, and a null function reference, are other kinds of ours.
+# An index beyond the table of an indirect call, and a null reference of some types, are other kinds of ours.
 _OUR_KINDS: Final = {
     **{code: code.name for code in TrapCode},
     TrapCode.UNDEFINED_ELEMENT: "TABLE_OUT_OF_BOUNDS",
     TrapCode.NULL_FUNCTION_REFERENCE: "NULL_REFERENCE",
+    TrapCode.NULL_STRUCTURE_REFERENCE: "NULL_REFERENCE",
+    TrapCode.NULL_ARRAY_REFERENCE: "NULL_REFERENCE",
+    TrapCode.NULL_I31_REFERENCE: "NULL_REFERENCE",
 }
 _THEIR_KINDS: Final[dict[wasmtime.TrapCode | None, str]] = {
     **{code: code.name for code in wasmtime.TrapCode},

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.differential.bodies import FUEL, INTERESTING, NUMBERS, VALUES, BodyGenerator, Plan
+from tests.differential.objects import OBJECT_TYPES, REFERENCES
 from tests.differential.vectors import constant
 from wasmark.binary import encode_instruction, encode_module
 from wasmark.core.model import (
@@ -91,7 +92,11 @@ class ModuleGenerator:
         self._elements(plan)
         self._data_segments(plan)
         self._functions(plan)
-        model.types = [SubType(type_, final=type_ in HOST_TYPES or rng.random() < 0.8) for type_ in plan.types]
+        functions_ = plan.types[len(OBJECT_TYPES) :]
+        model.types = [
+            *OBJECT_TYPES,
+            *(SubType(type_, final=type_ in HOST_TYPES or rng.random() < 0.8) for type_ in functions_),
+        ]
         model.rec_groups = [(i, 1) for i in range(len(plan.types))]
         return self._export(plan)
 
@@ -139,7 +144,7 @@ class ModuleGenerator:
             self._global(plan, type_, rng.choice(INTERESTING[type_]))
         self._global(plan, V128, constant(rng))
         self._global(plan, I64, 77, mutable=False)
-        for reference in (FUNCREF, EXTERNREF)[: rng.randint(0, 2)]:
+        for reference in (*(FUNCREF, EXTERNREF)[: rng.randint(0, 2)], *rng.sample(REFERENCES, 4)):
             plan.globals.append(GlobalType(reference, mutable=True))
             self.model.globals.append(Global(plan.globals[-1], self._expr("ref.null", reference.heap)))
 

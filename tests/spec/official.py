@@ -46,6 +46,11 @@ _VERSION_3: Final = re.compile(
     )
 )
 
+COLLECTED: Final = [
+    name for name in SCRIPTS if re.match(r"array|struct|i31|extern\.|ref|br_on|type-|table|global|elem|select", name)
+]
+"""The scripts that have to do with references."""
+
 CORE: Final = [name for name in SCRIPTS if "/" not in name and not _SIMD.match(name) and not _VERSION_3.match(name)]
 """The scripts that are neither about SIMD nor about a part of 3.0 by their name."""
 

@@ -15,9 +15,9 @@ import pytest
 
 from tests.conftest import ASSERTIONS
 from tests.spec.conformance import DOCUMENT, document
-from tests.spec.official import CORE, SCRIPTS, SIMD, TESTSUITE, needs_testsuite
+from tests.spec.official import COLLECTED, CORE, SCRIPTS, SIMD, TESTSUITE, needs_testsuite
 from tests.spec.worker import Worker
-from tests.ways import CACHED, WAYS
+from tests.ways import CACHED, STRESSED, WAYS
 
 LEAST_SHARE = 0.97
 """Of what the core scripts assert."""
@@ -37,6 +37,17 @@ def test_nothing_fails(worker: Worker, name: str, record_property: Callable[[str
     record_property(ASSERTIONS, (worker.way, result.passed, result.assertions))
     assert result.failures == []
     assert result.failed == 0
+
+
+@needs_testsuite
+@pytest.mark.parametrize("way", STRESSED)
+def test_nothing_fails_where_every_allocation_is_preceded_by_a_collection(way: str) -> None:
+    worker = Worker(way)
+    try:
+        for name in COLLECTED:
+            assert worker.run(TESTSUITE / name).failures == [], name
+    finally:
+        worker.stop()
 
 
 @needs_testsuite

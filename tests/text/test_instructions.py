@@ -9,7 +9,7 @@ import pytest
 from tests.text.translate import body, instructions, model
 from wasmark.binary import encode_module
 from wasmark.core.opcodes import BY_NAME, OPCODES, Imm
-from wasmark.core.types import EXTERNREF, F32, FUNCREF, I32, I64, HeapType
+from wasmark.core.types import EXTERNREF, F32, FUNCREF, I32, I64, HeapType, RefType
 from wasmark.errors import Error, MalformedError, UnsupportedError
 from wasmark.text import parse_module
 
@@ -17,6 +17,7 @@ FIELDS = """
   (type $t (func (param i32) (result i32)))
   (global $g (mut i32) (i32.const 0)) (memory $m 1) (memory $n 1) (table $a 1 funcref) (table $b 1 funcref)
   (elem $e funcref) (data $d "") (func $f)
+  (type $s (struct (field i32) (field $x i64)))
 """
 
 TEXT_AND_IMMEDIATE: dict[Imm, tuple[str, Any]] = {
@@ -49,6 +50,14 @@ TEXT_AND_IMMEDIATE: dict[Imm, tuple[str, Any]] = {
     Imm.LANES: ("0 31 2 3 4 5 6 7 8 9 10 11 12 13 14 0xff", (0, 31, *range(2, 15), 255)),
     Imm.MEMARG_LANE: ("$n offset=0x10 align=1 3", (0, 1, 16, 3)),
     Imm.HEAP: ("extern", HeapType.EXTERN),
+    Imm.REF: ("(ref eq)", RefType.of(False, HeapType.EQ)),
+    Imm.REF_NULL: ("(ref null $s)", RefType.of(True, 1)),
+    Imm.TYPE_FIELD: ("$s $x", (1, 1)),
+    Imm.TYPE_COUNT: ("$s 0x10", (1, 16)),
+    Imm.TYPE_DATA: ("$s $d", (1, 0)),
+    Imm.TYPE_ELEM: ("$s $e", (1, 0)),
+    Imm.TYPE_TYPE: ("$s $t", (1, 0)),
+    Imm.CAST: ("0 anyref (ref $s)", (0, RefType.of(True, HeapType.ANY), RefType.of(False, 1))),
 }
 
 
@@ -71,7 +80,7 @@ def test_each_row_of_the_table_can_be_written_flat_and_folded(row: Any) -> None:
         ("memory.copy", ("memory.copy", (0, 0))),
         ("table.init $e", ("table.init", (0, 0))),
         ("memory.init $d", ("memory.init", (0, 0))),
-        ("call_indirect", ("call_indirect", (1, 0))),
+        ("call_indirect", ("call_indirect", (2, 0))),
         ("i32.load", ("i32.load", (2, 0, 0))),
         ("i64.load8_s align=1", ("i64.load8_s", (0, 0, 0))),
         ("i64.store offset=0xffff_ffff_ffff_ffff", ("i64.store", (3, 0, (1 << 64) - 1))),

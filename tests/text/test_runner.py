@@ -126,7 +126,7 @@ def test_what_does_not_hold_fails_and_says_how(assertion: str, message: str) -> 
 
 def test_what_depends_on_a_module_that_waits_waits_for_the_same() -> None:
     result = run("""
-      (module $a (func (export "f") (drop (struct.new 0))))
+      (module $a (func (export "f") (drop (struct.new_desc 0))))
       (register "a" $a)
       (assert_return (invoke "f"))
       (assert_return (invoke $a "f"))
@@ -135,7 +135,7 @@ def test_what_depends_on_a_module_that_waits_waits_for_the_same() -> None:
       (module (func (export "f")))
       (assert_return (invoke "f"))
       (assert_trap (invoke $a "f") "x")""")
-    assert (result.passed, result.failed, result.waiting) == (1, 0, {"garbage collection": 6})
+    assert (result.passed, result.failed, result.waiting) == (1, 0, {"custom descriptors": 6})
     assert [line for line, _ in result.waits] == [2, 4, 5, 6, 7, 10]
     assert result.total == 7
 

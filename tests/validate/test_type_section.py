@@ -134,10 +134,10 @@ def test_types_beyond_the_limits_are_not_supported(builder: Builder, message: st
         (Feature.REFERENCE_TYPES, (func((), (EXTERNREF,)),)),
         (Feature.FUNCTION_REFERENCES, (func((ref(HeapType.FUNC),)),)),
         (Feature.FUNCTION_REFERENCES, (func((ref(0),)),)),
-        (Feature.FUNCTION_REFERENCES, (func((ref(HeapType.ANY, null=True),)),)),
-        (Feature.FUNCTION_REFERENCES, (StructType(()),)),
-        (Feature.FUNCTION_REFERENCES, (func(), func())),
-        (Feature.FUNCTION_REFERENCES, (open_(func()),)),
+        (Feature.GC, (func((ref(HeapType.ANY, null=True),)),)),
+        (Feature.GC, (StructType(()),)),
+        (Feature.GC, (func(), func())),
+        (Feature.GC, (open_(func()),)),
     ],
 )
 def test_types_of_a_disabled_feature_are_refused_by_its_name(

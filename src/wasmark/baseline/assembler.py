@@ -13,6 +13,7 @@ from array import array
 
 from wasmark.baseline.stencil import CALLEE, TAKEN
 from wasmark.compile.abi import signature, slot_count
+from wasmark.core.object_layout import StructLayouts
 from wasmark.core.types import V128, FuncType
 from wasmark.runtime.layout import SLOT_SIZE
 
@@ -129,6 +130,7 @@ class Context:
         self.library = library
         self.imported_functions = model.imported["func"]
         self.imported_globals = model.imported["global"]
+        self.structs = StructLayouts(model.types)
         self._signatures: dict[int, tuple[int, int, str]] = {}
 
     def signature(self, type_index: int) -> tuple[int, int, str]:

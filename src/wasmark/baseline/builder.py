@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline import signatures as forms
 from wasmark.baseline.compose import CALL, ENTRY, LEAF, SLOT, THROUGH, TRAMPOLINE, split_name
-from wasmark.baseline.shapes import PARAMETERS, SCOPE, shapes
+from wasmark.baseline.shape import PARAMETERS, SCOPE
+from wasmark.baseline.shapes import shapes
 from wasmark.baseline.stencil import HOLES, StencilData
 from wasmark.compile import stubs
 from wasmark.compile.llvm import compile_ir
@@ -35,8 +36,9 @@ _JCC, _JCC_CONDITION = 0x0F, 0x80  # jcc rel32; the low 4 bits of the second byt
 _SHF_EXECINSTR: Final = 0x4
 _STT_FUNC: Final = 2
 
+# The frame pointer is that of the function's entry: a trap in the middle of a stencil must find it in its place.
 _STENCIL_ATTRIBUTES: Final = """\
-attributes #3 = { nounwind optsize "frame-pointer"="none" }
+attributes #3 = { nounwind optsize "frame-pointer"="reserved" }
 attributes #4 = { nounwind optsize "frame-pointer"="all" }
 """
 _SYMBOLS: Final = "".join(

@@ -12,6 +12,20 @@ X. A comparison also has `if` and `unless`, which branch to `taken` on the outco
 
 from __future__ import annotations
 
+from wasmark.baseline.object_shapes import object_shapes
+from wasmark.baseline.shape import (
+    COMMON,
+    COMPARISON_END,
+    DEBUG,
+    NEXT,
+    PARAMETERS,
+    TAKEN,
+    constant,
+    load_slot,
+    operands,
+    plain,
+    store_slot,
+)
 from wasmark.compile.abi import LETTER_TO_LLVM
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, TIER_UP_CALLEE
 from wasmark.compile.atomics import ATOMICS, FENCE, UNSHARED_WAITS
@@ -20,66 +34,17 @@ from wasmark.compile.vector import LANES, NATURAL, V128, VECTORS
 from wasmark.compile.wide_arithmetic import WIDE
 from wasmark.core.opcodes import BY_NAME, OPCODES
 from wasmark.registry.line_table import SAME_ACTIVATION
-from wasmark.runtime.layout import SLOT_SIZE, VMLayout
+from wasmark.runtime.layout import VMLayout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-SCOPE: Final = "!SCOPE"
-"""Stands for the number of the stencil's debug scope."""
-
-DEBUG: Final = f", !dbg !DILocation(line: 1, scope: {SCOPE}"
-
-PARAMETERS: Final = "(ptr %vm, ptr %fp, ptr %mb)"
-_NEXT: Final = f"musttail call preserve_nonecc void @next{PARAMETERS}\nret void\n"
-_TAKEN: Final = f"musttail call preserve_nonecc void @taken{PARAMETERS}\nret void\n"
-
-COMPARISON_END: Final = "zext i1 %c{n} to i32{d})"
-"""How the templates of comparisons end."""
-
-_COMMON: Final = {"r": "%r", "n": "_", "d": DEBUG, "vm": "%vm", "a": "%a", "b": "%b", "c": "%c"}
-
-
-def constant(hole: str, type_: str = "i64") -> str:
-    """A hole as a constant expression."""
-    return f"ptrtoint (ptr @{hole} to {type_})"
-
-
-def load_slot(value: str, type_: str, hole: str, more: int = 0) -> str:
-    """Load `value` from the slot at a hole, plus `more` bytes."""
-    address = f"{value}.p = getelementptr i8, ptr %fp, i64 {constant(hole)}\n"
-    if more:
-        address += f"{value}.q = getelementptr i8, ptr {value}.p, i64 {more}\n"
-    return f"{address}{value} = load {type_}, ptr {value}.{'q' if more else 'p'}, align {SLOT_SIZE}{DEBUG})\n"
-
-
-def store_slot(value: str, type_: str, hole: str = "D") -> str:
-    """Store `value` to the slot at a hole."""
-    address = f"%to.p = getelementptr i8, ptr %fp, i64 {constant(hole)}\n"
-    return f"{address}store {type_} {value}, ptr %to.p, align {SLOT_SIZE}{DEBUG})\n"
-
-
-def _operands(letters: str, *, const_last: bool = False) -> str:
-    text = ""
-    for i, letter in enumerate(letters):
-        type_ = LETTER_TO_LLVM[letter]
-        if const_last and i == len(letters) - 1:
-            text += f"%{'abc'[i]} = add {type_} {constant('X', type_)}, 0\n"
-        else:
-            text += load_slot(f"%{'abc'[i]}", type_, "ABC"[i])
-    return text
-
 
 def _branch(condition: str, *, unless: bool = False) -> str:
     labels = "label %go.on, label %go" if unless else "label %go, label %go.on"
-    return f"%test = icmp ne i32 {condition}, 0\nbr i1 %test, {labels}\ngo:\n{_TAKEN}go.on:\n{_NEXT}"
-
-
-def _plain(body: str, result: str = "") -> str:
-    """A whole stencil: the body, its result `%r` of an LLVM type stored to D, and on."""
-    return f"{body}\n{store_slot('%r', result) if result else ''}{_NEXT}"
+    return f"%test = icmp ne i32 {condition}, 0\nbr i1 %test, {labels}\ngo:\n{TAKEN}go.on:\n{NEXT}"
 
 
 _INTEGERS: Final = frozenset({"i", "I"})
@@ -92,12 +57,12 @@ def _numeric() -> Iterator[tuple[str, str]]:
             continue
         letters, _, result = op.sig.partition(":")
         traps = "ubsantrap" in template
-        forms = [("", _operands(letters))]
+        forms = [("", operands(letters))]
         if len(letters) == 2 and set(letters) <= _INTEGERS and not traps:
-            forms.append((" const", _operands(letters, const_last=True)))
-        for suffix, operands in forms:
-            body = operands + template.format(**_COMMON)
-            yield f"{op.name}{suffix}", _plain(body, LETTER_TO_LLVM[result])
+            forms.append((" const", operands(letters, const_last=True)))
+        for suffix, loads in forms:
+            body = loads + template.format(**COMMON)
+            yield f"{op.name}{suffix}", plain(body, LETTER_TO_LLVM[result])
             if template.endswith(COMPARISON_END):
                 yield f"{op.name}{suffix} if", body + "\n" + _branch("%r")
                 yield f"{op.name}{suffix} unless", body + "\n" + _branch("%r", unless=True)
@@ -114,8 +79,8 @@ def _vectors() -> Iterator[tuple[str, str]]:
         if op.name in NATURAL:
             templates[" natural"] = NATURAL[op.name]
         for suffix, template in templates.items():
-            body = _operands(letters) + template.format(**_COMMON, l=suffix.strip())
-            yield f"{op.name}{suffix}", _plain(body, LETTER_TO_LLVM[result])
+            body = operands(letters) + template.format(**COMMON, l=suffix.strip())
+            yield f"{op.name}{suffix}", plain(body, LETTER_TO_LLVM[result])
 
 
 _MEMORY_N: Final = f"%mn.p = getelementptr i8, ptr %vm, i64 {constant('Y')}\n%mn = load ptr, ptr %mn.p\n"
@@ -126,22 +91,22 @@ _STATIC: Final = " static"
 
 def _addresses() -> dict[str, str]:
     """Ways to the address `%p_` of an access: where its memory, its operand and its constant offset come from."""
-    definition = ACCESSORS["memory.length"].format(**{**_COMMON, "n": "d", "o": constant("Y")}) + "\n"
+    definition = ACCESSORS["memory.length"].format(**{**COMMON, "n": "d", "o": constant("Y")}) + "\n"
     checked = {"base": "%based", "length": "%lend"}
     return {
-        "": load_slot("%a", "i32", "A") + ADDRESS_32_OFFSET.format(**_COMMON, base="%mb", o=constant("X")),
-        _STATIC: ADDRESS_32_OFFSET.format(**{**_COMMON, "a": "0"}, base="%mb", o=constant("X")),
+        "": load_slot("%a", "i32", "A") + ADDRESS_32_OFFSET.format(**COMMON, base="%mb", o=constant("X")),
+        _STATIC: ADDRESS_32_OFFSET.format(**{**COMMON, "a": "0"}, base="%mb", o=constant("X")),
         " memory": load_slot("%a", "i32", "A")
         + _MEMORY_N
-        + ADDRESS_32_OFFSET.format(**_COMMON, base="%mn", o=constant("X")),
+        + ADDRESS_32_OFFSET.format(**COMMON, base="%mn", o=constant("X")),
         " checked": load_slot("%a", "i64", "A")
         + definition
-        + ADDRESS_CHECKED.format(**_COMMON, **checked, o=constant("X"), extent=constant("Z")),
+        + ADDRESS_CHECKED.format(**COMMON, **checked, o=constant("X"), extent=constant("Z")),
         " checked wide": load_slot("%a", "i64", "A")
         + definition
         + load_slot("%offset", "i64", "C")
         + load_slot("%extent", "i64", "C", 8)
-        + ADDRESS_CHECKED.format(**_COMMON, **checked, o="%offset", extent="%extent"),
+        + ADDRESS_CHECKED.format(**COMMON, **checked, o="%offset", extent="%extent"),
     }
 
 
@@ -150,15 +115,15 @@ def _accesses() -> Iterator[tuple[str, str]]:
     for name, (_, _, result) in LOADS.items():
         for suffix, address in addresses.items():
             if suffix != _STATIC or result != V128:
-                yield name + suffix, _plain(address + ACCESS[name].format(**_COMMON), result)
+                yield name + suffix, plain(address + ACCESS[name].format(**COMMON), result)
     for name, (operand, memory) in STORES.items():
         value = load_slot("%b", operand, "B")
         for suffix, address in addresses.items():
             if suffix != _STATIC or operand != V128:
-                yield name + suffix, _plain(value + address + ACCESS[name].format(**_COMMON))
+                yield name + suffix, plain(value + address + ACCESS[name].format(**COMMON))
         if operand == memory and operand[0] == "i":
             value = f"%b = add {operand} {constant('Z', operand)}, 0\n"
-            yield f"{name} const", _plain(value + addresses[""] + ACCESS[name].format(**_COMMON))
+            yield f"{name} const", plain(value + addresses[""] + ACCESS[name].format(**COMMON))
 
 
 def _atomics() -> Iterator[tuple[str, str]]:
@@ -167,14 +132,14 @@ def _atomics() -> Iterator[tuple[str, str]]:
         sig = BY_NAME[name.removesuffix(" unshared")].sig
         assert sig is not None
         params, _, result = sig.partition(":")
-        operands = "".join(
+        loads = "".join(
             load_slot(f"%{'bc'[i]}", LETTER_TO_LLVM[letter], "B", 8 * i) for i, letter in enumerate(params[1:])
         )
         for suffix, address in _addresses().items():
             if suffix != _STATIC:
-                body = operands + address + template.format(**_COMMON)
-                yield name + suffix, _plain(body, LETTER_TO_LLVM[result] if result else "")
-    yield "atomic.fence", FENCE + "\n" + _NEXT
+                body = loads + address + template.format(**COMMON)
+                yield name + suffix, plain(body, LETTER_TO_LLVM[result] if result else "")
+    yield "atomic.fence", FENCE + "\n" + NEXT
 
 
 def _wide() -> Iterator[tuple[str, str]]:
@@ -183,9 +148,9 @@ def _wide() -> Iterator[tuple[str, str]]:
         sig = BY_NAME[name].sig
         assert sig is not None
         body = "".join(load_slot(f"%{'abce'[i]}", "i64", "A", 8 * i) for i in range(sig.index(":")))
-        body += template.format(**_COMMON, e="%e", s="%s") + "\n"
+        body += template.format(**COMMON, e="%e", s="%s") + "\n"
         both = "%both.1 = insertvalue [2 x i64] poison, i64 %r, 0\n%both = insertvalue [2 x i64] %both.1, i64 %s, 1\n"
-        yield name, body + both + store_slot("%both", "[2 x i64]") + _NEXT
+        yield name, body + both + store_slot("%both", "[2 x i64]") + NEXT
 
 
 # Instructions (and steps of calls) that are one template: the types of their operands, and of their result. 32-bit
@@ -214,18 +179,18 @@ _STEPS: Final[dict[str, tuple[str, str]]] = {
 def _steps() -> Iterator[tuple[str, str]]:
     holes = {"o": constant("X"), "o2": constant("Y"), "shift": constant("Z")}
     for name, (letters, result) in _STEPS.items():
-        body = _operands(letters) + ACCESSORS[name].format(**_COMMON, **holes)
-        yield name, _plain(body, result)
+        body = operands(letters) + ACCESSORS[name].format(**COMMON, **holes)
+        yield name, plain(body, result)
     for action in ("global.get", "global.set"):
         for where in ("", " imported"):
             for name, type_ in (("i32", "i32"), ("i64", "i64"), ("v128", V128)):
-                body = ACCESSORS[action + where].format(**_COMMON, o=constant("X"), type=type_)
+                body = ACCESSORS[action + where].format(**COMMON, o=constant("X"), type=type_)
                 if action == "global.get":
-                    yield f"{action}{where} {name}", _plain(body, type_)
+                    yield f"{action}{where} {name}", plain(body, type_)
                 else:
-                    yield f"{action}{where} {name}", _plain(load_slot("%a", type_, "A") + body)
-    is_null = load_slot("%a", "ptr", "A") + ACCESSORS["ref.is_null"].format(**_COMMON) + "\n"
-    yield "ref.is_null", _plain(is_null, "i32")
+                    yield f"{action}{where} {name}", plain(load_slot("%a", type_, "A") + body)
+    is_null = load_slot("%a", "ptr", "A") + ACCESSORS["ref.is_null"].format(**COMMON) + "\n"
+    yield "ref.is_null", plain(is_null, "i32")
     yield "ref.is_null if", is_null + _branch("%r")
     yield "ref.is_null unless", is_null + _branch("%r", unless=True)
 
@@ -238,13 +203,13 @@ def _callees() -> Iterator[tuple[str, str]]:
     ):
         for kind in ("final", "open"):
             steps = [
-                ACCESSORS["callee table"].format(**_COMMON, o=constant("X")),
-                ACCESSORS["callee type"].format(**_COMMON, o=constant("Y")),
-                ACCESSORS[f"callee type {kind}"].format(**_COMMON),
+                ACCESSORS["callee table"].format(**COMMON, o=constant("X")),
+                ACCESSORS["callee type"].format(**COMMON, o=constant("Y")),
+                ACCESSORS[f"callee type {kind}"].format(**COMMON),
             ]
-            yield f"call_indirect {width} {kind}", f"{load}{''.join(steps)}\n{store_slot('%ref_', 'ptr')}{_NEXT}"
-    check = load_slot("%a", "ptr", "A") + ACCESSORS["callee ref"].format(**_COMMON)
-    yield "call_ref", f"{check}\n{store_slot('%ref_', 'ptr')}{_NEXT}"
+            yield f"call_indirect {width} {kind}", f"{load}{''.join(steps)}\n{store_slot('%ref_', 'ptr')}{NEXT}"
+    check = load_slot("%a", "ptr", "A") + ACCESSORS["callee ref"].format(**COMMON)
+    yield "call_ref", f"{check}\n{store_slot('%ref_', 'ptr')}{NEXT}"
 
 
 def function_table(hole: str) -> str:
@@ -265,13 +230,13 @@ def _hot() -> Iterator[tuple[str, str]]:
     yield (
         "count",
         f"{function_table('X')}%n = load i32, ptr %at\n%less = sub i32 %n, 1\nstore i32 %less, ptr %at\n"
-        f"%hot = icmp slt i32 %less, 0\nbr i1 %hot, label %go, label %go.on, !prof !2\ngo:\n{_TAKEN}go.on:\n{_NEXT}",
+        f"%hot = icmp slt i32 %less, 0\nbr i1 %hot, label %go, label %go.on, !prof !2\ngo:\n{TAKEN}go.on:\n{NEXT}",
     )
-    ask = TIER_UP_CALLEE.format(**_COMMON)
+    ask = TIER_UP_CALLEE.format(**COMMON)
     yield (
         "tier up",
         f"{ask}%code = call ptr %code_(ptr %ctx_, ptr %vm, i64 {constant('X')}, i64 {constant('Y')}){DEBUG})\n"
-        f"%none = icmp eq ptr %code, null\nbr i1 %none, label %go, label %run\ngo:\n{_TAKEN}run:\n"
+        f"%none = icmp eq ptr %code, null\nbr i1 %none, label %go, label %run\ngo:\n{TAKEN}run:\n"
         f"call void %code{PARAMETERS}{DEBUG}, column: {SAME_ACTIVATION})\nret void\n",
     )
 
@@ -282,18 +247,18 @@ ZEROED_AT_ONCE: Final = (16, 8, 4, 2, 1)
 
 def _moves() -> Iterator[tuple[str, str]]:
     for name, type_ in (("", "i64"), (" v128", V128)):
-        yield f"copy{name}", load_slot("%r", type_, "A") + store_slot("%r", type_) + _NEXT
+        yield f"copy{name}", load_slot("%r", type_, "A") + store_slot("%r", type_) + NEXT
         slots = load_slot("%a", type_, "A") + load_slot("%b", type_, "B") + load_slot("%c", "i32", "C")
         choose = f"%test = icmp ne i32 %c, 0\n%r = select i1 %test, {type_} %a, {type_} %b\n"
-        yield f"select{name}", slots + choose + store_slot("%r", type_) + _NEXT
-    yield "constant", store_slot(constant("X"), "i64") + _NEXT
+        yield f"select{name}", slots + choose + store_slot("%r", type_) + NEXT
+    yield "constant", store_slot(constant("X"), "i64") + NEXT
     high = f"%high = getelementptr i8, ptr %to.p, i64 4\nstore i32 {constant('Y', 'i32')}, ptr %high\n"
-    yield "constant wide", store_slot(constant("X", "i32"), "i32") + high + _NEXT
+    yield "constant wide", store_slot(constant("X", "i32"), "i32") + high + NEXT
     for count in ZEROED_AT_ONCE:
-        yield f"zero {count}", store_slot("zeroinitializer", f"[{count} x i64]") + _NEXT
+        yield f"zero {count}", store_slot("zeroinitializer", f"[{count} x i64]") + NEXT
     to = f"%to.p = getelementptr i8, ptr %fp, i64 {constant('D')}\n"
-    yield "zero many", f"{to}call void @llvm.memset.p0.i64(ptr %to.p, i8 0, i64 {constant('X')}, i1 false)\n{_NEXT}"
-    yield "jump", _TAKEN
+    yield "zero many", f"{to}call void @llvm.memset.p0.i64(ptr %to.p, i8 0, i64 {constant('X')}, i1 false)\n{NEXT}"
+    yield "jump", TAKEN
     yield "return", "ret void\n"
     yield "if", load_slot("%a", "i32", "A") + _branch("%a")
     yield "unless", load_slot("%a", "i32", "A") + _branch("%a", unless=True)
@@ -303,6 +268,7 @@ def _moves() -> Iterator[tuple[str, str]]:
 def shapes() -> dict[str, str]:
     """The body of every stencil that does not depend on a signature, by name."""
     found: dict[str, str] = {}
-    for part in (_numeric(), _vectors(), _accesses(), _atomics(), _wide(), _steps(), _callees(), _hot(), _moves()):
+    parts = (_numeric(), _vectors(), _accesses(), _atomics(), _wide(), _steps(), _callees(), _hot(), _moves())
+    for part in (*parts, object_shapes()):
         found.update(part)
     return found

@@ -31,7 +31,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline.compose import FLOATS, INTEGERS
-from wasmark.baseline.shapes import DEBUG, PARAMETERS, constant, function_table, load_slot, store_slot
+from wasmark.baseline.shape import DEBUG, PARAMETERS, constant, load_slot, store_slot
+from wasmark.baseline.shapes import function_table
 from wasmark.compile.abi import result_type, slot_places, split_signature
 from wasmark.compile.access import ACCESSORS
 from wasmark.compile.vector import V128

@@ -10,8 +10,9 @@ from __future__ import annotations
 from wasmark.baseline import rules as R  # noqa: N812 - a page of names, read like a table
 from wasmark.baseline.assembler import DEEP, M32, Context, Fragment, Label
 from wasmark.baseline.library import Library
+from wasmark.baseline.objects import Objects
 from wasmark.baseline.shapes import ZEROED_AT_ONCE
-from wasmark.baseline.vectors import VECTOR_METHODS, Vectors
+from wasmark.baseline.vectors import VECTOR_METHODS
 from wasmark.compile.abi import slot_count
 from wasmark.compile.atomics import ATOMICS
 from wasmark.compile.wide_arithmetic import WIDE
@@ -39,7 +40,7 @@ _LEAF_FRAME_LIMIT: Final = 4096
 below the limit many times over."""
 
 
-class Translator(Vectors):
+class Translator(Objects):
     """Translates one body; make a new one for each function."""
 
     def translate(self, instrs: list[Instr]) -> Fragment:
@@ -315,6 +316,15 @@ _IRREGULAR: Final = {
     "if": "if_",
     "else": "else_",
     "return": "return_",
+    "struct.get_s": "struct_get",
+    "struct.get_u": "struct_get",
+    "array.get_s": "array_get",
+    "array.get_u": "array_get",
+    "i31.get_s": "i31_get",
+    "i31.get_u": "i31_get",
+    "any.convert_extern": "convert",
+    "extern.convert_any": "convert",
+    "br_on_cast_fail": "br_on_cast",
     **dict.fromkeys(R.RARE_ACCESSES, "access"),
     **dict.fromkeys(ATOMICS, "atomic"),
     **dict.fromkeys(WIDE, "wide"),

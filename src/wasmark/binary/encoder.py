@@ -240,6 +240,16 @@ def _write_labels(labels: tuple[int, ...]) -> bytes:
     return write_u(len(labels) - 1) + b"".join(map(write_u, labels))
 
 
+def _write_ref_heap(type_: RefType) -> bytes:
+    return write_heap_type(type_.heap)
+
+
+def _write_cast(imm: tuple[int, RefType, RefType]) -> bytes:
+    label, source, target = imm
+    flags = bytes([source.nullable | target.nullable << 1])
+    return flags + write_u(label) + write_heap_type(source.heap) + write_heap_type(target.heap)
+
+
 def _write_memarg(imm: tuple[int, int, int]) -> bytes:
     align, memory, offset = imm
     if not 0 <= align < 0x40:
@@ -294,4 +304,12 @@ _WRITERS: Final[dict[Imm, Callable[[Any], bytes]]] = {
     Imm.LANES: _write_lanes,
     Imm.MEMARG_LANE: lambda imm: _write_memarg(imm[:3]) + _write_bits(imm[3], 1),
     Imm.HEAP: write_heap_type,
+    Imm.REF: _write_ref_heap,
+    Imm.REF_NULL: _write_ref_heap,
+    Imm.TYPE_FIELD: _write_two_indices,
+    Imm.TYPE_COUNT: _write_two_indices,
+    Imm.TYPE_DATA: _write_two_indices,
+    Imm.TYPE_ELEM: _write_two_indices,
+    Imm.TYPE_TYPE: _write_two_indices,
+    Imm.CAST: _write_cast,
 }

@@ -17,7 +17,7 @@ from wasmark.binary.unsupported import PREFIXES, no_such_instruction
 from wasmark.core.checked import Any
 from wasmark.core.model import ModuleModel
 from wasmark.core.opcodes import BY_BYTE, BY_PREFIX, Imm, Opcode
-from wasmark.core.types import FuncType, ValType
+from wasmark.core.types import FuncType, RefType, ValType
 from wasmark.errors import InvalidError, MalformedError
 
 TYPE_CHECKING = False
@@ -35,6 +35,7 @@ _ELSE: Final = 0x05
 _END: Final = 0x0B
 _I32_CONST: Final = b"\x41"
 _BODY: Final = 0x00
+_CAST_FLAGS: Final = 3
 
 
 def decode_body(model: ModuleModel, start: int, end: int) -> list[Instr]:
@@ -124,6 +125,27 @@ def _read_heap(data: bytes, pos: int, model: ModuleModel) -> tuple[Any, int]:
     return read_heap_type(data, pos)
 
 
+def _read_ref(data: bytes, pos: int, model: ModuleModel) -> tuple[RefType, int]:
+    heap, pos = read_heap_type(data, pos)
+    return RefType.of(False, heap), pos
+
+
+def _read_ref_null(data: bytes, pos: int, model: ModuleModel) -> tuple[RefType, int]:
+    heap, pos = read_heap_type(data, pos)
+    return RefType.of(True, heap), pos
+
+
+def _read_cast(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, RefType, RefType], int]:
+    """Bit 0 of the flags is the nullability of the first type, bit 1 that of the second (core §5.4.2)."""
+    flags = data[pos]
+    if flags > _CAST_FLAGS:
+        raise MalformedError("malformed br_on_cast flags", offset=pos)
+    label, pos = read_u32(data, pos + 1)
+    source, pos = read_heap_type(data, pos)
+    target, pos = read_heap_type(data, pos)
+    return (label, RefType.of(bool(flags & 1), source), RefType.of(bool(flags & 2), target)), pos
+
+
 def _read_i32(data: bytes, pos: int, model: ModuleModel) -> tuple[int, int]:
     return read_s(data, pos, 32)
 
@@ -205,11 +227,19 @@ READERS: Final[dict[Imm, Reader]] = {
     Imm.LANES: _read_lanes,
     Imm.MEMARG_LANE: _read_memarg_lane,
     Imm.HEAP: _read_heap,
+    Imm.REF: _read_ref,
+    Imm.REF_NULL: _read_ref_null,
+    Imm.TYPE_FIELD: _read_two_indices,
+    Imm.TYPE_COUNT: _read_two_indices,
+    Imm.TYPE_DATA: _read_two_indices,
+    Imm.TYPE_ELEM: _read_two_indices,
+    Imm.TYPE_TYPE: _read_two_indices,
+    Imm.CAST: _read_cast,
 }
 """What reads an immediate: from (data, position, model) to (what the row's `Imm` says, position behind it)."""
 
 
-NAMES_DATA: Final = frozenset({Imm.DATA, Imm.DATA_MEMORY})
+NAMES_DATA: Final = frozenset({Imm.DATA, Imm.DATA_MEMORY, Imm.TYPE_DATA})
 """Immediates with a data segment in them: a body that has one needs the data count section (core §5.5.17)."""
 
 

@@ -23,9 +23,7 @@ _RANGES: Final[dict[int, tuple[tuple[int, int, str], ...]]] = {
         (0x15, 0x15, "tail calls"),
         (0x18, 0x19, "legacy exception handling"),
         (0x1F, 0x1F, "exception handling"),
-        (0xD3, 0xD3, "garbage collection"),
     ),
-    0xFB: ((0x00, 0x1E, "garbage collection"),),
     0xFC: ((0x12, 0x12, "memory control"),),
 }
 """Prefix (0 for one-byte opcodes) -> (first code, last code, proposal)."""

@@ -121,7 +121,7 @@ def _fixed_definition(number: str, where: str) -> str:
     return _only_definition(number, where) + f"%base{number} = load ptr, ptr %def{number}, !invariant.load !0\n"
 
 
-def _segment(where: str) -> str:
+def segment(where: str) -> str:
     """Load a segment's `%items` and `%count`."""
     return (
         f"%sp{{n}} = getelementptr i8, ptr {{vm}}, i64 {where}\n%items{{n}} = load ptr, ptr %sp{{n}}\n"
@@ -129,7 +129,7 @@ def _segment(where: str) -> str:
     )
 
 
-def _check_range(tag: str, start: str, length: str, limit: str, code: str) -> str:
+def check_range(tag: str, start: str, length: str, limit: str, code: str) -> str:
     """Trap with `code` unless start + length <= limit, without overflow."""
     return (
         f"%ra{tag} = icmp ugt i64 {length}, {limit}@\n%rb{tag} = sub i64 {limit}, {length}@\n"
@@ -172,19 +172,19 @@ _TEMPLATES: Final[dict[str, str]] = {
     + callee(L.STORE_MEMORY_GROW)
     + "{r} = call i64 %code{n}(ptr %ctx{n}, ptr %def{n}, i64 {a})@",
     "memory.fill": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%byte{n} = trunc i32 {b} to i8@\n"
     "call void @llvm.memset.p0.i64(ptr %to{n}, i8 %byte{n}, i64 {c}, i1 true)@",
     "memory.copy": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
     + _definition("s{n}", "{o2}", length_at=L.MEMORY_LENGTH)
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
-    + _check_range("s{n}", "{b}", "{c}", "%lens{n}", _MEMORY)
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + check_range("s{n}", "{b}", "{c}", "%lens{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr i8, ptr %bases{n}, i64 {b}@\n"
     "call void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 {c}, i1 true)@",
     "memory.init": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
-    + _segment("{o2}")
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
-    + _check_range("s{n}", "{b}", "{c}", "%count{n}", _MEMORY)
+    + segment("{o2}")
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
+    + check_range("s{n}", "{b}", "{c}", "%count{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr i8, ptr %items{n}, i64 {b}@\n"
     "call void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 {c}, i1 true)@",
     "data.drop": "%sp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n%cp{n} = getelementptr i8, ptr %sp{n}, i64 8@\n"
@@ -200,7 +200,7 @@ _TEMPLATES: Final[dict[str, str]] = {
     + callee(L.STORE_TABLE_GROW)
     + "{r} = call i64 %code{n}(ptr %ctx{n}, ptr %def{n}, i64 {b}, ptr {a})@",
     "table.fill": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
     + "%end{n} = add i64 {a}, {c}@\nbr label %head{n}\nhead{n}:\n"
     "%i{n} = phi i64 [ {a}, %ro{n} ], [ %next{n}, %body{n} ]\n%more{n} = icmp ult i64 %i{n}, %end{n}@\n"
     "br i1 %more{n}, label %body{n}, label %done{n}\n"
@@ -208,14 +208,14 @@ _TEMPLATES: Final[dict[str, str]] = {
     "%next{n} = add i64 %i{n}, 1@\nbr label %head{n}\ndone{n}:",
     "table.copy": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
     + _definition("s{n}", "{o2}", length_at=L.TABLE_LENGTH)
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
-    + _check_range("s{n}", "{b}", "{c}", "%lens{n}", _TABLE)
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + check_range("s{n}", "{b}", "{c}", "%lens{n}", _TABLE)
     + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %bases{n}, i64 {b}@\n"
     "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
     "table.init": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
-    + _segment("{o2}")
-    + _check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
-    + _check_range("s{n}", "{b}", "{c}", "%count{n}", _TABLE)
+    + segment("{o2}")
+    + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
+    + check_range("s{n}", "{b}", "{c}", "%count{n}", _TABLE)
     + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %items{n}, i64 {b}@\n"
     "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
     "global.get": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n{r} = load {type}, ptr %gp{n}, align 8@",

@@ -14,11 +14,13 @@ from wasmark.binary.metadata import LIKELY, UNLIKELY, branch_hints
 from wasmark.compile.abi import LETTER_TO_LLVM, llvm_type, result_type
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
 from wasmark.compile.atomics import ATOMICS, HOSTED, translate_atomic, translate_fence
+from wasmark.compile.function_objects import ObjectInstructions
 from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
 from wasmark.compile.templates import MEMORY_ACCESS_COLUMN, location
 from wasmark.compile.vector import NATURAL, V128, VECTORS, is_natural
 from wasmark.compile.vector_function import VECTOR_RULES
 from wasmark.compile.wide_arithmetic import WIDE, translate_wide
+from wasmark.core.object_layout import StructLayouts
 from wasmark.core.opcodes import OPCODES, Opcode
 from wasmark.runtime.layout import OFFSET_GUARD
 
@@ -37,7 +39,11 @@ _LEAF_BODY_LIMIT: Final = 4096
 """A function without calls and with fewer body bytes than this needs no stack check: its frame fits the headroom below
 the limit many times over."""
 
-_CALLING: Final = frozenset({"call", "call_indirect", "call_ref", "memory.grow", "table.grow"}) | HOSTED
+_CALLING: Final = HOSTED | {
+    op.name
+    for op in OPCODES
+    if op.name in ("call", "call_indirect", "call_ref", "memory.grow", "table.grow") or ".new" in op.name
+}
 
 _WEIGHTS: Final[dict[bytes | None, str]] = {LIKELY: ", !prof !1", UNLIKELY: ", !prof !2"}
 """What a branch hint is for LLVM; the numbers are those of `prelude.METADATA`."""
@@ -121,6 +127,7 @@ class ModuleContext:
         self.imported_functions = model.imported["func"]
         self.imported_globals = model.imported["global"]
         self.branch_hints = branch_hints(model)
+        self.structs = StructLayouts(model.types)
         self._signatures: dict[int, tuple[list[str], list[str], str]] = {}
 
     def signature(self, type_index: int) -> tuple[list[str], list[str], str]:
@@ -138,7 +145,7 @@ class ModuleContext:
         return f"{self.prefix}f{func_index}"
 
 
-class FunctionTranslator:
+class FunctionTranslator(ObjectInstructions):
     """Translates one body; make a new one for each function."""
 
     def __init__(self, context: ModuleContext, defined_index: int, scope: int) -> None:
@@ -746,6 +753,15 @@ _IRREGULAR: Final = {
     "i64.const": "integer_const",
     "f32.const": "float_const",
     "f64.const": "float_const",
+    "struct.get_s": "struct_get",
+    "struct.get_u": "struct_get",
+    "array.get_s": "array_get",
+    "array.get_u": "array_get",
+    "i31.get_s": "i31_get",
+    "i31.get_u": "i31_get",
+    "any.convert_extern": "convert",
+    "extern.convert_any": "convert",
+    "br_on_cast_fail": "br_on_cast",
 }
 
 

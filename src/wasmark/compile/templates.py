@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MEMORY_ACCESS_COLUMN: Final = 64
 """Column of instructions that may fault on a guard page; trap instructions have their code (1 to 63) there."""
 
-_ABBREVIATION: Final = re.compile(r"@(M|T[A-Z_]+)?(?![a-z])")
+_ABBREVIATION: Final = re.compile(r"@(M|T[A-Z_0-9]+)?(?![a-z])")
 
 
 def _expand(match: re.Match[str]) -> str:

@@ -24,5 +24,6 @@ class Feature(enum.Enum):
     THREADS = "threads"
     WIDE_ARITHMETIC = "wide-arithmetic"
     CUSTOM_PAGE_SIZES = "custom-page-sizes"
+    GC = "gc"
 
     __hash__ = object.__hash__

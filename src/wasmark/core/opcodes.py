@@ -55,6 +55,14 @@ class Imm(enum.Enum):
     LANES = "16 lane indices; carries a tuple"
     MEMARG_LANE = "alignment, memory, offset and a lane index; carries (align_log2, memory, offset, lane)"
     HEAP = "a heap type; carries a HeapType or a type index"
+    REF = "a heap type; carries the type of non-null references to it"
+    REF_NULL = "a heap type; carries the type of references to it, null among them"
+    TYPE_FIELD = "a type index and the number of a field; carries (type, field)"
+    TYPE_COUNT = "a type index and a number of operands; carries (type, count)"
+    TYPE_DATA = "a type index and a data segment; carries (type, segment)"
+    TYPE_ELEM = "a type index and an element segment; carries (type, segment)"
+    TYPE_TYPE = "destination and source type; carries (destination, source)"
+    CAST = "flags, a label and two heap types; carries (label, type of the operand, type it is tried for)"
 
     __hash__ = object.__hash__
 
@@ -276,9 +284,41 @@ OPCODES: Final[tuple[Opcode, ...]] = (
     Opcode(0x00, 0xd0, "ref.null", Imm.HEAP, None, Feature.REFERENCE_TYPES),
     Opcode(0x00, 0xd1, "ref.is_null", Imm.NONE, None, Feature.REFERENCE_TYPES),
     Opcode(0x00, 0xd2, "ref.func", Imm.FUNC, None, Feature.REFERENCE_TYPES),
+    Opcode(0x00, 0xd3, "ref.eq", Imm.NONE, None, Feature.GC),
     Opcode(0x00, 0xd4, "ref.as_non_null", Imm.NONE, None, Feature.FUNCTION_REFERENCES),
     Opcode(0x00, 0xd5, "br_on_null", Imm.LABEL, None, Feature.FUNCTION_REFERENCES),
     Opcode(0x00, 0xd6, "br_on_non_null", Imm.LABEL, None, Feature.FUNCTION_REFERENCES),
+    Opcode(0xFB, 0x00, "struct.new", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x01, "struct.new_default", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x02, "struct.get", Imm.TYPE_FIELD, None, Feature.GC),
+    Opcode(0xFB, 0x03, "struct.get_s", Imm.TYPE_FIELD, None, Feature.GC),
+    Opcode(0xFB, 0x04, "struct.get_u", Imm.TYPE_FIELD, None, Feature.GC),
+    Opcode(0xFB, 0x05, "struct.set", Imm.TYPE_FIELD, None, Feature.GC),
+    Opcode(0xFB, 0x06, "array.new", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x07, "array.new_default", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x08, "array.new_fixed", Imm.TYPE_COUNT, None, Feature.GC),
+    Opcode(0xFB, 0x09, "array.new_data", Imm.TYPE_DATA, None, Feature.GC),
+    Opcode(0xFB, 0x0a, "array.new_elem", Imm.TYPE_ELEM, None, Feature.GC),
+    Opcode(0xFB, 0x0b, "array.get", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x0c, "array.get_s", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x0d, "array.get_u", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x0e, "array.set", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x0f, "array.len", Imm.NONE, None, Feature.GC),
+    Opcode(0xFB, 0x10, "array.fill", Imm.TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x11, "array.copy", Imm.TYPE_TYPE, None, Feature.GC),
+    Opcode(0xFB, 0x12, "array.init_data", Imm.TYPE_DATA, None, Feature.GC),
+    Opcode(0xFB, 0x13, "array.init_elem", Imm.TYPE_ELEM, None, Feature.GC),
+    Opcode(0xFB, 0x14, "ref.test", Imm.REF, None, Feature.GC),
+    Opcode(0xFB, 0x15, "ref.test", Imm.REF_NULL, None, Feature.GC),
+    Opcode(0xFB, 0x16, "ref.cast", Imm.REF, None, Feature.GC),
+    Opcode(0xFB, 0x17, "ref.cast", Imm.REF_NULL, None, Feature.GC),
+    Opcode(0xFB, 0x18, "br_on_cast", Imm.CAST, None, Feature.GC),
+    Opcode(0xFB, 0x19, "br_on_cast_fail", Imm.CAST, None, Feature.GC),
+    Opcode(0xFB, 0x1a, "any.convert_extern", Imm.NONE, None, Feature.GC),
+    Opcode(0xFB, 0x1b, "extern.convert_any", Imm.NONE, None, Feature.GC),
+    Opcode(0xFB, 0x1c, "ref.i31", Imm.NONE, None, Feature.GC),
+    Opcode(0xFB, 0x1d, "i31.get_s", Imm.NONE, None, Feature.GC),
+    Opcode(0xFB, 0x1e, "i31.get_u", Imm.NONE, None, Feature.GC),
     Opcode(0xFC, 0x00, "i32.trunc_sat_f32_s", Imm.NONE, "f:i", Feature.SATURATING_TRUNCATION),
     Opcode(0xFC, 0x01, "i32.trunc_sat_f32_u", Imm.NONE, "f:i", Feature.SATURATING_TRUNCATION),
     Opcode(0xFC, 0x02, "i32.trunc_sat_f64_s", Imm.NONE, "F:i", Feature.SATURATING_TRUNCATION),
@@ -647,7 +687,10 @@ BY_PREFIX: Final[dict[int, dict[int, Opcode]]] = {
 """Prefixed opcodes: prefix -> code -> row."""
 
 BY_NAME: Final[dict[str, Opcode]] = {op.name: op for op in reversed(OPCODES)}
-"""Rows by text name. `select` has two rows; this is the one without types."""
+"""Rows by text name. `select` is the row without types, `ref.test` and `ref.cast` are those that refuse null."""
 
 SELECT_TYPED: Final[Opcode] = BY_BYTE[0x1C]  # type: ignore[assignment]
 """The `select` that names its types, which the text format writes with a `(result ...)`."""
+
+NULLABLE: Final[dict[Opcode, Opcode]] = {BY_NAME[op.name]: op for op in OPCODES if op.imm is Imm.REF_NULL}
+"""The row of the same name for a type with null, which the text format writes as that type."""

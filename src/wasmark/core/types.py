@@ -121,6 +121,7 @@ F64: Final = NumType.F64
 V128: Final = NumType.V128
 FUNCREF: Final = RefType.of(True, HeapType.FUNC)
 EXTERNREF: Final = RefType.of(True, HeapType.EXTERN)
+ANYREF: Final = RefType.of(True, HeapType.ANY)
 EXTERN_HEAP: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
 """References of these types stand for objects of the host."""
 

@@ -39,7 +39,11 @@ STORE_COMPILE: Final = 96  # a callee pair: (vmctx, number of a defined function
 STORE_TIER_UP: Final = 112  # a callee pair: (vmctx, number of a defined function, where) -> its optimised code or 0
 STORE_WAIT: Final = 128  # a callee pair: (address, expected, timeout in ns, size) -> 0 woken, 1 not equal, 2 timed out
 STORE_NOTIFY: Final = 144  # a callee pair: (address, how many at most) -> how many were woken
-STORE_BLOCK_SIZE: Final = 160
+STORE_GC_COLLECT: Final = 160  # a callee pair: (bytes wanted) -> 0, when there is room for them or there cannot be
+STORE_GC_NEW: Final = 176  # address of what makes a new object: (StoreBlock, descriptor, bytes, length) -> it, or 0
+STORE_GC_HEAP: Final = 184  # its Heap, or 0 while it has none
+STORE_GC_WORDS: Final = 192  # the descriptor of objects that are like arrays of words, any of which may be a reference
+STORE_BLOCK_SIZE: Final = 208
 BUILTIN_SIGNATURES: Final = {
     STORE_MEMORY_GROW: "rI:I",
     STORE_TABLE_GROW: "rIr:I",
@@ -48,6 +52,7 @@ BUILTIN_SIGNATURES: Final = {
     STORE_TIER_UP: "rII:r",
     STORE_WAIT: "rIII:I",
     STORE_NOTIFY: "rI:I",
+    STORE_GC_COLLECT: "I:I",
 }
 
 # --- MemoryDef: one a linear memory ---------------------------------------------------------------
@@ -73,6 +78,47 @@ HOST_CONVERT: Final = 16  # PyObject *, called with (result, address of slots) f
 HOST_OWNER: Final = 24  # the vmctx of the instance whose import it is, or 0
 HOST_CONTEXT_SIZE: Final = 32
 HOST_FUNCTION_SIZE: Final = HOST_CONTEXT_SIZE + FUNCREF_SIZE  # a host context and the FuncRef that leads to it
+
+# --- TypeDescriptor: one a structure or array type of an engine, never freed -----------------------
+TYPE_ID: Final = 0  # 32 bits, the canonical id
+TYPE_KIND: Final = 4  # 32 bits, KIND_*
+TYPE_REFERENCES: Final = 8  # 32 bits: how many fields of a structure are references; 1 for an array of them
+TYPE_OFFSETS: Final = 16  # address of the offsets of these fields, 32 bits each
+TYPE_DISPLAY: Final = 32  # the ids of the declared supertypes, the topmost first, and of the type itself; 32 bits each
+TYPE_DISPLAY_LENGTH: Final = 64  # the others are 0
+TYPE_DESCRIPTOR_SIZE: Final = TYPE_DISPLAY + 4 * TYPE_DISPLAY_LENGTH
+KIND_STRUCT: Final = 1
+KIND_ARRAY: Final = 2
+KIND_WORDS: Final = 3  # like an array of words, of which any may be a reference
+
+HOST_TAG: Final = 2
+"""The lowest three bits of a reference to an object of the host."""
+
+# --- Heap: what a store has garbage-collected objects in ------------------------------------------
+# It is a range of blocks. A block has cells of one size, or belongs to one large object. A cell that is free has 0 in
+# its first word, and in its second one the next of the list. While a collection marks, bit 0 of the first word says so.
+HEAP_BASE: Final = 0  # of block 0
+HEAP_SIZE: Final = 8  # of all blocks, in bytes
+HEAP_TOP: Final = 16  # blocks from this one on have never been used
+HEAP_USED: Final = 24  # blocks in use
+HEAP_TRIGGER: Final = 32  # how many of them may be, before there is a collection
+HEAP_BLOCKS: Final = 40  # address of a byte a block: its size class, or BLOCK_*
+HEAP_STACK: Final = 48  # address of the objects that are marked, but not gone through; room for all there can be
+HEAP_PENDING: Final = 56  # how many these are
+HEAP_HANDLES: Final = 64  # address of a byte a handle of an object of the host: 1 if a collection came across it
+HEAP_HANDLE_COUNT: Final = 72
+HEAP_SEARCH: Final = 80  # no block below this one is free
+HEAP_COLLECTIONS: Final = 88  # counts them
+HEAP_FREE: Final = 128  # the first free cell of each size class
+HEAP_CELLS: Final = HEAP_FREE + 8 * 64  # bytes of a cell of each size class, 32 bits each
+HEAP_CLASSES: Final = HEAP_CELLS + 4 * 64  # the size class for sizes in units of 16 bytes, a byte each
+HEAP_HEAD_SIZE: Final = 2048
+HEAP_BLOCK_LOG2: Final = 16
+HEAP_BLOCK_SIZE: Final = 1 << HEAP_BLOCK_LOG2
+HEAP_LARGEST_CELL: Final = 8192
+BLOCK_FREE: Final = 0
+BLOCK_LARGE: Final = 254  # the first one of a large object
+BLOCK_MORE: Final = 255  # a later one
 
 # --- Hooks: what native code calls of Python, PyObject * each --------------------------------------
 HOOK_CALL: Final = 0  # (func, *arguments): a call in which anything is out of the ordinary
@@ -154,6 +200,7 @@ class VMLayout:
         "memory_defs",
         "size",
         "table_defs",
+        "type_descriptors",
         "type_ids",
     )
 
@@ -167,6 +214,8 @@ class VMLayout:
         self.global_pointers = at
         at += 8 * imported["global"]
         self.type_ids = at
+        at += 8 * len(model.types)
+        self.type_descriptors = at
         at += 8 * len(model.types)
         at = (at + 15) & ~15
         self.imported_functions = at  # {code, context, funcref, unused}
@@ -199,6 +248,10 @@ class VMLayout:
     def type_id(self, index: int) -> int:
         """Offset of the canonical id of a type."""
         return self.type_ids + 8 * index
+
+    def type_descriptor(self, index: int) -> int:
+        """Offset of the address of a structure or array type's descriptor."""
+        return self.type_descriptors + 8 * index
 
     def imported_function(self, func_index: int) -> int:
         """Offset of an imported function's {code, context, funcref}."""

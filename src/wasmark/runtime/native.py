@@ -72,12 +72,25 @@ class Runtime:
 
     `enter(store, trampoline, code, context, slots, report)` answers a STATUS_*, with the activation in `report` where
     it trapped; `own(store, answer)` 1, 0 or -1, which is also left in the 32-bit word `answer`; `disown(store)`.
+    `allocate(heap, descriptor, size, length)` and `collect(...)` are for `Heap`.
     `claim()` makes our signal handlers the first in line, with whoever is there now behind them; cheap when that is so
     already. `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
     what memories export and read their bytes with.
     """
 
-    __slots__ = ("_image", "claim", "disown", "enter", "get_buffer", "own", "poke", "read", "stamp")
+    __slots__ = (
+        "_image",
+        "allocate",
+        "claim",
+        "collect",
+        "disown",
+        "enter",
+        "get_buffer",
+        "own",
+        "poke",
+        "read",
+        "stamp",
+    )
 
     def __init__(self, image: LoadedImage) -> None:
         self._image = image
@@ -91,6 +104,11 @@ class Runtime:
         self.enter: Callable[..., int] = self._function("wasmark_enter_reporting", 6)
         self.own: Callable[..., int] = self._function("wasmark_own", 2)
         self.disown: Callable[..., int] = self._function("wasmark_disown", 1)
+        self.collect: Callable[..., int] = self._function("wasmark_gc_collect", 8)
+        allocate = ctypes.PYFUNCTYPE(
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
+        )
+        self.allocate: Callable[..., int | None] = allocate(image.symbols["wasmark_gc_allocate"][0])
         self.stamp: Callable[[bytes, bytes, bytes, int], tuple[bytearray, int]] = self._method("wasmark_stamp")
         self.poke: Callable[..., None] = self._method("wasmark_poke")
         set_natives(self._method("wasmark_discard"), self._method("wasmark_untrack"))

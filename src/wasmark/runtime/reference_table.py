@@ -19,11 +19,12 @@ _REFUSED: Final = -1
 
 class ReferenceTable:
     """One table. `definition` is the address of its TableDef, `most` how many elements it may ever have,
-    `holds_externs` whether they are handles of Python objects."""
+    `is_collected` whether a collection
+    has to look at them."""
 
-    __slots__ = ("_elements", "_words", "definition", "holds_externs", "most")
+    __slots__ = ("_elements", "_words", "definition", "is_collected", "most")
 
-    def __init__(self, elements: Any, length: int, most: int, *, holds_externs: bool) -> None:
+    def __init__(self, elements: Any, length: int, most: int, *, is_collected: bool) -> None:
         """`elements`: a ctypes array of 64-bit words, as many as `length` or more."""
         words = self._words = _Definition()
         self._elements = elements
@@ -31,10 +32,10 @@ class ReferenceTable:
         words[_LENGTH] = length
         self.definition = ctypes.addressof(words)
         self.most = most
-        self.holds_externs = holds_externs
+        self.is_collected = is_collected
 
     @staticmethod
-    def filled(length: int, initial: int, most: int, *, holds_externs: bool) -> ReferenceTable:
+    def filled(length: int, initial: int, most: int, *, is_collected: bool) -> ReferenceTable:
         """A table of equal elements. Raises Error where there is no room for it."""
         if length > most:
             raise Error(f"a table of {length} elements is more than the {most} that are allowed")
@@ -44,7 +45,7 @@ class ReferenceTable:
                 elements[:] = [initial] * length
         except (MemoryError, OverflowError):
             raise Error(f"no memory for a table of {length} elements") from None
-        return ReferenceTable(elements, length, most, holds_externs=holds_externs)
+        return ReferenceTable(elements, length, most, is_collected=is_collected)
 
     def __len__(self) -> int:
         return self._words[_LENGTH]
@@ -56,6 +57,11 @@ class ReferenceTable:
 
     def __setitem__(self, index: int, bits: int) -> None:
         self._elements[index] = bits
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """(address, number) of the elements."""
+        return self._words[_BASE], self._words[_LENGTH]
 
     def bits(self) -> list[int]:
         """All elements."""

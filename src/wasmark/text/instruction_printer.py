@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wasmark.binary import Instr
     from wasmark.core.opcodes import Opcode
+    from wasmark.core.types import RefType
     from wasmark.text.naming import Space
 
 _MOST_INDENTED: Final = 20
@@ -79,6 +80,11 @@ def _data_memory(naming: Naming, op: Opcode, imm: tuple[int, int]) -> str:
     return f"{_optional(naming.memories.index(memory), memory)} {naming.data.index(segment)}"
 
 
+def _cast(naming: Naming, op: Opcode, imm: tuple[int, RefType, RefType]) -> str:
+    label, source, target = imm
+    return f" {naming.label(label)} {naming.type(source)} {naming.type(target)}"
+
+
 IMMEDIATES: Final[dict[Imm, Callable[[Naming, Opcode, Any], str]]] = {
     Imm.NONE: lambda naming, op, imm: "",
     Imm.ZERO: lambda naming, op, imm: "",
@@ -109,6 +115,14 @@ IMMEDIATES: Final[dict[Imm, Callable[[Naming, Opcode, Any], str]]] = {
     Imm.LANES: lambda naming, op, imm: f" {' '.join(map(str, imm))}",
     Imm.MEMARG_LANE: _memarg_lane,
     Imm.HEAP: lambda naming, op, imm: f" {naming.heap_type(imm)}",
+    Imm.REF: lambda naming, op, imm: f" {naming.type(imm)}",
+    Imm.REF_NULL: lambda naming, op, imm: f" {naming.type(imm)}",
+    Imm.TYPE_FIELD: lambda naming, op, imm: f" {naming.types.index(imm[0])} {imm[1]}",
+    Imm.TYPE_COUNT: lambda naming, op, imm: f" {naming.types.index(imm[0])} {imm[1]}",
+    Imm.TYPE_DATA: lambda naming, op, imm: f" {naming.types.index(imm[0])} {naming.data.index(imm[1])}",
+    Imm.TYPE_ELEM: lambda naming, op, imm: f" {naming.types.index(imm[0])} {naming.elements.index(imm[1])}",
+    Imm.TYPE_TYPE: lambda naming, op, imm: f" {naming.types.index(imm[0])} {naming.types.index(imm[1])}",
+    Imm.CAST: _cast,
 }
 """What writes an immediate, with a space before it: from (naming, row, what the row's `Imm` says)."""
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from wasmark.binary import encode_instruction
 from wasmark.binary.metadata import CODE_METADATA
-from wasmark.core.opcodes import BY_NAME, SELECT_TYPED, Imm, Opcode
-from wasmark.core.types import HeapType, ValType
+from wasmark.core.opcodes import BY_NAME, NULLABLE, SELECT_TYPED, Imm, Opcode
+from wasmark.core.types import HeapType, RefType, ValType
 from wasmark.text.lexer import ANNOTATION, Tokens
 from wasmark.text.numbers import (
     NOT_A_NUMBER,
@@ -257,7 +257,10 @@ class InstructionParser(TypeParser):
     def _instruction(self, row: Opcode) -> bytes:
         if row is _SELECT and self.at_form("result"):
             row = SELECT_TYPED
-        return encode_instruction(row, _IMMEDIATES[row.imm](self, row))
+        imm = _IMMEDIATES[row.imm](self, row)
+        if row in NULLABLE and isinstance(imm, RefType) and imm.nullable:
+            row = NULLABLE[row]
+        return encode_instruction(row, imm)
 
     # Metadata of instructions: a folded one is written when its operands are done
 
@@ -325,7 +328,7 @@ class InstructionParser(TypeParser):
         return value
 
 
-_Immediate = int | tuple[int, ...] | tuple[ValType, ...] | HeapType | None
+_Immediate = int | tuple[int, ...] | tuple[ValType, ...] | tuple[int, RefType, RefType] | RefType | HeapType | None
 
 
 def _labels(parser: InstructionParser, row: Opcode) -> _Immediate:
@@ -415,6 +418,17 @@ def _v128(parser: InstructionParser, row: Opcode) -> int:
     return join_lanes(lanes)
 
 
+def _type_field(parser: InstructionParser, row: Opcode) -> _Immediate:
+    type_index = parser.index(parser.types.names, "type")
+    known = parser.types.field_names
+    return type_index, parser.index(known[type_index] if type_index < len(known) else {}, "field")
+
+
+def _type_data(parser: InstructionParser, row: Opcode) -> _Immediate:
+    parser.names_data = True
+    return parser.index(parser.types.names, "type"), parser.index(parser.datas, "data segment")
+
+
 def _keyed_number(parser: InstructionParser, key: str) -> int | None:
     token = parser.toks[parser.pos]
     if not token.startswith(key):
@@ -454,6 +468,22 @@ _IMMEDIATES: Final[dict[Imm, Callable[[InstructionParser, Opcode], _Immediate]]]
     Imm.LANES: _lanes,
     Imm.MEMARG_LANE: _memarg_lane,
     Imm.HEAP: lambda parser, row: parser.heap_type(),
+    Imm.REF: lambda parser, row: parser.ref_type(),
+    Imm.TYPE_FIELD: _type_field,
+    Imm.TYPE_COUNT: lambda parser, row: (
+        parser.index(parser.types.names, "type"),
+        parser.uint(32, "a number of operands"),
+    ),
+    Imm.TYPE_DATA: _type_data,
+    Imm.TYPE_ELEM: lambda parser, row: (
+        parser.index(parser.types.names, "type"),
+        parser.index(parser.elems, "elem segment"),
+    ),
+    Imm.TYPE_TYPE: lambda parser, row: (
+        parser.index(parser.types.names, "type"),
+        parser.index(parser.types.names, "type"),
+    ),
+    Imm.CAST: lambda parser, row: (parser.label(), parser.ref_type(), parser.ref_type()),
 }
 
 

@@ -29,11 +29,6 @@ _WORDS: Final = frozenset(
 _PARTS: Final = tuple(
     (re.compile(pattern).fullmatch, part)
     for pattern, part in (
-        (
-            r"(?:struct|array|i31)\.[a-z_]+|(?:any|extern)\.convert_[a-z]+|ref\.(?:eq|test|cast|i31)",
-            "garbage collection",
-        ),
-        (r"br_on_cast(?:_fail)?", "garbage collection"),
         (r"return_call(?:_indirect|_ref)?", "tail calls"),
         (r"try_table|throw|throw_ref", "exception handling"),
         (r"try|delegate|rethrow", "legacy exception handling"),

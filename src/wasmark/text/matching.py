@@ -5,27 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.core.types import HeapType, RefType, ValType
-from wasmark.errors import UnsupportedError
+from wasmark.objects import Array, HeapObject, Struct
 from wasmark.text.script import Const, Either, HostRef, LanesPattern, NanPattern, NullRef, Pattern, RefPattern, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wasmark.store import Store
 
 _LANE_BITS: Final = {"i8": 8, "i16": 16, "i32": 32, "i64": 64, "f32": 32, "f64": 64}
 _QUIET_NAN: Final = {"f32": 0x7FC0_0000, "f64": 0x7FF8_0000_0000_0000}
-_EXTERN: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
 
 
 class Host:
-    """What an externref of a script stands for; one object for each number."""
+    """What an object of the host in a script stands for; one for each number."""
 
-    __slots__ = ("ref",)
+    __slots__ = ("number",)
 
-    def __init__(self, ref: HostRef) -> None:
-        self.ref = ref
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __repr__(self) -> str:
-        return f"({'ref.' + self.ref.kind} {self.ref.number})"
+        return f"(ref.host {self.number})"
 
 
 class Matcher:
@@ -33,7 +34,7 @@ class Matcher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._hosts: dict[HostRef, Host] = {}
+        self._hosts: dict[int, Host] = {}
 
     def bits(self, value: Value, type_: ValType) -> int:
         """An argument for a parameter of `type_`. Raises TypeError."""
@@ -45,10 +46,10 @@ class Matcher:
             raise TypeError(f"a reference for a parameter of type {type_}")
         if isinstance(value, NullRef):
             return self._store.reference_bits(None, type_)
-        return self._store.reference_bits(self._hosts.setdefault(value, Host(value)), type_)
+        return self._store.reference_bits(self._hosts.setdefault(value.number, Host(value.number)), type_)
 
     def matches(self, pattern: Pattern, bits: int, type_: ValType) -> bool:
-        """Whether a result of `type_` is what the pattern says. Raises UnsupportedError."""
+        """Whether a result of `type_` is what the pattern says."""
         if isinstance(pattern, Const):
             return pattern.type == str(type_) and pattern.bits == bits
         if isinstance(pattern, NanPattern):
@@ -64,13 +65,31 @@ class Matcher:
         return bits != 0 and self._reference_matches(pattern, bits, type_)
 
     def _reference_matches(self, pattern: HostRef | RefPattern, bits: int, type_: RefType) -> bool:
+        value = self._store.reference_value(bits, type_)
         if isinstance(pattern, HostRef):
-            return type_.heap in _EXTERN and self._store.reference_value(bits, type_) is self._hosts.get(pattern)
-        if pattern.kind == "extern":
-            return type_.heap in _EXTERN
-        if pattern.kind == "func":
-            return type_.heap not in _EXTERN and self._store.reference_value(bits, type_) is not None
-        raise UnsupportedError(f"references of kind {pattern.kind}", part="garbage collection")
+            return value is self._hosts.get(pattern.number)
+        return self._store.engine.types.top(type_) is _HIERARCHIES[pattern.kind] and _CLASSES[pattern.kind](value)
+
+
+_HIERARCHIES: Final = {
+    "func": HeapType.FUNC,
+    "extern": HeapType.EXTERN,
+    "exn": HeapType.EXN,
+    **dict.fromkeys(("any", "eq", "i31", "struct", "array"), HeapType.ANY),
+}
+"""The top of the types that a value can have which is of the kind of a pattern."""
+
+_CLASSES: Final[dict[str, Callable[[Any], bool]]] = {
+    "func": lambda value: True,
+    "extern": lambda value: True,
+    "exn": lambda value: True,
+    "any": lambda value: True,
+    "eq": lambda value: isinstance(value, int | HeapObject),
+    "i31": lambda value: isinstance(value, int),
+    "struct": lambda value: isinstance(value, Struct),
+    "array": lambda value: isinstance(value, Array),
+}
+"""Whether the Python value of a reference in the right hierarchy is of the kind of a pattern."""
 
 
 def _is_nan(pattern: NanPattern, bits: int) -> bool:

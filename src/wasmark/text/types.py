@@ -51,6 +51,7 @@ class TypeSpace:
         self.names: dict[str, int] = {}
         self.types: list[SubType] = []
         self.groups: list[tuple[int, int]] = []
+        self.field_names: list[dict[str, int]] = []  # of the explicit definitions
         self._plain: dict[FuncType, int] = {}
 
     def define(self, group: list[SubType]) -> None:
@@ -250,6 +251,7 @@ class TypeParser(Cursor):
                 while self.toks[self.pos] != ")":
                     fields.append(self._field_type())
             self.expect(")")
+        self.types.field_names[-1] = names
         return StructType(tuple(fields))
 
     def _composite_type(self) -> CompositeType:
@@ -270,6 +272,7 @@ class TypeParser(Cursor):
 
     def sub_type(self) -> SubType:
         """The contents of a type definition (§6.4.8)."""
+        self.types.field_names.append({})
         if not self.at_form("sub"):
             return SubType(self._composite_type())
         self.pos += 2

@@ -38,6 +38,7 @@ from wasmark.validate.plan import (
     natural_alignment,
     plan_for,
 )
+from wasmark.validate.references import REFERENCE_RULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ class BodyValidator:
         declared_locals: Iterable[tuple[int, ValType]] = (),
         func_index: int | None = None,
     ) -> None:
-        self._context = context
-        self._types = context.types
+        self.context = context
+        self.types = context.types
         self._block_types = context.types.checked_block_types
         self._func_index = func_index
         self._stack: list[Operand] = [FLOOR]
@@ -129,15 +130,15 @@ class BodyValidator:
 
     def _add_locals(self, runs: Iterable[tuple[int, ValType]]) -> None:
         for count, type_ in runs:
-            self._types.check_value_type(type_)
+            self.types.check_value_type(type_)
             self._locals += [type_] * count
             self._readable += [type_ if is_defaultable(type_) else None] * count
 
     def run(self, instrs: Iterable[Instr]) -> None:
         """Check all instructions, the last of which is the final `end`. InvalidError carries offset and function
         index."""
-        address = address_type(self._context.memories[0]) if self._context.memories else None
-        steps = plan_for(self._context.features, address)
+        address = address_type(self.context.memories[0]) if self.context.memories else None
+        steps = plan_for(self.context.features, address)
         max_offset = MAX_OFFSETS[address] if address is not None else 0
         rules = RULES
         stack, readable, locals_ = self._stack, self._readable, self._locals
@@ -163,8 +164,8 @@ class BodyValidator:
                         drop()
                         stack[-1] = result
                     else:
-                        self._pop(b, op)
-                        self._pop(a, op)
+                        self.pop(b, op)
+                        self.pop(a, op)
                         push(result)
                 elif op is local_set or op is local_tee:
                     try:
@@ -174,7 +175,7 @@ class BodyValidator:
                     if stack[-1] is type_:
                         drop()
                     else:
-                        self._pop(type_, op)
+                        self.pop(type_, op)
                     if op is local_tee:
                         push(type_)
                     if readable[imm] is None:
@@ -190,7 +191,7 @@ class BodyValidator:
                     if stack[-1] is a:
                         stack[-1] = result
                     else:
-                        self._pop(a, op)
+                        self.pop(a, op)
                         push(result)
                 elif shape == STORE:
                     align, memory, static = imm
@@ -221,7 +222,7 @@ class BodyValidator:
             return BOTTOM
         return self._stack.pop()
 
-    def _pop(self, expected: ValType, op: Opcode) -> Operand:
+    def pop(self, expected: ValType, op: Opcode) -> Operand:
         """Take an operand that matches `expected`, and return its own type."""
         found = self._pop_any(op, expected)
         if found is not expected and not self._matches(found, expected):
@@ -231,7 +232,7 @@ class BodyValidator:
     def _matches(self, found: Operand, expected: ValType) -> bool:
         if isinstance(expected, RefType):
             if isinstance(found, RefType):
-                return self._types.ref_matches(found, expected)
+                return self.types.ref_matches(found, expected)
             return found is BOTTOM or found is BOTTOM_REF
         return found is BOTTOM
 
@@ -244,7 +245,20 @@ class BodyValidator:
             self._mismatch(op, "a reference", found)
         return None
 
-    def _pop_types(self, types: Types, op: Opcode) -> None:
+    def push(self, *types: ValType) -> None:
+        """Push operands, the last one on top."""
+        self._stack.extend(types)
+
+    def is_polymorphic(self) -> bool:
+        """Whether there are any operands one may wish for, and no others above these."""
+        return self._stack[-1] is POLYMORPHIC
+
+    def may_be_null(self, found: Operand) -> bool:
+        """Whether an operand that was popped as a reference can be null."""
+        return isinstance(found, RefType) and found.nullable
+
+    def pop_types(self, types: Types, op: Opcode) -> None:
+        """Take operands that match these types, the last of which is on top."""
         stack = self._stack
         count = len(types)
         if count == 1:
@@ -255,12 +269,12 @@ class BodyValidator:
             del stack[-count:]
             return
         for type_ in reversed(types):
-            self._pop(type_, op)
+            self.pop(type_, op)
 
     def _apply(self, signature: FuncType, op: Opcode) -> None:
         params = signature.params
         if params:
-            self._pop_types(params, op)
+            self.pop_types(params, op)
         self._stack.extend(signature.results)
 
     def _unreachable(self) -> None:
@@ -282,7 +296,7 @@ class BodyValidator:
         frame = self._frames[-1]
         stack = self._stack
         if frame.results:
-            self._pop_types(frame.results, op)
+            self.pop_types(frame.results, op)
         if len(stack) != frame.floor + 1:
             expected = f"[{' '.join(map(str, frame.results))}]"
             more = len(stack) - frame.floor - 1
@@ -297,7 +311,8 @@ class BodyValidator:
         while len(self._set_locals) > count:
             self._readable[self._set_locals.pop()] = None
 
-    def _label(self, depth: int) -> Types:
+    def label(self, depth: int) -> Types:
+        """What a branch to the label takes along."""
         frames = self._frames
         if depth >= len(frames):
             raise unknown("label", depth, len(frames))
@@ -305,19 +320,19 @@ class BodyValidator:
 
     def _block(self, op: Opcode, imm: tuple[Types, Types]) -> None:
         if imm not in self._block_types:
-            self._types.check_block_type(imm)
+            self.types.check_block_type(imm)
         params, results = imm
         if params:
-            self._pop_types(params, op)
+            self.pop_types(params, op)
         self._enter(op, params, results)
 
     def _if(self, op: Opcode, imm: tuple[Types, Types]) -> None:
         if imm not in self._block_types:
-            self._types.check_block_type(imm)
+            self.types.check_block_type(imm)
         if self._stack[-1] is I32:
             self._stack.pop()
         else:
-            self._pop(I32, op)
+            self.pop(I32, op)
         self._block(op, imm)
 
     def _else(self, op: Opcode, imm: None) -> None:
@@ -346,7 +361,7 @@ class BodyValidator:
         self._unreachable()
 
     def _br(self, op: Opcode, imm: int) -> None:
-        self._pop_types(self._label(imm), op)
+        self.pop_types(self.label(imm), op)
         self._unreachable()
 
     def _br_if(self, op: Opcode, imm: int) -> None:
@@ -354,17 +369,17 @@ class BodyValidator:
         if stack[-1] is I32:
             stack.pop()
         else:
-            self._pop(I32, op)
+            self.pop(I32, op)
         frames = self._frames
-        types = frames[-1 - imm].label if imm < len(frames) else self._label(imm)
+        types = frames[-1 - imm].label if imm < len(frames) else self.label(imm)
         if types:
-            self._pop_types(types, op)
+            self.pop_types(types, op)
             stack.extend(types)
 
     def _br_table(self, op: Opcode, imm: Sequence[int]) -> None:
-        self._pop(I32, op)
-        default = self._label(imm[-1])
-        labels = {id(types): types for types in map(self._label, dict.fromkeys(imm))}
+        self.pop(I32, op)
+        default = self.label(imm[-1])
+        labels = {id(types): types for types in map(self.label, dict.fromkeys(imm))}
         for types in labels.values():
             if len(types) != len(default):
                 raise InvalidError(
@@ -372,45 +387,45 @@ class BodyValidator:
                     f"found one of {len(types)}"
                 )
             # An operand that is bottom stays bottom: it may stand for a different type at each label.
-            self._stack.extend(reversed([self._pop(type_, op) for type_ in reversed(types)]))
-        self._pop_types(default, op)
+            self._stack.extend(reversed([self.pop(type_, op) for type_ in reversed(types)]))
+        self.pop_types(default, op)
         self._unreachable()
 
     def _br_on_null(self, op: Opcode, imm: int) -> None:
         found = self._pop_reference(op)
-        types = self._label(imm)
-        self._pop_types(types, op)
+        types = self.label(imm)
+        self.pop_types(types, op)
         self._stack.extend(types)
         self._stack.append(RefType.of(False, found.heap) if found is not None else BOTTOM_REF)
 
     def _br_on_non_null(self, op: Opcode, imm: int) -> None:
-        types = self._label(imm)
+        types = self.label(imm)
         last = types[-1] if types else None
         if not isinstance(last, RefType):
             self._mismatch(op, "a label that ends in a reference", f"[{' '.join(map(str, types))}]")
-        self._pop(RefType.of(True, last.heap), op)
-        self._pop_types(types[:-1], op)
+        self.pop(RefType.of(True, last.heap), op)
+        self.pop_types(types[:-1], op)
         self._stack.extend(types[:-1])
 
     def _do_return(self, op: Opcode, imm: None) -> None:
-        self._pop_types(self._return, op)
+        self.pop_types(self._return, op)
         self._unreachable()
 
     def _call(self, op: Opcode, imm: int) -> None:
-        self._apply(lookup(self._context.signatures, imm, "function"), op)
+        self._apply(lookup(self.context.signatures, imm, "function"), op)
 
     def _call_indirect(self, op: Opcode, imm: tuple[int, int]) -> None:
         type_index, table_index = imm
-        table = lookup(self._context.tables, table_index, "table")
-        signature = self._types.func_type(type_index)
-        if not self._types.ref_matches(table.element, _NULLABLE_FUNC):
+        table = lookup(self.context.tables, table_index, "table")
+        signature = self.types.func_type(type_index)
+        if not self.types.ref_matches(table.element, _NULLABLE_FUNC):
             self._mismatch(op, "a table of functions", f"one of {table.element}")
-        self._pop(address_type(table), op)
+        self.pop(address_type(table), op)
         self._apply(signature, op)
 
     def _call_ref(self, op: Opcode, imm: int) -> None:
-        signature = self._types.func_type(imm)
-        self._pop(RefType.of(True, imm), op)
+        signature = self.types.func_type(imm)
+        self.pop(RefType.of(True, imm), op)
         self._apply(signature, op)
 
     # Parametric instructions (core §3.4.1)
@@ -419,13 +434,13 @@ class BodyValidator:
         self._pop_any(op)
 
     def _select(self, op: Opcode, imm: Types | None) -> None:
-        self._pop(I32, op)
+        self.pop(I32, op)
         if imm is not None:
             if len(imm) != 1:
                 raise InvalidError(f"invalid result arity: select names {len(imm)} types, but must name 1")
-            self._types.check_value_type(imm[0])
-            self._pop(imm[0], op)
-            self._pop(imm[0], op)
+            self.types.check_value_type(imm[0])
+            self.pop(imm[0], op)
+            self.pop(imm[0], op)
             self._stack.append(imm[0])
             return
         second, first = self._pop_any(op), self._pop_any(op)
@@ -441,46 +456,46 @@ class BodyValidator:
     # Variable instructions (core §3.4.3); those of locals are in `run`
 
     def _global_get(self, op: Opcode, imm: int) -> None:
-        globals_ = self._context.globals
+        globals_ = self.context.globals
         self._stack.append(globals_[imm].value if imm < len(globals_) else lookup(globals_, imm, "global").value)
 
     def _global_set(self, op: Opcode, imm: int) -> None:
-        type_ = lookup(self._context.globals, imm, "global")
+        type_ = lookup(self.context.globals, imm, "global")
         if not type_.mutable:
             raise InvalidError(f"immutable global {imm}")
-        self._pop(type_.value, op)
+        self.pop(type_.value, op)
 
     # Table and memory instructions (core §3.4.4, §3.4.5) that relate two of them or take an element type
 
     def _table_get(self, op: Opcode, imm: int) -> None:
-        table = lookup(self._context.tables, imm, "table")
-        self._pop(address_type(table), op)
+        table = lookup(self.context.tables, imm, "table")
+        self.pop(address_type(table), op)
         self._stack.append(table.element)
 
     def _table_set(self, op: Opcode, imm: int) -> None:
-        table = lookup(self._context.tables, imm, "table")
-        self._pop(table.element, op)
-        self._pop(address_type(table), op)
+        table = lookup(self.context.tables, imm, "table")
+        self.pop(table.element, op)
+        self.pop(address_type(table), op)
 
     def _table_copy(self, op: Opcode, imm: tuple[int, int]) -> None:
-        destination, source = (lookup(self._context.tables, index, "table") for index in imm)
-        if not self._types.ref_matches(source.element, destination.element):
+        destination, source = (lookup(self.context.tables, index, "table") for index in imm)
+        if not self.types.ref_matches(source.element, destination.element):
             self._mismatch(op, f"a source of {destination.element}", f"one of {source.element}")
         self._copy(op, address_type(destination), address_type(source))
 
     def _memory_copy(self, op: Opcode, imm: tuple[int, int]) -> None:
-        destination, source = (lookup(self._context.memories, index, "memory") for index in imm)
+        destination, source = (lookup(self.context.memories, index, "memory") for index in imm)
         self._copy(op, address_type(destination), address_type(source))
 
     def _copy(self, op: Opcode, destination: NumType, source: NumType) -> None:
-        self._pop(I64 if destination is source is I64 else I32, op)
-        self._pop(source, op)
-        self._pop(destination, op)
+        self.pop(I64 if destination is source is I64 else I32, op)
+        self.pop(source, op)
+        self.pop(destination, op)
 
     # Reference instructions (core §3.4.6)
 
     def _ref_null(self, op: Opcode, imm: HeapType | int) -> None:
-        self._types.check_heap_type(imm)
+        self.types.check_heap_type(imm)
         self._stack.append(RefType.of(True, imm))
 
     def _ref_is_null(self, op: Opcode, imm: None) -> None:
@@ -488,8 +503,8 @@ class BodyValidator:
         self._stack.append(I32)
 
     def _ref_func(self, op: Opcode, imm: int) -> None:
-        type_ = self._context.function_reference(imm)
-        if imm not in self._context.declared:
+        type_ = self.context.function_reference(imm)
+        if imm not in self.context.declared:
             raise InvalidError(f"undeclared function reference {imm}")
         self._stack.append(type_)
 
@@ -507,15 +522,15 @@ class BodyValidator:
         assert op.sig is not None
         params, results = op.sig.split(":")
         for letter in reversed(params):
-            self._pop(letters[letter], op)
+            self.pop(letters[letter], op)
         for letter in results:
             self._stack.append(letters[letter])
 
     def _memory_letters(self, index: int) -> dict[str, ValType]:
-        return {**FIXED_LETTERS, "a": address_type(lookup(self._context.memories, index, "memory"))}
+        return {**FIXED_LETTERS, "a": address_type(lookup(self.context.memories, index, "memory"))}
 
     def _table_letters(self, index: int) -> dict[str, ValType]:
-        table = lookup(self._context.tables, index, "table")
+        table = lookup(self.context.tables, index, "table")
         return {**FIXED_LETTERS, "t": address_type(table), "r": table.element}
 
     def _of_memarg(self, op: Opcode, imm: tuple[int, int, int]) -> dict[str, ValType]:
@@ -530,7 +545,7 @@ class BodyValidator:
                 f"alignment must not be larger than natural: {op.name} is aligned to {1 << align} bytes "
                 f"and touches {op.access}"
             )
-        if static > MAX_OFFSETS[address_type(self._context.memories[memory])]:
+        if static > MAX_OFFSETS[address_type(self.context.memories[memory])]:
             raise InvalidError(f"offset out of range: {static} is beyond every address of the memory")
         return letters
 
@@ -549,23 +564,23 @@ class BodyValidator:
 
     def _of_data_and_memory(self, op: Opcode, imm: tuple[int, int]) -> dict[str, ValType]:
         letters = self._memory_letters(imm[1])
-        self._context.check_data(imm[0])
+        self.context.check_data(imm[0])
         return letters
 
     def _of_data(self, op: Opcode, imm: int) -> dict[str, NumType]:
-        self._context.check_data(imm)
+        self.context.check_data(imm)
         return FIXED_LETTERS
 
     def _of_element_and_table(self, op: Opcode, imm: tuple[int, int]) -> dict[str, ValType]:
         letters = self._table_letters(imm[1])
-        segment = lookup(self._context.elements, imm[0], "elem segment")
-        element = self._context.tables[imm[1]].element
-        if not self._types.ref_matches(segment, element):
+        segment = lookup(self.context.elements, imm[0], "elem segment")
+        element = self.context.tables[imm[1]].element
+        if not self.types.ref_matches(segment, element):
             self._mismatch(op, f"a segment of {element}", f"one of {segment}")
         return letters
 
     def _of_element(self, op: Opcode, imm: int) -> dict[str, NumType]:
-        lookup(self._context.elements, imm, "elem segment")
+        lookup(self.context.elements, imm, "elem segment")
         return FIXED_LETTERS
 
 
@@ -613,5 +628,6 @@ RULES: Final[dict[str, Any]] = {
     "ref.is_null": BodyValidator._ref_is_null,
     "ref.func": BodyValidator._ref_func,
     "ref.as_non_null": BodyValidator._ref_as_non_null,
+    **REFERENCE_RULES,
 }
 """What checks the instructions that have no shape of their own in the plan."""

@@ -25,7 +25,7 @@ from wasmark.core.types import (
     ValType,
 )
 from wasmark.runtime.apart import unbroken
-from wasmark.validate.subtyping import kind_of, val_matches
+from wasmark.validate.subtyping import TOP_OF, kind_of, val_matches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,6 +120,14 @@ class TypeRegistry:
     def kind(self, id_: int) -> HeapType:
         """FUNC, STRUCT or ARRAY."""
         return self._entries[id_].kind
+
+    def top(self, type_: RefType) -> HeapType:
+        """The top of the hierarchy that a reference type in canonical space belongs to."""
+        return TOP_OF[type_.heap if isinstance(type_.heap, HeapType) else self.kind(type_.heap)]
+
+    def is_collected(self, type_: RefType) -> bool:
+        """Whether references of this type, in canonical space, are of interest to a collector: all but functions."""
+        return self.top(type_) is not HeapType.FUNC
 
     def is_subtype_id(self, sub: int, sup: int) -> bool:
         """Whether one canonical type is the other or declares it, directly or not, as its supertype. Constant time."""

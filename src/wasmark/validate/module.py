@@ -48,6 +48,12 @@ _PAGE_SIZE_LOG2: Final = 16
 _PAGE_SIZES_LOG2: Final = (0, 16)  # those of the custom page sizes proposal, too
 
 _CONSTANT: Final = frozenset(("i32.const", "i64.const", "f32.const", "f64.const", "v128.const", "ref.null", "end"))
+_CONSTANT_WITH_GC: Final = frozenset(
+    (
+        *("struct.new", "struct.new_default", "array.new", "array.new_default", "array.new_fixed"),
+        *("ref.i31", "any.convert_extern", "extern.convert_any"),
+    )
+)
 _EXTENDED_CONSTANT: Final = frozenset(("i32.add", "i32.sub", "i32.mul", "i64.add", "i64.sub", "i64.mul"))
 
 _TYPE_SECTION: Final = 1
@@ -269,6 +275,8 @@ class _Sections:
             self._context.declared.add(imm)
         elif op.name in _EXTENDED_CONSTANT:
             require_feature(Feature.EXTENDED_CONST, self._features, f"{op.name} in a constant expression")
+        elif op.name in _CONSTANT_WITH_GC:
+            require_feature(Feature.GC, self._features, f"{op.name} in a constant expression")
         elif op.name != "global.get" or lookup(self._context.globals, imm, "global").mutable:
             raise InvalidError(f"constant expression required, found {op.name}")
 

@@ -104,7 +104,7 @@ class _QuickValidator(BodyValidator):
         """Where the valid expression that begins at `pos` ends; any Error or LookupError where it is none, or where
         that is not plain."""
         data = model.data
-        context = self._context
+        context = self.context
         address = address_type(context.memories[0]) if context.memories else None
         max_offset = MAX_OFFSETS[address] if address is not None else 0
         entries = _entries(context.features, address)
@@ -143,8 +143,8 @@ class _QuickValidator(BodyValidator):
                     drop()
                     stack[-1] = result
                 else:
-                    self._pop(b, op)
-                    self._pop(a, op)
+                    self.pop(b, op)
+                    self.pop(a, op)
                     push(result)
             elif kind <= store:
                 # An alignment that is not too large has no bit 6 either, which says that a memory index follows.
@@ -164,14 +164,14 @@ class _QuickValidator(BodyValidator):
                     if stack[-1] is a:
                         stack[-1] = result
                     else:
-                        self._pop(a, op)
+                        self.pop(a, op)
                         push(result)
                 elif stack[-1] is result and stack[-2] is a:
                     drop()
                     drop()
                 else:
-                    self._pop(result, op)
-                    self._pop(a, op)
+                    self.pop(result, op)
+                    self.pop(a, op)
             elif kind <= tee:
                 imm = data[pos + 1]
                 if imm < 0x80:
@@ -183,7 +183,7 @@ class _QuickValidator(BodyValidator):
                     if kind == set_:
                         drop()
                 else:
-                    self._pop(type_, op)
+                    self.pop(type_, op)
                     if kind == tee:
                         push(type_)
                 if readable[imm] is None:
@@ -213,7 +213,7 @@ class _QuickValidator(BodyValidator):
                 if stack[-1] is a:
                     stack[-1] = result
                 else:
-                    self._pop(a, op)
+                    self.pop(a, op)
                     push(result)
             elif kind == plain:
                 pos += 1

@@ -59,6 +59,12 @@ ABSTRACT_SUPERTYPES: Final[dict[HeapType, frozenset[HeapType]]] = {heap: _closur
 
 _BOTTOM_OF: Final = {HeapType.FUNC: HeapType.NOFUNC, HeapType.STRUCT: HeapType.NONE, HeapType.ARRAY: HeapType.NONE}
 
+TOP_OF: Final[dict[HeapType, HeapType]] = {
+    heap: next(top for top in (HeapType.ANY, HeapType.FUNC, HeapType.EXTERN, HeapType.EXN) if top in above)
+    for heap, above in ABSTRACT_SUPERTYPES.items()
+}
+"""The top of the hierarchy that an abstract heap type belongs to."""
+
 _KIND_OF: Final[dict[type, HeapType]] = {
     FuncType: HeapType.FUNC,
     StructType: HeapType.STRUCT,
@@ -97,7 +103,8 @@ def result_matches(space: TypeSpace, sub: tuple[ValType, ...], sup: tuple[ValTyp
     return len(sub) == len(sup) and all(val_matches(space, a, b) for a, b in zip(sub, sup, strict=True))
 
 
-def _storage_matches(space: TypeSpace, sub: StorageType, sup: StorageType) -> bool:
+def storage_matches(space: TypeSpace, sub: StorageType, sup: StorageType) -> bool:
+    """Core §3.3.9."""
     if sub is sup:
         return True
     return isinstance(sub, RefType) and isinstance(sup, RefType) and ref_matches(space, sub, sup)
@@ -105,9 +112,9 @@ def _storage_matches(space: TypeSpace, sub: StorageType, sup: StorageType) -> bo
 
 def field_matches(space: TypeSpace, sub: FieldType, sup: FieldType) -> bool:
     """Core §3.3.9: a mutable field is invariant."""
-    if sub.mutable != sup.mutable or not _storage_matches(space, sub.storage, sup.storage):
+    if sub.mutable != sup.mutable or not storage_matches(space, sub.storage, sup.storage):
         return False
-    return not sub.mutable or _storage_matches(space, sup.storage, sub.storage)
+    return not sub.mutable or storage_matches(space, sup.storage, sub.storage)
 
 
 def composite_matches(space: TypeSpace, sub: CompositeType, sup: CompositeType) -> bool:

@@ -12,6 +12,7 @@ from wasmark.core.types import (
     FUNCREF,
     V128,
     ArrayType,
+    CompositeType,
     FieldType,
     FuncType,
     HeapType,
@@ -21,7 +22,7 @@ from wasmark.core.types import (
 )
 from wasmark.errors import InvalidError, UnsupportedError
 from wasmark.validate.canon import TypeRegistry
-from wasmark.validate.subtyping import composite_matches, kind_of, ref_matches
+from wasmark.validate.subtyping import TOP_OF, composite_matches, kind_of, ref_matches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ MAX_PARAMS: Final = 1000
 MAX_RESULTS: Final = 1000
 MAX_FIELDS: Final = 10_000
 MAX_SUBTYPE_DEPTH: Final = 63
+
+_FEATURE_OF: Final[dict[HeapType | int, Feature]] = {
+    heap: Feature.GC
+    for heap in HeapType
+    if TOP_OF[heap] is HeapType.ANY or heap in (HeapType.NOFUNC, HeapType.NOEXTERN)
+}
+"""Heap types that came with another feature than typed function references did."""
 
 BlockType = tuple[tuple[ValType, ...], tuple[ValType, ...]]
 
@@ -69,7 +77,7 @@ class ModuleTypes:
         group = self._types[first : first + count]
         self._known = first + count
         if count != 1:
-            require_feature(Feature.FUNCTION_REFERENCES, self._features, "a recursion group")
+            require_feature(Feature.GC, self._features, "a recursion group")
         for index, type_ in enumerate(group, first):
             self._check_members(index, type_)
         # Matching needs the identities of the group's members, and those need all its references to be in range.
@@ -83,14 +91,14 @@ class ModuleTypes:
         if isinstance(composite, FuncType):
             self._check_func_type(index, composite)
         else:
-            require_feature(Feature.FUNCTION_REFERENCES, self._features, "a structure or array type")
+            require_feature(Feature.GC, self._features, "a structure or array type")
             fields = (composite.field,) if isinstance(composite, ArrayType) else composite.fields
             if len(fields) > MAX_FIELDS:
                 raise UnsupportedError(f"type {index} has {len(fields)} fields, and the limit is {MAX_FIELDS}")
             for field in fields:
                 self._check_field(field)
         if type_.supertypes or not type_.final:
-            require_feature(Feature.FUNCTION_REFERENCES, self._features, "a sub type")
+            require_feature(Feature.GC, self._features, "a sub type")
         if len(type_.supertypes) > 1:
             raise InvalidError(f"sub type {index} has more than one super type")
         depth = 0
@@ -168,7 +176,7 @@ class ModuleTypes:
         if type_ is EXTERNREF:
             require_feature(Feature.REFERENCE_TYPES, self._features, "the type externref")
             return
-        require_feature(Feature.FUNCTION_REFERENCES, self._features, f"the type {type_}")
+        require_feature(_FEATURE_OF.get(type_.heap, Feature.FUNCTION_REFERENCES), self._features, f"the type {type_}")
         if isinstance(type_.heap, int):
             self.check_index(type_.heap)
 
@@ -187,10 +195,18 @@ class ModuleTypes:
             self.check_value_type(type_)
         self.checked_block_types.add(block)
 
+    def composite(self, index: int) -> CompositeType:
+        """What a type index stands for; InvalidError unless there is such a type."""
+        self.check_index(index)
+        return self._types[index].composite
+
+    def top(self, heap: HeapType | int) -> HeapType:
+        """The top of the hierarchy that a valid heap type belongs to."""
+        return TOP_OF[heap if isinstance(heap, HeapType) else self.kind(heap)]
+
     def func_type(self, index: int) -> FuncType:
         """The signature at a type index; InvalidError unless there is one and it is a function type."""
-        self.check_index(index)
-        composite = self._types[index].composite
+        composite = self.composite(index)
         if not isinstance(composite, FuncType):
             raise InvalidError(f"non-function type {index}")
         return composite

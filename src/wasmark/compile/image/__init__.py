@@ -13,7 +13,7 @@ from wasmark.errors import TrapCode
 from wasmark.runtime import layout, monitor, signal_state
 from wasmark.runtime.linear_memory import GRANULE_COUNT, GRANULE_SHIFT
 
-_PARTS: Final = ("prelude.ll", "entry.ll", "signals.ll", "monitor.ll", "methods.ll")
+_PARTS: Final = ("prelude.ll", "entry.ll", "signals.ll", "monitor.ll", "methods.ll", "heap.ll")
 _NAME: Final = re.compile(r"\$([A-Z_0-9]+)")
 
 _LINUX_X86_64: Final = {
