@@ -52,9 +52,12 @@ class Collector:
         self._heap: Heap | None = None
         self._words: list[tuple[int, int]] = []
         self._segments: list[int] = []
-        self._slots: list[Any] = []
-        self._pauses = 0
-        self._changes = ctypes.c_uint64()
+        self.slots: tuple[Any, Any] | None = None
+        """(the slots of the innermost call that is under way, the same of the calls around it)"""
+        self.pauses = 0
+        """How many there are who want nothing to be collected."""
+        self.changes = ctypes.c_uint64()
+        """Counts what may have changed the roots, but for entries into wasm."""
         self.externs = ExternTable()
         self.held = Held()
 
@@ -80,24 +83,14 @@ class Collector:
         self._segments.append(address)
 
     @contextlib.contextmanager
-    def holding(self, slots: Any) -> Iterator[None]:
-        """The words of a ctypes array hold references."""
-        self._slots.append(slots)
-        self._changes.value += 1
-        try:
-            yield
-        finally:
-            self._slots.remove(slots)
-
-    @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Collect nothing."""
-        self._pauses += 1
-        self._changes.value += 1
+        self.pauses += 1
+        self.changes.value += 1
         try:
             yield
         finally:
-            self._pauses -= 1
+            self.pauses -= 1
 
     def _roots(self) -> Iterator[tuple[int, int]]:
         for table in self._tables.values():
@@ -107,23 +100,25 @@ class Collector:
         for address in self._segments:
             items, count = (ctypes.c_uint64 * 2).from_address(address)
             yield items, count
-        for slots in self._slots:
+        rest = self.slots
+        while rest is not None:
+            slots, rest = rest
             yield ctypes.addressof(slots), len(slots)
 
     # --- collections ------------------------------------------------------------------------------
 
     def collect(self) -> bool:
         """Free what nobody can reach; False where that cannot be found out just now."""
-        if self._pauses:
+        if self.pauses:
             return False
         heap = self.heap
         block = thread_state().block
         assert block is not None
         entries = ctypes.addressof(block) + L.THREAD_SEQUENCE
-        changes = ctypes.addressof(self._changes)
+        changes = ctypes.addressof(self.changes)
         while True:
             # A finalizer, or a signal handler, may use the store in between: then look again.
-            seen = (entries, ctypes.c_uint64.from_address(entries).value, changes, self._changes.value)
+            seen = (entries, ctypes.c_uint64.from_address(entries).value, changes, self.changes.value)
             handles = bytearray(self.externs.size)
             held = array("Q", self.held.addresses())
             roots = [*self._roots(), (held.buffer_info()[0], len(held))]
@@ -147,7 +142,7 @@ class Collector:
 
         Raises Trap where there is no room.
         """
-        assert self._pauses
+        assert self.pauses
         found = self.heap.allocate(descriptor, size, length)
         if not found:
             raise Trap(TrapCode.GC_HEAP_EXHAUSTED)

@@ -173,7 +173,7 @@ def test_a_collection_that_is_interrupted_can_be_done_again() -> None:
         files = ["collector.py", "heap.py", "held.py", "externs.py"]
         interrupted = interrupt(machine.store.collect, step, files)
         machine.store.collect()
-        assert machine.store.collector._pauses == 0
+        assert machine.store.collector.pauses == 0
         assert machine.call("length", kept) == 5
         if not interrupted:
             break
@@ -210,3 +210,16 @@ def test_recursion_ends_in_a_trap_with_objects_in_every_frame(way: str) -> None:
         with pytest.raises(wasmark.Trap) as caught:
             instance.exports.deep(None)
         assert caught.value.code is wasmark.TrapCode.STACK_OVERFLOW
+
+
+def test_a_call_that_is_interrupted_leaves_a_collector_that_works() -> None:
+    machine = Machine("eager")
+    node = machine.call("node", None, 3, None)
+    for step in range(1, 300):
+        interrupted = interrupt(lambda: machine.call("any", node), step, ["func.py", "values.py", "collector.py"])
+        assert (machine.store.collector.pauses, machine.store.collector.slots) == (0, None)
+        if not interrupted:
+            break
+    assert step > 10
+    machine.store.collect()
+    assert machine.call("any", node)[1] == 3

@@ -132,12 +132,12 @@ def _atomics() -> Iterator[tuple[str, str]]:
         sig = BY_NAME[name.removesuffix(" unshared")].sig
         assert sig is not None
         params, _, result = sig.partition(":")
-        operands = "".join(
+        loads = "".join(
             load_slot(f"%{'bc'[i]}", LETTER_TO_LLVM[letter], "B", 8 * i) for i, letter in enumerate(params[1:])
         )
         for suffix, address in _addresses().items():
             if suffix != _STATIC:
-                body = operands + address + template.format(**COMMON)
+                body = loads + address + template.format(**COMMON)
                 yield name + suffix, plain(body, LETTER_TO_LLVM[result] if result else "")
     yield "atomic.fence", FENCE + "\n" + NEXT
 

@@ -156,7 +156,7 @@ _MEMORY: Final = "MEMORY_OUT_OF_BOUNDS"
 _TABLE: Final = "TABLE_OUT_OF_BOUNDS"
 
 
-def store_callee(where: int) -> str:
+def callee(where: int) -> str:
     """Load a callee pair of the store block, what is at this offset: `%code{n}`, `%ctx{n}`."""
     return (
         "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
@@ -169,7 +169,7 @@ _TEMPLATES: Final[dict[str, str]] = {
     "memory.length": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH),
     "memory.size": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH) + "{r} = lshr i64 %len{n}, {shift}@",
     "memory.grow": _only_definition("{n}", "{o}")
-    + store_callee(L.STORE_MEMORY_GROW)
+    + callee(L.STORE_MEMORY_GROW)
     + "{r} = call i64 %code{n}(ptr %ctx{n}, ptr %def{n}, i64 {a})@",
     "memory.fill": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
     + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
@@ -197,7 +197,7 @@ _TEMPLATES: Final[dict[str, str]] = {
     + _element("{a}", _TABLE)
     + "store volatile ptr {b}, ptr %ep{n}@",
     "table.grow": _only_definition("{n}", "{o}")
-    + store_callee(L.STORE_TABLE_GROW)
+    + callee(L.STORE_TABLE_GROW)
     + "{r} = call i64 %code{n}(ptr %ctx{n}, ptr %def{n}, i64 {b}, ptr {a})@",
     "table.fill": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
     + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
@@ -253,7 +253,7 @@ _TEMPLATES: Final[dict[str, str]] = {
     "callee type final": "br i1 %same{n}, label %mg{n}, label %mt{n}, !prof !1\n"
     "mt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
     "callee type open": "br i1 %same{n}, label %mg{n}, label %ms{n}, !prof !1\nms{n}:\n"
-    + store_callee(L.STORE_IS_SUBTYPE).replace("%code", "%scode").replace("%ctx", "%sctx")
+    + callee(L.STORE_IS_SUBTYPE).replace("%code", "%scode").replace("%ctx", "%sctx")
     + "%sub{n} = call i32 %scode{n}(ptr %sctx{n}, i64 %type{n}, i64 %want{n})@\n%issub{n} = icmp ne i32 %sub{n}, 0@\n"
     "br i1 %issub{n}, label %mg{n}, label %mt{n}\nmt{n}:\n@TINDIRECT_CALL_TYPE_MISMATCH\nmg{n}:\n",
     # Most callees belong to the same instance. A branch on that is predicted: their loads need not wait for the context
@@ -274,7 +274,7 @@ _TEMPLATES: Final[dict[str, str]] = {
 }
 _TEMPLATES["elem.drop"] = _TEMPLATES["data.drop"]
 
-TIER_UP_CALLEE: Final = prepare(store_callee(L.STORE_TIER_UP))
+TIER_UP_CALLEE: Final = prepare(callee(L.STORE_TIER_UP))
 """What code of the first tier asks when it is hot: `%code{n}` and `%ctx{n}`."""
 
 ACCESSORS: Final[dict[str, str]] = {name: prepare(text) for name, text in _TEMPLATES.items()}

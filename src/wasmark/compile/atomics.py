@@ -8,7 +8,7 @@ process: a shared memory has the same one in all threads and stores.
 
 from __future__ import annotations
 
-from wasmark.compile.access import store_callee
+from wasmark.compile.access import callee
 from wasmark.compile.templates import prepare
 from wasmark.core.features import Feature
 from wasmark.core.opcodes import BY_NAME, OPCODES, Imm, Opcode
@@ -101,7 +101,7 @@ def _wait(memory: str, size: int) -> str:
     return (
         _touch(memory, size)
         + ("" if memory == "i64" else "%wide{n} = zext i32 {b} to i64@\n")
-        + store_callee(L.STORE_WAIT)
+        + callee(L.STORE_WAIT)
         + f"%w{{n}} = call i64 %code{{n}}(ptr %ctx{{n}}, ptr %p{{n}}, i64 {value}, i64 {{c}}, i64 {size})@\n"
         + "{r} = trunc i64 %w{n} to i32@"
     )
@@ -110,7 +110,7 @@ def _wait(memory: str, size: int) -> str:
 _NOTIFY: Final = (
     _touch("i32", 4)
     + "%wide{n} = zext i32 {b} to i64@\n"
-    + store_callee(L.STORE_NOTIFY)
+    + callee(L.STORE_NOTIFY)
     + "%w{n} = call i64 %code{n}(ptr %ctx{n}, ptr %p{n}, i64 %wide{n})@\n{r} = trunc i64 %w{n} to i32@"
 )
 

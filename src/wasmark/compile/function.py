@@ -39,11 +39,11 @@ _LEAF_BODY_LIMIT: Final = 4096
 """A function without calls and with fewer body bytes than this needs no stack check: its frame fits the headroom below
 the limit many times over."""
 
-_CALLING: Final = HOSTED | frozenset(
+_CALLING: Final = HOSTED | {
     op.name
     for op in OPCODES
     if op.name in ("call", "call_indirect", "call_ref", "memory.grow", "table.grow") or ".new" in op.name
-)
+}
 
 _WEIGHTS: Final[dict[bytes | None, str]] = {LIKELY: ", !prof !1", UNLIKELY: ", !prof !2"}
 """What a branch hint is for LLVM; the numbers are those of `prelude.METADATA`."""

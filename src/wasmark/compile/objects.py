@@ -10,7 +10,7 @@ its canonical id; `{size}` and `{length}` of what is allocated; `{place}` of a t
 
 from __future__ import annotations
 
-from wasmark.compile.access import check_range, segment, store_callee
+from wasmark.compile.access import callee, check_range, segment
 from wasmark.compile.templates import prepare
 from wasmark.compile.vector import V128
 from wasmark.core.object_layout import ARRAY_ELEMENTS, ARRAY_LENGTH
@@ -249,7 +249,7 @@ _KINDS: Final = {
     + _WANTED
     + "%rv{n} = load i64, ptr %rvp{n}, !invariant.load !0\n%rc{n} = icmp eq i64 %rh{n}, %rv{n}@\n"
     "br i1 %rc{n}, label %ry{n}, label %rd{n}\nrd{n}:\n"
-    + store_callee(L.STORE_IS_SUBTYPE)
+    + callee(L.STORE_IS_SUBTYPE)
     + "%rs{n} = call i32 %code{n}(ptr %ctx{n}, i64 %rh{n}, i64 %rv{n})@\n%rz{n} = icmp ne i32 %rs{n}, 0@\n"
     "br i1 %rz{n}, label %ry{n}, label %rf{n}\n",
 }

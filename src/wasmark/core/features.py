@@ -21,9 +21,9 @@ class Feature(enum.Enum):
     FUNCTION_REFERENCES = "function-references"
     SIMD = "simd"
     RELAXED_SIMD = "relaxed-simd"
-    GC = "gc"
     THREADS = "threads"
     WIDE_ARITHMETIC = "wide-arithmetic"
     CUSTOM_PAGE_SIZES = "custom-page-sizes"
+    GC = "gc"
 
     __hash__ = object.__hash__

@@ -37,12 +37,12 @@ STORE_RELEASES: Final = 80  # 32 bits, a futex: counts how often the store was l
 STORE_BUDGET: Final = 88  # bytes of native stack for one outermost call
 STORE_COMPILE: Final = 96  # a callee pair: (vmctx, number of a defined function) -> the address of its code
 STORE_TIER_UP: Final = 112  # a callee pair: (vmctx, number of a defined function, where) -> its optimised code or 0
-STORE_GC_COLLECT: Final = 128  # a callee pair: (bytes wanted) -> 0, when there is room for them or there cannot be
-STORE_GC_NEW: Final = 144  # address of what makes a new object: (StoreBlock, descriptor, bytes, length) -> it, or 0
-STORE_GC_HEAP: Final = 152  # its Heap, or 0 while it has none
-STORE_GC_WORDS: Final = 160  # the descriptor of objects that are like arrays of words, any of which may be a reference
-STORE_WAIT: Final = 176  # a callee pair: (address, expected, timeout in ns, size) -> 0 woken, 1 not equal, 2 timed out
-STORE_NOTIFY: Final = 192  # a callee pair: (address, how many at most) -> how many were woken
+STORE_WAIT: Final = 128  # a callee pair: (address, expected, timeout in ns, size) -> 0 woken, 1 not equal, 2 timed out
+STORE_NOTIFY: Final = 144  # a callee pair: (address, how many at most) -> how many were woken
+STORE_GC_COLLECT: Final = 160  # a callee pair: (bytes wanted) -> 0, when there is room for them or there cannot be
+STORE_GC_NEW: Final = 176  # address of what makes a new object: (StoreBlock, descriptor, bytes, length) -> it, or 0
+STORE_GC_HEAP: Final = 184  # its Heap, or 0 while it has none
+STORE_GC_WORDS: Final = 192  # the descriptor of objects that are like arrays of words, any of which may be a reference
 STORE_BLOCK_SIZE: Final = 208
 BUILTIN_SIGNATURES: Final = {
     STORE_MEMORY_GROW: "rI:I",
@@ -50,9 +50,9 @@ BUILTIN_SIGNATURES: Final = {
     STORE_IS_SUBTYPE: "II:i",
     STORE_COMPILE: "rI:I",
     STORE_TIER_UP: "rII:r",
-    STORE_GC_COLLECT: "I:I",
     STORE_WAIT: "rIII:I",
     STORE_NOTIFY: "rI:I",
+    STORE_GC_COLLECT: "I:I",
 }
 
 # --- MemoryDef: one a linear memory ---------------------------------------------------------------
