@@ -288,3 +288,29 @@ def test_threads_that_nobody_awaits_are_counted_at_the_end() -> None:
 def test_a_thread_has_a_name_of_its_own_while_it_runs() -> None:
     result = run("(thread $a) (thread $a) (wait $a) (thread $a) (wait $a)")
     assert [message for _, message in result.failures] == ["the thread $a is running already"]
+
+
+def test_threads_of_a_script_share_memories_and_wait_for_each_other() -> None:
+    result = run("""
+      (module $mem (memory (export "shared") 1 1 shared))
+      (thread $a (shared (module $mem))
+        (register "mem" $mem)
+        (module
+          (memory (import "mem" "shared") 1 1 shared)
+          (func (export "run") (result i32)
+            (i32.atomic.store (i32.const 4) (i32.const 7))
+            (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
+        (assert_return (invoke "run") (either (i32.const 0) (i32.const 1))))
+      (thread $b (shared (module $mem))
+        (register "mem" $mem)
+        (module
+          (memory (import "mem" "shared") 1 1 shared)
+          (func (export "run") (result i32)
+            (loop (br_if 0 (i32.ne (i32.atomic.load (i32.const 4)) (i32.const 7))))
+            (i32.atomic.store (i32.const 0) (i32.const 42))
+            (drop (memory.atomic.notify (i32.const 0) (i32.const 1)))
+            (i32.atomic.load (i32.const 4))))
+        (assert_return (invoke "run") (i32.const 7)))
+      (wait $a)
+      (wait $b)""")
+    assert (result.passed, result.failures, result.waits) == (2, [], [])

@@ -232,7 +232,7 @@ class _Sections:
         if type_.limits.shared:
             require_feature(Feature.THREADS, self._features, "a shared memory")
             if type_.limits.maximum is None:
-                raise InvalidError("shared memory must have maximum")
+                raise InvalidError(f"shared memory must have maximum, not only the minimum {type_.limits.minimum}")
         self._check_limits(type_.limits, *_MAX_PAGES[type_.limits.is64, type_.page_size_log2], "memory")
         self._context.memories.append(type_)
         if len(self._context.memories) > 1:
