@@ -76,6 +76,7 @@ COMPUTING: Final = [
     for op in OPCODES
     if op.sig is not None and op.imm is Imm.NONE and op.sig[-2:-1] == ":" and not set(op.sig) - set("iIfFv:")
 ]
+WIDE: Final = [op for op in OPCODES if op.feature is Feature.WIDE_ARITHMETIC]
 ACCESSES: Final = [op for op in OPCODES if op.access and op.sig is not None and op.feature is not Feature.THREADS]
 LOADS: Final = [op for op in ACCESSES if (op.sig or "").startswith("a:")]
 STORES: Final = [op for op in ACCESSES if (op.sig or "").endswith(":")]
@@ -307,7 +308,7 @@ class BodyGenerator(ObjectSteps):
     # --- instructions that compute ----------------------------------------------------------------
 
     def compute(self) -> None:
-        op = self.rng.choice(COMPUTING)
+        op = self.rng.choice(WIDE if self.chance(3) else COMPUTING)
         assert op.sig is not None
         params = types_of(op.sig.split(":")[0])
         self.want(params)

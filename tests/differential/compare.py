@@ -147,6 +147,7 @@ def _their_config() -> wasmtime.Config:
     config = wasmtime.Config()
     config.wasm_relaxed_simd_deterministic = True
     config.wasm_gc = True
+    config.wasm_wide_arithmetic = True
     return config
 
 
