@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import wasmark
 from tests.fuzz.corpus import corpus
 from tests.fuzz.mutate import damage
-from wasmark.core.types import GlobalType, MemoryType, TableType, is_defaultable, is_ref
+from wasmark.core.types import V128, GlobalType, MemoryType, TableType, is_defaultable, is_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ class Worker:
         instance = wasmark.Instance(module, stand_ins(module, store), store)
         for name in instance.exports:
             export = instance.exports[name]
-            if isinstance(export, wasmark.Func):
+            if isinstance(export, wasmark.Func) and all(map(is_defaultable, export.type.params)):
                 values: list[Any] = [zero(param) for param in export.type.params]
                 self.counts["call: " + self.outcome(lambda f=export, v=values: f(*v))] += 1  # type: ignore[misc]
 
@@ -106,6 +106,8 @@ def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[st
         desc = import_.desc
         value: Any = None
         if isinstance(desc, int):
+            if not all(map(is_defaultable, module.model.types[desc].composite.results)):
+                continue
             results = tuple(zero(type_) for type_ in module.model.types[desc].composite.results)
             value = lambda *_, r=results: r[0] if len(r) == 1 else r  # noqa: E731
         elif isinstance(desc, MemoryType):
@@ -121,6 +123,8 @@ def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[st
 
 
 def zero(type_: ValType) -> object:
+    if type_ is V128:
+        return bytes(16)
     return None if is_ref(type_) else 0
 
 
