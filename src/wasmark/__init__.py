@@ -14,6 +14,7 @@ from wasmark.errors import (
     Trap,
     TrapCode,
     UnsupportedError,
+    WasmException,
 )
 from wasmark.func import Func
 from wasmark.globals import Global
@@ -25,6 +26,7 @@ from wasmark.objects import Array, Struct
 from wasmark.registry import FrameInfo
 from wasmark.store import Store
 from wasmark.table import Table
+from wasmark.tag import Tag
 
 __all__ = [
     "Array",
@@ -52,8 +54,10 @@ __all__ = [
     "Struct",
     "Table",
     "TableType",
+    "Tag",
     "Trap",
     "TrapCode",
     "UnsupportedError",
+    "WasmException",
     "registry",
 ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wasmark.registry.frames import FrameInfo
+    from wasmark.tag import Tag
 
 
 class TrapCode(enum.IntEnum):
@@ -35,6 +36,7 @@ class TrapCode(enum.IntEnum):
     STACK_OVERFLOW = 10
     NULL_REFERENCE = 11
     NULL_FUNCTION_REFERENCE = 12
+    NULL_EXCEPTION_REFERENCE = 19
     NULL_STRUCTURE_REFERENCE = 20
     NULL_ARRAY_REFERENCE = 21
     NULL_I31_REFERENCE = 22
@@ -63,6 +65,7 @@ _TRAP_MESSAGES = {
     TrapCode.STACK_OVERFLOW: "call stack exhausted",
     TrapCode.NULL_REFERENCE: "null reference",
     TrapCode.NULL_FUNCTION_REFERENCE: "null function reference",
+    TrapCode.NULL_EXCEPTION_REFERENCE: "null exception reference",
     TrapCode.NULL_STRUCTURE_REFERENCE: "null structure reference",
     TrapCode.NULL_ARRAY_REFERENCE: "null array reference",
     TrapCode.NULL_I31_REFERENCE: "null i31 reference",
@@ -135,7 +138,28 @@ class OutOfCodeMemoryError(Error, MemoryError):
     """There is no room left for machine code, or the system refuses to map it."""
 
 
-class Trap(Error):  # noqa: N818 - the public name
+class _FramedError(Error):
+    """What has the wasm frames that were active."""
+
+    _frames: Sequence[FrameInfo] | Callable[[], Sequence[FrameInfo]]
+    omitted: int
+
+    @property
+    def frames(self) -> tuple[FrameInfo, ...]:
+        """The wasm frames that were active, innermost first."""
+        frames = self._frames
+        if not isinstance(frames, tuple):
+            frames = self._frames = tuple(frames() if callable(frames) else frames)
+        return frames
+
+    def _with_frames(self, head: str) -> str:
+        late_import("wasmark.registry.frames")
+        from wasmark.registry.frames import format_frames
+
+        return "\n".join([head, *format_frames(self.frames, self.omitted)])
+
+
+class Trap(_FramedError):  # noqa: N818 - the public name
     """Wasm code trapped.
 
     `code` says why, `pc` is the machine address of the instruction that did it (0 where a host function asked for the
@@ -159,26 +183,51 @@ class Trap(Error):  # noqa: N818 - the public name
         self.detail = detail
         super().__init__(code, pc)
 
-    @property
-    def frames(self) -> tuple[FrameInfo, ...]:
-        """The wasm frames that were active, innermost first."""
-        frames = self._frames
-        if not isinstance(frames, tuple):
-            frames = self._frames = tuple(frames() if callable(frames) else frames)
-        return frames
-
     def __reduce__(self) -> tuple[Any, ...]:
         """It can travel between processes; its frames lose their modules on the way."""
         return functools.partial(type(self), pc=self.pc), (self.code,), {**self.__dict__, "_frames": self.frames}
 
     def __str__(self) -> str:
-        late_import("wasmark.registry.frames")
-        from wasmark.registry.frames import format_frames
-
         head = f"wasm trap: {self.code.message}"
         if self.detail:
             head += f": {self.detail}"
-        return "\n".join([head, *format_frames(self.frames, self.omitted)])
+        return self._with_frames(head)
+
+
+class WasmException(_FramedError):  # noqa: N818 - the public name
+    """An exception of wasm's.
+
+    `tag` is its `Tag`, `values` what it carries, and `frames` are the wasm frames that were active when wasm threw it,
+    innermost first; there are none where Python did. A host function that raises one throws it into the wasm code that
+    called it, if its tag belongs to the same store. It is the same object when it comes out again, as long as wasm has
+    not let go of it.
+    """
+
+    def __init__(
+        self,
+        tag: Tag | None,
+        values: Sequence[Any] = (),
+        *,
+        frames: Sequence[FrameInfo] | Callable[[], Sequence[FrameInfo]] = (),
+        omitted: int = 0,
+    ) -> None:
+        """Raises TypeError where the tag takes another number of values. (Without a tag it has come out of another
+        process.)"""
+        self.tag = tag
+        self.values = tuple(values)
+        self._frames = frames
+        self.omitted = omitted
+        if tag is not None and len(self.values) != len(tag.type.params):
+            raise TypeError(f"{tag!r} takes {len(tag.type.params)} values ({len(self.values)} given)")
+        super().__init__(tag, self.values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It can travel between processes; its tag, and the modules of its frames, get lost on the way."""
+        return type(self), (None, self.values), {"_frames": self.frames, "omitted": self.omitted}
+
+    def __str__(self) -> str:
+        name = "exception" if self.tag is None else self.tag.name
+        return self._with_frames(f"wasm exception: {name}({', '.join(map(repr, self.values))})")
 
 
 class Exit(Error):  # noqa: N818 - the public name

@@ -8,6 +8,7 @@ import ctypes
 from wasmark.compile.abi import is_plain, signature
 from wasmark.core.types import FuncType, SubType
 from wasmark.jit.stubs import stubs
+from wasmark.registry.process_table import is_catch_site
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.callable_type import NativeFields, callable_type, fields_address
 from wasmark.runtime.native import set_python_hook
@@ -172,7 +173,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         return results
 
     def raise_trap(self, report: bytes) -> None:
-        """Raise the trap that a call of this function ended in; `report` is the activation it left."""
+        """Raise the trap or exception that a call of this function ended in; `report` is the activation it left."""
         raise self.store.trap(report)
 
     def call_bits(self, args: list[int]) -> list[int]:
@@ -214,6 +215,7 @@ else:
 
 set_python_hook(L.HOOK_CALL, _FuncMethods.call)
 set_python_hook(L.HOOK_TRAP, _FuncMethods.raise_trap)
+set_python_hook(L.HOOK_CATCHES, is_catch_site)
 
 
 def converter(shape: Shape, label: str, references: References | None) -> Callable[[Any, int], None]:

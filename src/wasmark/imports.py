@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from wasmark.core.types import GlobalType, Limits, MemoryType, TableType
+from wasmark.core.types import GlobalType, Limits, MemoryType, TableType, TagType
 from wasmark.errors import LinkError
 from wasmark.func import Func
 from wasmark.globals import Global
 from wasmark.memory import Memory
 from wasmark.table import Table
+from wasmark.tag import Tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from wasmark.module import Module
     from wasmark.store import Store
 
-Extern = Func | Table | Memory | Global
+Extern = Func | Table | Memory | Global | Tag
 
-_CLASSES: Final[dict[str, Any]] = {"func": Func, "table": Table, "memory": Memory, "global": Global}
+_CLASSES: Final[dict[str, Any]] = {"func": Func, "table": Table, "memory": Memory, "global": Global, "tag": Tag}
 
 
 def resolve_imports(
     plan: InstancePlan, module: Module, imports: Mapping[str, Mapping[str, Any]], store: Store
 ) -> tuple[list[Any], bool]:
-    """What is offered for each import, in order: Func, Table, Memory, Global, or a plain callable for a function. And
-    whether there are such callables.
+    """What is offered for each import, in order: Func, Table, Memory, Global, Tag, or a plain callable for a function.
+    And whether there are such callables.
 
     Raises LinkError that names the import, what is wanted and what was given.
     """
@@ -67,8 +68,6 @@ def _find(import_: Import, space: Mapping[str, Any] | None) -> Any:
 
 def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str | None:
     """What is wrong with `value`, or None."""
-    if import_.kind == "tag":
-        return f"incompatible import type: wants a tag, got {type(value).__name__}"  # an instance has none to give yet
     if not isinstance(value, _CLASSES[import_.kind]):
         if import_.kind == "func" and callable(value):
             return None
@@ -82,6 +81,12 @@ def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str 
         if types.is_subtype_id(value.type_id, ids[desc]):
             return None
         return f"incompatible import type: wants {module.model.types[desc].composite}, got {value.type}"
+    if isinstance(value, Tag):
+        assert isinstance(desc, TagType)
+        wanted = ids[desc.type_index]
+        if types.is_subtype_id(value.type_id, wanted) and types.is_subtype_id(wanted, value.type_id):
+            return None
+        return f"incompatible import type: wants {module.model.types[desc.type_index].composite}, got {value.type}"
     if isinstance(value, Global):
         assert isinstance(desc, GlobalType)
         content = types.canonical(desc.value, ids)

@@ -6,7 +6,7 @@ import ctypes
 from struct import Struct
 
 from wasmark.core.types import RefType
-from wasmark.errors import Trap, TrapCode, UnsupportedError
+from wasmark.errors import Trap, TrapCode
 from wasmark.globals import Global
 from wasmark.imports import resolve_imports
 from wasmark.instance_state import InstanceState
@@ -88,11 +88,11 @@ class Externs:
         self._made: dict[tuple[str, int], Extern] = {}
 
     def get(self, kind: str, index: int) -> Extern:
-        """The function, table, memory or global with an index of the module."""
+        """The function, table, memory, global or tag with an index of the module."""
         if kind == "func":
             return self.store.func_at(self.state.funcref(index))
         if kind == "tag":
-            raise UnsupportedError("exported tags are not supported yet", part="exception handling")
+            return self.store.tag_at(self.state.tag(index))
         imported = self.state.module.instance_plan().imported[kind]
         if index < len(imported):
             found: Extern = self._given[imported[index]]
@@ -115,7 +115,7 @@ class Externs:
 class Instance:
     """An instance of `module` in `store`.
 
-    imports: {module name: {name: value}}, where a value is a Func, Memory, Table or Global of the same store, or a
+    imports: {module name: {name: value}}, where a value is a Func, Memory, Table, Global or Tag of the same store, or a
     plain callable where a function is wanted. `on_allocated` is called with the instance when it is whole but before
     any of its code has run (the start function may need it to be known). Raises LinkError, or Error where there is no
     memory (then nothing has happened), Trap where an active segment does not fit or the start function traps (then, as

@@ -76,8 +76,8 @@ class InstancePlan:
     globals that have no value in the template. reference_cells: offsets of cells of globals with references that a
     collection looks at. data: the address of the module's binary. elements_are_planned: whether tables start with all
     that active element segments say; has_elements: whether there are any segments to be seen to nevertheless.
-    has_objects: whether it knows structures or arrays. has_work: whether anything is left to do when all is
-    allocated.
+    has_objects: whether it knows structures, arrays or tags. has_work: whether anything is left to do when all is
+    allocated. tail_words: how many arguments on the stack a tail call of it may have at most.
     """
 
     __slots__ = (
@@ -102,6 +102,7 @@ class InstancePlan:
         "reference_cells",
         "table_types",
         "tables",
+        "tail_words",
         "unset_globals",
     )
 
@@ -134,11 +135,19 @@ class InstancePlan:
             words[(at + L.FUNCREF_CODE) // 8] = module.function_address(func_index)
             words[(at + L.FUNCREF_TYPE_ID) // 8] = ids[model.func_types[func_index]]
             own.append(at + L.FUNCREF_CONTEXT)
+        first_tag = len(self.imported["tag"])
+        for number, tag in enumerate(model.tags):
+            at = layout.tag_defs + L.TAG_DEF_SIZE * number
+            words[layout.tag(first_tag + number) // 8] = at
+            own.append(layout.tag(first_tag + number))
+            words[(at + L.TAG_TYPE_ID) // 8] = ids[tag.type_index]
         for index, segment in enumerate(model.data_segments):
             if segment.offset_expr is None:
                 at = (layout.data_segments + 16 * index) // 8
                 words[at], words[at + 1] = self.data + segment.start, segment.end - segment.start
-        self.has_objects = any(not isinstance(type_.composite, FuncType) for type_ in model.types)
+        self.has_objects = bool(model.tag_types) or any(
+            not isinstance(type_.composite, FuncType) for type_ in model.types
+        )
         self.global_types = [
             GlobalType(types.canonical(definition.type.value, ids), definition.type.mutable)
             for definition in model.globals
@@ -153,6 +162,10 @@ class InstancePlan:
                 words[layout.global_cells // 8 + 2 * index] = value
             if isinstance(type_.value, RefType) and types.is_collected(type_.value):
                 self.reference_cells.append(layout.global_cells + 16 * index)
+        # A bound is enough: of all parameters, vectors count twice.
+        self.tail_words = 2 * max(
+            (len(t.composite.params) for t in model.types if isinstance(t.composite, FuncType)), default=0
+        )
         self.plain = Template(words.tobytes(), own.tobytes(), array("I", [layout.STORE_BLOCK]).tobytes())
 
         self.table_types = []

@@ -82,6 +82,8 @@ class InstanceState:
             for index in plan.unset_globals:
                 bits = self.evaluate(model.globals[index].init, store)
                 _pair.pack_into(block, layout.global_cells + 16 * index, bits & _WORD, bits >> 64)
+        for number, position in enumerate(imported["tag"]):
+            _word.pack_into(block, layout.tag(number), given[position].address)
         self.tables: Sequence[ReferenceTable] = ()
         own_tables: Sequence[ReferenceTable] = ()
         if model.table_types:
@@ -135,6 +137,17 @@ class InstanceState:
         if func_index < model.imported["func"]:
             return int(_word.unpack_from(self.block, layout.imported_function(func_index) + 16)[0])
         return self.vmctx + layout.funcref(func_index)
+
+    def tag(self, index: int) -> int:
+        """The address of a tag's TagDef."""
+        return int(_word.unpack_from(self.block, self.module.layout.tag(index))[0])
+
+    def tag_name(self, address: int) -> str:
+        """What a tag of the module's own is called: as it is exported, or else by its number."""
+        model, layout = self.module.model, self.module.layout
+        index = model.imported["tag"] + (address - self.vmctx - layout.tag_defs) // L.TAG_DEF_SIZE
+        exported = (e.name for e in model.exports if e.kind == "tag" and e.index == index)
+        return next(exported, f"tag[{index}]")
 
     def function_name(self, address: int) -> str:
         """What the function is called that one of its own FuncRefs leads to."""

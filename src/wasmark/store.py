@@ -20,7 +20,7 @@ import weakref
 
 from wasmark.core.types import HeapType, RefType
 from wasmark.engine import Engine, default_engine
-from wasmark.errors import Error, Trap, TrapCode, UnsupportedError
+from wasmark.errors import Error, Trap, TrapCode, WasmException
 from wasmark.jit.late_import import late_import
 from wasmark.registry import ModuleRegistry
 from wasmark.registry.frames import frames_at
@@ -28,6 +28,7 @@ from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read li
 from wasmark.runtime import parking
 from wasmark.runtime.native import futex_wait, thread_state
 from wasmark.store_plan import CALLABLES
+from wasmark.values import bits_value, value_bits, value_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
     from wasmark.objects import HeapObject
     from wasmark.runtime.linear_memory import LinearMemory
     from wasmark.runtime.reference_table import ReferenceTable
+    from wasmark.tag import Tag
 
     _T = TypeVar("_T")
 
 _word: Final = struct.Struct("<Q")
-_report: Final = struct.Struct("<QQ32xQ")  # from ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_FRAME_COUNT
+# From ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_EXCEPTION, ACT_FRAME_COUNT
+_report: Final = struct.Struct("<QQ32xQQ")
 _TRAP_CODES: Final = {code.value: code for code in TrapCode}
 
 
@@ -78,6 +81,7 @@ class Store:
     _registry: ModuleRegistry | None = None
     _collector: Collector | None = None
     _registry_is_whole = False
+    _tail_words = 0  # room for so many words of tail calls
 
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine = engine if engine is not None else default_engine()
@@ -90,6 +94,7 @@ class Store:
         self._instances: dict[int, InstanceState] = {}  # by vmctx
         self._names: dict[int, str] = {}  # of host functions that belong to no instance, by FuncRef
         self._funcs: dict[int, weakref.ref[Func]] = {}  # by FuncRef
+        self._tags: dict[int, weakref.ref[Tag]] = {}  # by TagDef
         self.memories: dict[int, LinearMemory] = {}  # by MemoryDef
         self.tables: dict[int, ReferenceTable] = {}  # by TableDef
         self._objects: weakref.WeakValueDictionary[int, HeapObject] = weakref.WeakValueDictionary()  # by address
@@ -119,6 +124,7 @@ class Store:
             from wasmark.collector import Collector
 
             made = Collector(self.runtime, self.engine.config, self.block_address, self.tables)
+            made.hold(self.block_address + L.STORE_EXCEPTION, 2)  # and STORE_UNCAUGHT
             collector = vars(self).setdefault("_collector", made)
             assert collector is not None
         return collector
@@ -142,6 +148,13 @@ class Store:
         block, address = self.runtime.stamp(bytes(size), b"", b"", 0)
         self.keep(block)
         return address
+
+    def reserve_tail_words(self, count: int) -> None:
+        """Let tail calls have so many arguments on the stack."""
+        if count > self._tail_words:
+            address = self.allocate(L.TAIL_FIRST + L.SLOT_SIZE * count)
+            _word.pack_into(self._block, L.STORE_TAIL_WORDS, address)
+            self._tail_words = count
 
     def _word(self, offset: int) -> int:
         """A word of the StoreBlock."""
@@ -174,6 +187,7 @@ class Store:
     def add_instance(self, state: InstanceState, module: Module) -> None:
         """Take an instance in, and its module with it."""
         module.ensure_registered()
+        self.reserve_tail_words(module.instance_plan().tail_words)
         self._instances[state.vmctx] = state
         if self._registry is not None:
             self._registry.register_module(module)
@@ -242,17 +256,109 @@ class Store:
                 if idle:
                     collector.collect()
 
-    def trap(self, activation: bytes) -> Trap:
-        """The trap that a copy of its activation tells of."""
-        code, pc, count = _report.unpack_from(activation, L.ACT_TRAP_CODE)
+    def trap(self, activation: bytes) -> Trap | WasmException:
+        """The trap, or the exception that nobody caught, that a copy of its activation tells of."""
+        code, pc, exception, count = _report.unpack_from(activation, L.ACT_TRAP_CODE)
         kept = L.FRAMES_KEPT
         pcs = list(struct.unpack_from(f"<{min(count, 2 * kept)}Q", activation, L.ACT_FRAMES))
         if count > 2 * kept:  # the second half is a ring
             start = kept + count % kept
             pcs[kept:] = pcs[start:] + pcs[kept:start]
-        sites = self.registry.locate_frames(pcs)
         omitted = max(0, count - 2 * kept)
+        if code == L.THROWN:
+            return self._arrived(exception, pcs, omitted)
+        sites = self.registry.locate_frames(pcs)
         return Trap(_TRAP_CODES[code], pc=pc, frames=functools.partial(frames_at, sites), omitted=omitted)
+
+    # --- exceptions -------------------------------------------------------------------------------
+
+    def _arrived(self, address: int, pcs: list[int], omitted: int) -> WasmException:
+        """The Python exception for one of wasm's that nobody caught; `pcs` as `trap` has them."""
+        thrown = self._frames_of(address)
+        if thrown[1:] != pcs[1 : len(thrown)]:  # it was thrown first from elsewhere
+            pcs, omitted = thrown, 0
+        found = self._exception_object(address, pcs, omitted)
+        _word.pack_into(self._block, L.STORE_UNCAUGHT, 0)
+        return found
+
+    def _frames_of(self, address: int) -> list[int]:
+        """The innermost frames that were active when an exception was made, as `trap` has them."""
+        count = ctypes.c_uint64.from_address(address + L.EXCEPTION_FRAME_COUNT).value
+        thrown = list((ctypes.c_uint64 * count).from_address(address + L.EXCEPTION_FRAMES))
+        return [thrown[0] - 1, *thrown[1:]] if thrown else []
+
+    def _exception_object(self, address: int, pcs: list[int], omitted: int) -> WasmException:
+        """The Python exception that stands for one of wasm's, as long as wasm has that."""
+        externs = self.collector.externs
+        place = ctypes.c_uint64.from_address(address + L.EXCEPTION_OBJECT)
+        if place.value:
+            known: WasmException = externs.value(place.value)
+            return known
+        with self.owned(), self.collector.paused():
+            tag = self.tag_at(ctypes.c_uint64.from_address(address + L.EXCEPTION_TAG).value)
+            values = []
+            at = address + L.EXCEPTION_VALUES
+            for type_ in tag.type.params:
+                bits = int.from_bytes(ctypes.string_at(at, value_size(type_)), "little")
+                values.append(bits_value(bits, type_, self))
+                at += L.EXCEPTION_VALUE_SIZE
+            sites = self.registry.locate_frames(pcs)
+            found = WasmException(tag, values, frames=functools.partial(frames_at, sites), omitted=omitted)
+            place.value = externs.handle(found)
+        return found
+
+    def exception_address(self, error: WasmException) -> int:
+        """A new exception of wasm's for a Python exception of a tag of this store; its address. To be called while
+        nothing is collected.
+
+        Raises TypeError or OverflowError for values that do not fit, Trap where there is no room.
+        """
+        assert error.tag is not None
+        types = error.tag.type.params
+        bits = [value_bits(value, type_, self) for value, type_ in zip(error.values, types, strict=True)]
+        address = self.collector.allocate_words(L.EXCEPTION_WORDS + 2 * len(bits))
+        words = ctypes.c_uint64
+        words.from_address(address + L.EXCEPTION_TAG).value = error.tag.address
+        words.from_address(address + L.EXCEPTION_OBJECT).value = self.collector.externs.handle(error)
+        at = address + L.EXCEPTION_VALUES
+        for value in bits:
+            ctypes.memmove(at, value.to_bytes(L.EXCEPTION_VALUE_SIZE, "little"), L.EXCEPTION_VALUE_SIZE)
+            at += L.EXCEPTION_VALUE_SIZE
+        return address
+
+    def throw_in(self, error: WasmException) -> int:
+        """The same, where native code is going to have the exception at once."""
+        with self.owned(), self.collector.paused():
+            address = self.exception_address(error)
+            _word.pack_into(self._block, L.STORE_UNCAUGHT, address)  # so that it is there until it has been thrown
+            return address
+
+    def add_tag(self, tag: Tag) -> None:
+        """Take a tag in that belongs to no instance."""
+        self._names[tag.address] = tag.name
+        self._tags[tag.address] = weakref.ref(tag)
+
+    def tag_at(self, address: int) -> Tag:
+        """The tag with a TagDef; the same object as long as it is in use."""
+        late_import("wasmark.tag")
+        from wasmark.tag import Tag
+
+        found = self._tags.get(address)
+        tag = found() if found is not None else None
+        if tag is None:
+            type_id = ctypes.c_uint64.from_address(address + L.TAG_TYPE_ID).value
+            tag = Tag.at(self, address, type_id, self._tag_name(address))
+            self._tags[address] = weakref.ref(tag)
+        return tag
+
+    def _tag_name(self, address: int) -> str:
+        name = self._names.get(address)
+        if name is not None:
+            return name
+        for vmctx, state in self._instances.items():
+            if 0 <= address - vmctx < state.module.layout.size:
+                return state.tag_name(address)
+        raise KeyError(address)
 
     # --- what addresses stand for -----------------------------------------------------------------
 
@@ -340,14 +446,21 @@ class Store:
         return self.collector.externs.handle(value)
 
     def _exn_bits(self, value: Any, type_: RefType) -> int:
-        raise UnsupportedError(f"references of type {type_} are not supported yet", part="exception handling")
+        if not isinstance(value, WasmException) or type_.heap is HeapType.NOEXN:
+            raise TypeError(f"expected a wasmark.WasmException for {type_}, got {type(value).__name__}")
+        if value.tag is None or value.tag.store is not self:
+            raise TypeError("the exception belongs to another store")
+        return self.exception_address(value)
 
     def reference_value(self, bits: int, type_: RefType) -> Any:
         """The Python value of a reference."""
         if not bits:
             return None
-        if self.engine.types.top(type_) is HeapType.FUNC:
+        top = self.engine.types.top(type_)
+        if top is HeapType.FUNC:
             return self.func_at(bits)
+        if top is HeapType.EXN:
+            return self._exception_object(bits, self._frames_of(bits), 0)
         if bits & 1:
             return (bits >> 1) - (bits >> 31 << 31)
         if bits & 7 == L.HOST_TAG:

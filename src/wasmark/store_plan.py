@@ -62,6 +62,7 @@ class StorePlan:
         self._is_subtype = is_subtype
         words = array("Q", bytes(L.STORE_BLOCK_SIZE + L.HOST_CONTEXT_SIZE * len(_CONTEXTS)))
         words[L.STORE_BUDGET // 8] = config.max_wasm_stack
+        words[L.STORE_SPREAD // 8] = self.runtime.spread
         new = "wasmark_gc_new_after_collection" if config.collect_always else "wasmark_gc_new"
         words[L.STORE_GC_NEW // 8] = self.runtime.symbol(new) or 0
         words[L.STORE_GC_WORDS // 8] = WORDS[0]
@@ -71,6 +72,9 @@ class StorePlan:
             words[builtin // 8 + 1] = context
             words[(context + L.HOST_CONVERT) // 8] = id(None)
             own.extend((builtin + 8, context + L.HOST_STORE))
+        for builtin, code in self.runtime.exception_functions.items():
+            words[builtin // 8] = code
+            own.append(builtin + 8)  # their context is the store itself
         words[CALLABLES[L.STORE_IS_SUBTYPE] // 8] = id(is_subtype)
         words[CALLABLES[L.STORE_COMPILE] // 8] = id(_compile_function)
         words[CALLABLES[L.STORE_TIER_UP] // 8] = id(_tier_up)

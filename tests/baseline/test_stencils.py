@@ -100,8 +100,8 @@ def test_a_library_made_of_rows_grows_like_any_other(library: Library) -> None:
     assert loaded.grown
     assert loaded["entry f:f"].size > 0
     assert set(loaded.names()) - set(library.names()) == {
-        *("piece entry :F", "piece entry leaf :F", "piece call 0:F", "piece slot 0:F", "piece through 0:F"),
-        "piece code 0:F",
+        *("piece entry :F", "piece entry leaf :F", "piece entry leaving :F", "piece call 0:F", "piece slot 0:F"),
+        *("piece through 0:F", "piece guarded 0:F", "piece code 0:F"),
     }
 
 

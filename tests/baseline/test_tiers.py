@@ -205,3 +205,22 @@ def test_nan_payloads_pass_through() -> None:
     bits = 0x7FA00001
     assert f.exports.f.call_bits([bits])[0] & 0xFFFFFFFF == bits
     assert struct.pack("<I", bits) == bits.to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_call_of_many_arguments_and_results_keeps_the_chain_of_frames(way: str) -> None:
+    """Its stencil needs every register but the frame pointer."""
+    params = "i64 i64 i32 i32 i32 i64 i64 i64 i32 f32 i32 i32"
+    arguments = "".join(f"(local.get {i})" for i in range(12))
+    exports = wasmark.Instance(
+        wasmark.Module(
+            f"""(module (func $f (export "f") (param {params}) (result i64 i32 i32 i32 i64)
+              (if (i32.eqz (local.get 11)) (then (unreachable)))
+              (local.set 11 (i32.sub (local.get 11) (i32.const 1)))
+              (call $f {arguments})))""",
+            ENGINES[way],
+        )
+    ).exports
+    with pytest.raises(wasmark.Trap) as caught:
+        exports.f(*range(1, 12), 9)
+    assert len(caught.value.frames) == 10

@@ -7,7 +7,18 @@ import pytest
 from wasmark.binary import decode_body, encode_instruction
 from wasmark.binary.leb import write_u
 from wasmark.core.model import ModuleModel
-from wasmark.core.opcodes import BY_BYTE, BY_NAME, BY_PREFIX, OPCODES, Imm, Opcode
+from wasmark.core.opcodes import (
+    BY_BYTE,
+    BY_NAME,
+    BY_PREFIX,
+    CATCH,
+    CATCH_ALL,
+    CATCH_ALL_REF,
+    CATCH_REF,
+    OPCODES,
+    Imm,
+    Opcode,
+)
 from wasmark.core.types import F64, FUNCREF, I32, I64, FuncType, HeapType, RefType, StructType, SubType
 from wasmark.errors import InvalidError, MalformedError, UnsupportedError
 
@@ -48,6 +59,12 @@ SAMPLES: dict[Imm, list[Any]] = {
     Imm.LANES: [tuple(range(16)), (0xFF,) * 16],
     Imm.MEMARG_LANE: [(0, 0, 0, 0), (2, 1, 0x80, 0xFF)],
     Imm.HEAP: [*HeapType, 0, 63, 64, 0x4000],
+    Imm.TAG: U32_VALUES,
+    Imm.TRY_TABLE: [
+        (((), ()), ()),
+        ((TWO_TO_TWO.params, TWO_TO_TWO.results), ((CATCH, 0x80, 0), (CATCH_ALL_REF, 0, 0x4000))),
+        (((), (I32,)), ((CATCH_REF, 0xFFFF_FFFF, 1), (CATCH_ALL, 0, 2)) * 100),
+    ],
     Imm.REF: [RefType.of(False, heap) for heap in (*HeapType, 0, 64)],
     Imm.REF_NULL: [RefType.of(True, heap) for heap in (*HeapType, 0, 64)],
     Imm.TYPE_FIELD: PAIRS,
@@ -90,8 +107,10 @@ def test_every_row_decodes_to_what_was_encoded(row: Opcode) -> None:
     for imm in samples:
         code = encode_instruction(row, imm, {TWO_TO_TWO: 1})
         before, after = b"", END
-        if row.name in ("block", "loop", "if"):
+        if row.name in ("block", "loop", "if", "try_table", "try"):
             after = END + END
+        elif row.name in ("catch", "catch_all", "delegate"):
+            before, after = b"\x06\x40", END + (END if row.name != "delegate" else b"")
         elif row.name == "else":
             before, after = b"\x04\x40", END + END
         elif row.name == "end":

@@ -13,12 +13,14 @@ import pytest
 
 from tests.compile.ir import module_context
 from tests.differential.generator import generate
-from wasmark.binary import decode_body
+from wasmark.binary import decode_body, encode_module
+from wasmark.compile import exceptions, function_objects, tail_calls, vector_function
 from wasmark.compile import function as translation
-from wasmark.compile import function_objects, vector_function
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
 from wasmark.compile.atomics import ATOMICS, UNSHARED_WAITS
 from wasmark.compile.function import FunctionTranslator
+from wasmark.compile.hot import Hot
+from wasmark.compile.loop_entry import LoopEntryTranslator
 from wasmark.compile.numeric import NUMERIC
 from wasmark.compile.objects import OBJECTS
 from wasmark.compile.templates import prepare
@@ -26,7 +28,9 @@ from wasmark.compile.vector import LANES, NATURAL, SHUFFLE, VECTORS, is_natural
 from wasmark.compile.wide_arithmetic import WIDE
 from wasmark.core.opcodes import OPCODES, Imm
 from wasmark.errors import TrapCode
+from wasmark.text.module import parse_module
 
+STEPS = {**tail_calls.STEPS, **exceptions.STEPS}
 ADDRESSES = {"32": ADDRESS_32, "32 offset": ADDRESS_32_OFFSET, "checked": ADDRESS_CHECKED}
 TEMPLATES = {
     **NUMERIC,
@@ -37,13 +41,15 @@ TEMPLATES = {
     **{f"access {name}": text for name, text in ACCESS.items()},
     **{f"accessor {name}": text for name, text in ACCESSORS.items()},
     **{f"address {name}": text for name, text in ADDRESSES.items()},
+    **{f"step {name}": text for name, text in STEPS.items()},
     **{f"object {name}": text for name, text in OBJECTS.items()},
 }
 
 _DEFINED = re.compile(r"^(?:%([\w.]+) =|([\w.]+):$)", re.MULTILINE)
 _NAME = re.compile(r"%([\w.]+)")
-_INDEXED = {"L", "P", "mb", "mp"}
-"""Prefixes of names that end in the index of a local, parameter or memory; all others end in a number that is new."""
+_INDEXED = {"L", "P", "mb", "mp", "pi", "pf", "pv", "pp", "ps", "pr"}
+"""Prefixes of names that end in the index of a local, parameter or memory, or in the number of a register; all others
+end in a number that is new."""
 
 # The steps of an indirect call share one number, so their templates are one.
 _CHAINS = [
@@ -52,6 +58,11 @@ _CHAINS = [
     ("callee table fixed", "callee type", "callee type final", "callee load"),
     ("callee ref", "callee load"),
 ]
+
+
+LEAVING = """(module (func (param i32 f32 f64 i64 i32 i32 i32 i32)
+  (loop (return_call 0 (i32.const 1) (f32.const 2) (f64.const 3) (i64.const 4) (i32.const 5) (i32.const 6)
+    (i32.const 7) (i32.const 8)))))"""
 
 
 def fields(template: str) -> set[str]:
@@ -143,22 +154,30 @@ def translated() -> tuple[dict[str, Recording], list[str]]:
         patch.setattr(translation, "_SIMPLE", {True: simple, False: natural})
         for module, table, kind in (
             (translation, "ACCESS", "access"),
-            (translation, "ACCESSORS", "accessor"),
             (vector_function, "ACCESS", "access"),
             (vector_function, "LANES", "lane"),
             (function_objects, "OBJECTS", "object"),
         ):
             patch.setattr(module, table, {name: used[f"{kind} {name}"] for name in getattr(module, table)})
+        steps = {name: used[f"accessor {name}"] for name in ACCESSORS} | {name: used[f"step {name}"] for name in STEPS}
+        patch.setattr(translation, "_STEPS", steps)
         patch.setattr(vector_function, "SHUFFLE", used["shuffle"])
         for table, name in (("ADDRESS_32", "32"), ("ADDRESS_32_OFFSET", "32 offset"), ("ADDRESS_CHECKED", "checked")):
             patch.setattr(translation, table, used[f"address {name}"])
-        for seed in range(40):
+        for seed in range(60):
             context = module_context(generate(seed).binary, deterministic=seed % 3 == 0)
             if seed % 2:
                 context.here = frozenset()  # as in a lazy module
             for index, function in enumerate(context.model.functions):
                 translator = FunctionTranslator(context, index, 10)
                 functions.append(translator.translate(decode_body(context.model, function.start, function.end)))
+        context = module_context(encode_module(parse_module(LEAVING)))
+        (function,) = context.model.functions
+        body = decode_body(context.model, function.start, function.end)
+        (loop,) = (offset for row, _, offset in body if row.name == "loop")
+        context.wide = frozenset({0})
+        functions.append(FunctionTranslator(context, 0, 10).translate(body))
+        LoopEntryTranslator(context, Hot(0, loop), 10).translate(body)
     return used, functions
 
 

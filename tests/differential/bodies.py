@@ -18,7 +18,17 @@ from tests.differential import vectors
 from tests.differential.objects import OBJECT_TYPES, REFERENCES, ObjectSteps, is_object
 from wasmark.binary import encode_instruction
 from wasmark.core.features import Feature
-from wasmark.core.opcodes import BY_NAME, OPCODES, SELECT_TYPED, Imm, Opcode
+from wasmark.core.opcodes import (
+    BY_NAME,
+    CATCH,
+    CATCH_ALL,
+    CATCH_ALL_REF,
+    CATCH_REF,
+    OPCODES,
+    SELECT_TYPED,
+    Imm,
+    Opcode,
+)
 from wasmark.core.types import (
     EXTERNREF,
     F32,
@@ -30,6 +40,7 @@ from wasmark.core.types import (
     CompositeType,
     FuncType,
     GlobalType,
+    HeapType,
     MemoryType,
     RefType,
     TableType,
@@ -63,6 +74,7 @@ INTERESTING: Final[dict[ValType, tuple[int, ...]]] = {
 }
 """Immediates of constants: signed integers, and the bits of floats."""
 
+_EXNREF: Final = RefType.of(True, HeapType.EXN)
 _CONSTANT: Final[dict[ValType, str]] = {
     I32: "i32.const",
     I64: "i64.const",
@@ -99,6 +111,7 @@ class Plan:
     elements: list[RefType]
     data_segments: int
     first_function_in_table: list[int]
+    tags: list[FuncType] = field(default_factory=list)
     types: list[CompositeType] = field(default_factory=lambda: [type_.composite for type_ in OBJECT_TYPES])
     type_indices: dict[FuncType, int] = field(default_factory=dict)
     used: set[Opcode] = field(default_factory=set)
@@ -201,7 +214,9 @@ class BodyGenerator(ObjectSteps):
 
     def value(self, type_: ValType, depth: int = 2) -> None:
         """Push some value."""
-        locals_ = [i for i, t in enumerate([*self.type.params, *self.declared]) if t is type_]
+        # A scratch local may have what was not made canonical yet.
+        scratch = self._scratch.values()
+        locals_ = [i for i, t in enumerate([*self.type.params, *self.declared]) if t is type_ and i not in scratch]
         globals_ = [i for i, g in enumerate(self.plan.globals) if g.value is type_]
         if isinstance(type_, RefType):
             self._reference(type_, locals_, globals_)
@@ -555,9 +570,16 @@ class BodyGenerator(ObjectSteps):
 
     # --- calls ------------------------------------------------------------------------------------
 
-    def call(self) -> None:
-        index = self.rng.randrange(len(self.plan.functions))
-        self._call(self.plan.functions[index], "call", index)
+    def call(self, prefix: str = "") -> None:
+        index = self._callee(prefix)
+        self._call(self.plan.functions[index], f"{prefix}call", index)
+
+    def _callee(self, prefix: str) -> int:
+        """Any function, or any that returns what this one does."""
+        functions = self.plan.functions
+        if not prefix:
+            return self.rng.randrange(len(functions))
+        return self.rng.choice([i for i, type_ in enumerate(functions) if type_.results == self.type.results])
 
     def _call(self, type_: FuncType, name: str, imm: Any, before: Callable[[], None] | None = None) -> None:
         self.want(type_.params)
@@ -565,12 +587,19 @@ class BodyGenerator(ObjectSteps):
             before()
         self.emit(name, imm)
         self._pop(len(type_.params))
-        self.stack.extend(type_.results)
+        if name.startswith("return"):
+            self._die()
+        else:
+            self.stack.extend(type_.results)
 
-    def call_indirect(self) -> None:
+    def return_call(self) -> None:
+        if self.chance(30):
+            self.rng.choice((self.call, self.call_indirect, self.call_ref))("return_")
+
+    def call_indirect(self, prefix: str = "") -> None:
         tables = [i for i, table in enumerate(self.plan.tables) if table.element is not EXTERNREF]
         table = self.rng.choice(tables)
-        function = self.rng.randrange(len(self.plan.functions))
+        function = self._callee(prefix)
         type_ = self.plan.functions[function]
         address: ValType = I64 if self.plan.tables[table].limits.is64 else I32
         index = function - self.plan.first_function_in_table[table]
@@ -582,17 +611,17 @@ class BodyGenerator(ObjectSteps):
                 self._small(address, 15)
                 self._pop(1)
 
-        self._call(type_, "call_indirect", (self.plan.type_index(type_), table), push_index)
+        self._call(type_, f"{prefix}call_indirect", (self.plan.type_index(type_), table), push_index)
 
-    def call_ref(self) -> None:
-        type_ = self.rng.choice(self.plan.functions)
+    def call_ref(self, prefix: str = "") -> None:
+        type_ = self.plan.functions[self._callee(prefix)]
         index = self.plan.type_index(type_)
 
         def push_reference() -> None:
             self.value(RefType.of(self.chance(40), index))
             self._pop(1)
 
-        self._call(type_, "call_ref", index, push_reference)
+        self._call(type_, f"{prefix}call_ref", index, push_reference)
 
     # --- control ----------------------------------------------------------------------------------
 
@@ -624,6 +653,50 @@ class BodyGenerator(ObjectSteps):
                 self.emit("else")
                 self.stack[height:] = params
             self._frame(Frame(label, results, height, kind == "loop"), self.rng.randint(1, max(1, self.steps // 2)))
+        self.emit("end")
+
+    def throw(self) -> None:
+        if self.chance(15):
+            tag = self.rng.randrange(len(self.plan.tags))
+            self.want(self.plan.tags[tag].params)
+            self.emit("throw", tag)
+            self._die()
+
+    def try_table(self) -> None:
+        """A `try_table` in two blocks: where one of its clauses leads to, and behind that."""
+        if len(self.frames) > 5 or self.steps < 6:
+            return
+        results = [self.rng.choice(VALUES) for _ in range(self.rng.choice((0, 0, 1, 2)))]
+        kind = self.rng.choice((CATCH, CATCH, CATCH_REF, CATCH_ALL, CATCH_ALL_REF))
+        tag = self.rng.randrange(len(self.plan.tags)) if kind < CATCH_ALL else 0
+        given: list[ValType] = [*self.plan.tags[tag].params] if kind < CATCH_ALL else []
+        if kind in (CATCH_REF, CATCH_ALL_REF):
+            given.append(_EXNREF)
+        clauses = [(kind, tag, 0)]
+        if not results and self.chance(40):
+            clauses.insert(self.rng.randrange(2), (CATCH_ALL, 0, 1))
+        for types in (results, given):
+            self.plan.type_index(FuncType((), tuple(types)))
+        height = len(self.stack)
+        for types in (results, given):
+            self.emit("block", ((), tuple(types)))
+            self.frames.append(Frame(types, types, height))
+        self.emit("try_table", (((), tuple(results)), tuple(clauses)))
+        self._frame(Frame(results, results, height), self.rng.randint(2, max(2, self.steps // 2)))
+        self.emit("end")
+        self.emit("br", 1)
+        self.emit("end")
+        self.frames.pop()
+        self.stack[height:] = given
+        if given and given[-1] is _EXNREF:
+            if self.chance(40):
+                self.emit("throw_ref")
+                self._die()
+            else:
+                self.emit("drop")
+                self._pop(1)
+        self._settle(results)
+        self.frames.pop()
         self.emit("end")
 
     def _frame(self, frame: Frame, steps: int) -> None:
@@ -777,6 +850,9 @@ _WEIGHTS: Final[dict[Callable[[BodyGenerator], None], int]] = {
     BodyGenerator.call: 4,
     BodyGenerator.call_indirect: 4,
     BodyGenerator.call_ref: 3,
+    BodyGenerator.return_call: 3,
+    BodyGenerator.throw: 4,
+    BodyGenerator.try_table: 5,
     BodyGenerator.block: 16,
     BodyGenerator.br_if: 6,
     BodyGenerator.br: 3,

@@ -128,6 +128,8 @@ class Ours(Recorder):
         except wasmark.Trap as trap:
             places = [(frame.func_index, frame.module_offset) for frame in trap.frames[:FRAMES]]
             return "trapped", (_OUR_KINDS[trap.code], _comparable(self.module, _OUR_KINDS[trap.code], places))
+        except wasmark.WasmException:
+            return _THREW
         return "returned", [canonical(bits, t) for bits, t in zip(results, type_.results, strict=True)]
 
     def state(self) -> dict[str, Any]:
@@ -146,6 +148,7 @@ class Ours(Recorder):
 def _their_config() -> wasmtime.Config:
     config = wasmtime.Config()
     config.wasm_relaxed_simd_deterministic = True
+    config.wasm_exceptions = True
     config.wasm_gc = True
     config.wasm_wide_arithmetic = True
     return config
@@ -182,6 +185,8 @@ class Theirs(Recorder):
         try:
             results = self.exports[name](self.store, *values)
         except wasmtime.Trap as trap:
+            if _THROWN in str(trap):
+                return _THREW
             kind = _THEIR_KINDS.get(trap.trap_code, str(trap))
             places = [(frame.func_index, frame.module_offset) for frame in trap.frames[:FRAMES]]
             return "trapped", (kind, places[1:] if kind == "UNREACHABLE" else places)
@@ -211,6 +216,10 @@ def _comparable(module: Generated, kind: str, places: list[tuple[int, int]]) -> 
     return places[1:]
 
 
+_THREW: Final[Outcome] = ("trapped", ("THREW", []))
+_THROWN: Final = "thrown Wasm exception"
+
+
 def _with_our_places(module: Generated, mine: Outcome, other: Outcome) -> Outcome:
     """Their outcome with our places of calls that something follows which is sure to trap: they give its place for the
     caller's frame, and not that of a call."""
@@ -235,6 +244,7 @@ _OUR_KINDS: Final = {
     **{code: code.name for code in TrapCode},
     TrapCode.UNDEFINED_ELEMENT: "TABLE_OUT_OF_BOUNDS",
     TrapCode.NULL_FUNCTION_REFERENCE: "NULL_REFERENCE",
+    TrapCode.NULL_EXCEPTION_REFERENCE: "NULL_REFERENCE",
     TrapCode.NULL_STRUCTURE_REFERENCE: "NULL_REFERENCE",
     TrapCode.NULL_ARRAY_REFERENCE: "NULL_REFERENCE",
     TrapCode.NULL_I31_REFERENCE: "NULL_REFERENCE",

@@ -44,6 +44,7 @@ from wasmark.core.types import (
     RefType,
     SubType,
     TableType,
+    TagType,
     ValType,
 )
 
@@ -81,7 +82,8 @@ class ModuleGenerator:
         imported = rng.randint(0, len(HOST_TYPES))
         functions = [*HOST_TYPES[:imported], *(self._signature() for _ in range(self.count))]
         plan = Plan(functions, imported, [], [], [], [], 0, [])
-        for type_ in functions:
+        plan.tags = [self._tag() for _ in range(rng.randint(1, 3))]
+        for type_ in (*functions, *plan.tags):
             plan.type_index(type_)
         model.imports = [
             Import("host", f"f{i}", "func", plan.type_index(type_)) for i, type_ in enumerate(functions[:imported])
@@ -97,8 +99,13 @@ class ModuleGenerator:
             *OBJECT_TYPES,
             *(SubType(type_, final=type_ in HOST_TYPES or rng.random() < 0.8) for type_ in functions_),
         ]
+        model.tags = [TagType(plan.type_index(type_)) for type_ in plan.tags]
         model.rec_groups = [(i, 1) for i in range(len(plan.types))]
         return self._export(plan)
+
+    def _tag(self) -> FuncType:
+        rng = self.rng
+        return FuncType(tuple(rng.choice(VALUES) for _ in range(rng.choice((0, 1, 1, 2, 4)))), ())
 
     def _signature(self) -> FuncType:
         rng = self.rng

@@ -8,7 +8,7 @@ import pytest
 
 from tests.text.translate import body, instructions, model
 from wasmark.binary import encode_module
-from wasmark.core.opcodes import BY_NAME, OPCODES, Imm
+from wasmark.core.opcodes import BY_NAME, CATCH, CATCH_ALL_REF, OPCODES, Imm
 from wasmark.core.types import EXTERNREF, F32, FUNCREF, I32, I64, HeapType, RefType
 from wasmark.errors import Error, MalformedError, UnsupportedError
 from wasmark.text import parse_module
@@ -16,7 +16,7 @@ from wasmark.text import parse_module
 FIELDS = """
   (type $t (func (param i32) (result i32)))
   (global $g (mut i32) (i32.const 0)) (memory $m 1) (memory $n 1) (table $a 1 funcref) (table $b 1 funcref)
-  (elem $e funcref) (data $d "") (func $f)
+  (elem $e funcref) (data $d "") (tag $e) (func $f)
   (type $s (struct (field i32) (field $x i64)))
 """
 
@@ -50,6 +50,11 @@ TEXT_AND_IMMEDIATE: dict[Imm, tuple[str, Any]] = {
     Imm.LANES: ("0 31 2 3 4 5 6 7 8 9 10 11 12 13 14 0xff", (0, 31, *range(2, 15), 255)),
     Imm.MEMARG_LANE: ("$n offset=0x10 align=1 3", (0, 1, 16, 3)),
     Imm.HEAP: ("extern", HeapType.EXTERN),
+    Imm.TAG: ("$e", 0),
+    Imm.TRY_TABLE: (
+        "(result i32) (catch $e 0) (catch_all_ref 0)",
+        (((), (I32,)), ((CATCH, 0, 0), (CATCH_ALL_REF, 0, 0))),
+    ),
     Imm.REF: ("(ref eq)", RefType.of(False, HeapType.EQ)),
     Imm.REF_NULL: ("(ref null $s)", RefType.of(True, 1)),
     Imm.TYPE_FIELD: ("$s $x", (1, 1)),
@@ -60,12 +65,15 @@ TEXT_AND_IMMEDIATE: dict[Imm, tuple[str, Any]] = {
     Imm.CAST: ("0 anyref (ref $s)", (0, RefType.of(True, HeapType.ANY), RefType.of(False, 1))),
 }
 
+NOT_ALONE = ("else", "end", "catch", "catch_all", "delegate")
 
-@pytest.mark.parametrize("row", [row for row in OPCODES if row.name not in ("else", "end")], ids=lambda row: row.name)
+
+@pytest.mark.parametrize("row", [row for row in OPCODES if row.name not in NOT_ALONE], ids=lambda row: row.name)
 def test_each_row_of_the_table_can_be_written_flat_and_folded(row: Any) -> None:
     text, immediate = TEXT_AND_IMMEDIATE[row.imm]
-    folded = f"({row.name} {text} (then))" if row.name == "if" else f"({row.name} {text})"
-    flat = f"{row.name} {text} end" if row.imm is Imm.BLOCK else f"{row.name} {text}"
+    arm = {"if": "(then)", "try": "(do)"}.get(row.name, "")
+    folded = f"({row.name} {text} {arm})"
+    flat = f"{row.name} {text} end" if row.imm in (Imm.BLOCK, Imm.TRY_TABLE) else f"{row.name} {text}"
     for written in (folded, flat):
         first = instructions(f"(local i64) (local $x i32) {written}", FIELDS)[0]
         assert first == (row.name, immediate)
@@ -289,3 +297,51 @@ def test_depth_is_bounded_by_memory_only(text: str) -> None:
 def test_deep_nonsense_is_an_error(text: str) -> None:
     with pytest.raises(Error):
         parse_module(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("try catch $e end", ["try", "catch", "end", "end"]),
+        ("(try (do) (catch $e))", ["try", "catch", "end", "end"]),
+        ("try catch $e catch $e catch_all end", ["try", "catch", "catch", "catch_all", "end", "end"]),
+        ("(try (do nop) (catch $e nop) (catch_all))", ["try", "nop", "catch", "nop", "catch_all", "end", "end"]),
+        ("(try (do) (delegate 0))", ["try", "delegate", "end"]),
+        ("block $l try delegate $l end", ["block", "try", "delegate", "end", "end"]),
+        ("(block $l (try (do (nop)) (delegate $l)))", ["block", "try", "nop", "delegate", "end", "end"]),
+        ("(try (do (try (do) (delegate 0))) (catch_all))", ["try", "try", "delegate", "catch_all", "end", "end"]),
+    ],
+)
+def test_legacy_handlers_flat_and_folded(text: str, expected: list[str]) -> None:
+    assert [*(name for name, _ in instructions(text, FIELDS)), "end"] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(try)",
+        "(try (nop))",
+        "(try (do) (nop))",
+        "(try (do) nop)",
+        "(try (do) (do))",
+        "(try (do) (catch_all) (catch $e))",
+        "(try (catch $e))",
+        "try catch_all catch $e end",
+        "try catch $e delegate 0",
+        "catch_all",
+        "(catch $e)",
+        "block catch_all end",
+        "(try_table (catch $e 0) (catch_all 0)",
+        "(try_table (catch 0))",
+    ],
+)
+def test_handlers_out_of_place_are_malformed(text: str) -> None:
+    with pytest.raises(MalformedError):
+        instructions(text, FIELDS)
+
+
+def test_the_clauses_of_a_try_table_count_from_outside() -> None:
+    text = "(block $l (try_table $l (catch $e $l) (catch_all_ref 1) (br $l)))"
+    found = instructions(text, FIELDS)
+    assert found[1] == ("try_table", (((), ()), ((CATCH, 0, 0), (CATCH_ALL_REF, 0, 1))))
+    assert found[2] == ("br", 0)

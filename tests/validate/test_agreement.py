@@ -7,6 +7,7 @@ import random
 import pytest
 
 from wasmark.binary import decode_body, decode_module, encode_module
+from wasmark.core.features import Feature
 from wasmark.errors import Error, UnsupportedError
 from wasmark.text import parse_module
 from wasmark.validate import validate_module
@@ -69,6 +70,8 @@ MODULES = (
         (if (result i32 f64) (i32.const 1) (then (i32.const 1) (f64.const 2)) (else (unreachable)))))""",
 )
 
+FEATURES = frozenset(Feature) - {Feature.LEGACY_EXCEPTIONS}
+
 OFTEN = bytes.fromhex(
     "00 01 02 03 04 05 0b 0c 0d 0e 0f 10 11 14 1a 1b 1c 20 21 22 23 24 40 41 42 45 6a 6f 70 7c 7d 7e 7f"
     "63 64 d0 d1 d4 d5 d6 fc"
@@ -79,7 +82,7 @@ OFTEN = bytes.fromhex(
 def ours(binary: bytes) -> bool:
     try:
         model = decode_module(binary)
-        validator = validate_module(model)
+        validator = validate_module(model, FEATURES)
         for index, function in enumerate(model.functions):
             validator.validate_body(index, decode_body(model, function.start, function.end))
     except UnsupportedError:
@@ -102,7 +105,7 @@ def damaged(binary: bytes, choose: random.Random) -> bytes:
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_modules_are_judged_as_by_another_engine(text: str, seed: int) -> None:
     config = wasmtime.Config()
-    config.wasm_memory64 = config.wasm_gc = config.wasm_function_references = True
+    config.wasm_memory64 = config.wasm_gc = config.wasm_function_references = config.wasm_exceptions = True
     engine = wasmtime.Engine(config)
 
     def theirs(binary: bytes) -> bool:

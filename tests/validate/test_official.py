@@ -54,7 +54,8 @@ def test_invalid_modules_are_refused_in_the_words_of_the_suite(path: Path) -> No
         except UnsupportedError:
             continue
         except InvalidError as error:
-            if not error.message.startswith(message):
+            # A few of them say what is wrong in the words of one engine.
+            if not error.message.startswith(message.partition(": instruction requires")[0]):
                 wrong.append(f"{path.name}:{line}: expected {message!r}, got {error.message!r}")
             if error.offset is None:
                 wrong.append(f"{path.name}:{line}: {error.message!r} has no offset")

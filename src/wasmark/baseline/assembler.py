@@ -73,8 +73,8 @@ class Label:
     known from the start for loops only; until then `fixups` are the fields (offset, addend) that want to know it."""
 
     __slots__ = (
-        *("carried", "else_fixups", "fixups", "height", "is_loop", "param_vectors", "params", "position", "results"),
-        "vectors",
+        *("carried", "else_fixups", "fixups", "handler", "height", "is_loop", "own_handler", "param_vectors", "params"),
+        *("position", "results", "vectors"),
     )
 
     def __init__(self, carried: int, results: int, height: int, *, is_loop: bool = False) -> None:
@@ -88,6 +88,21 @@ class Label:
         self.params = 0
         self.vectors: tuple[int, ...] = ()
         self.param_vectors: tuple[int, ...] = ()
+        self.handler: Handler | None = None  # where exceptions go that are thrown directly inside
+        self.own_handler: Handler | None = None
+
+
+class Handler:
+    """A `try_table` or legacy `try` that is open: `fixups` are the fields of its guarded calls that lead to it."""
+
+    __slots__ = ("clauses", "complete", "fixups", "is_open", "is_used")
+
+    def __init__(self, clauses: tuple[tuple[int, int, int], ...] = ()) -> None:
+        self.clauses = clauses  # of a `try_table`
+        self.fixups: list[tuple[int, int]] = []
+        self.is_used = False
+        self.is_open = False  # whether the code of a legacy handler is being translated
+        self.complete = False  # whether that is the one of all
 
 
 def vector_places(types: Sequence[ValType]) -> tuple[int, ...]:
@@ -176,6 +191,7 @@ class Assembler:
         self.labels: list[Label] = []
         self.dead = False
         self.calls = False  # whether anything that takes stack of its own is called
+        self.leaves = False  # whether it may end in a tail call
         self.offset = self.function.entry
         self.home = 0  # of the stack's bottom
         self.high = 0  # the highest home in use

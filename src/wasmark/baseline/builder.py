@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline import signatures as forms
-from wasmark.baseline.compose import CALL, ENTRY, LEAF, SLOT, THROUGH, TRAMPOLINE, split_name
+from wasmark.baseline.compose import CALL, ENTRY, GUARDED, LEAF, LEAVING, SLOT, THROUGH, TRAMPOLINE, split_name
+from wasmark.baseline.leaving_shapes import answers, leaving_shapes
 from wasmark.baseline.shape import PARAMETERS, SCOPE
 from wasmark.baseline.shapes import shapes
 from wasmark.baseline.stencil import HOLES, StencilData
@@ -44,13 +45,25 @@ attributes #4 = { nounwind optsize "frame-pointer"="all" }
 _SYMBOLS: Final = "".join(
     [*(f"@{hole} = external dso_local global i8\n" for hole in HOLES)]
     + [f"declare dso_local preserve_nonecc void @{name}(ptr, ptr, ptr)\n" for name in ("next", "taken")]
-    + [f"declare dso_local preserve_nonecc void @wide{forms.PARAMETER_TYPES}\n"]
+    + [
+        *(
+            f"declare dso_local preserve_nonecc void @{name}{forms.PARAMETER_TYPES}\n"
+            for name in ("wide", "taken_wide")
+        ),
+        f"declare dso_local preserve_nonecc ptr @asked{forms.PARAMETER_TYPES}\n",
+        *(f"declare dso_local preserve_nonecc ptr @{name}(ptr, ptr, ptr)\n" for name in ("asked_narrow", "took")),
+    ]
     + ["declare dso_local void @callee()\n"]
 )
 
 
-def _stencil(name: str, body: str, parameters: str = PARAMETERS) -> tuple[str, str]:
-    return name, f'define preserve_nonecc void @"{name}"{parameters} #3 !dbg {SCOPE} {{\n{body}}}\n'
+_TAKEN: Final = frozenset({"taken", "took", "taken_wide"})
+_NEXT: Final = frozenset({"next", "wide", "asked", "asked_narrow"})
+"""What comes behind a stencil, by the types that it may have."""
+
+
+def _stencil(name: str, body: str, parameters: str = PARAMETERS, returns: str = "void") -> tuple[str, str]:
+    return name, f'define preserve_nonecc {returns} @"{name}"{parameters} #3 !dbg {SCOPE} {{\n{body}}}\n'
 
 
 def _function(name: str, header: str, body: str) -> tuple[str, str]:
@@ -60,12 +73,13 @@ def _function(name: str, header: str, body: str) -> tuple[str, str]:
 
 def base_sources() -> list[tuple[str, str]]:
     """(name, IR) of every stencil that does not depend on a signature."""
-    found = [_stencil(name, body) for name, body in shapes().items()]
+    found = [_stencil(name, body) for name, body in {**shapes(), **leaving_shapes()}.items()]
+    found += [_stencil(name, body, returns="ptr") for name, body in answers().items()]
     found += [_stencil(name, body, forms.ALL_PARAMETERS) for name, body in forms.registers()]
     return [*found, _function("piece trampoline", *forms.piece_trampoline())]
 
 
-_PIECE: Final = re.compile(r"piece (entry leaf|entry|call|slot|through|code) ?(\d*):([IFV]*)")
+_PIECE: Final = re.compile(r"piece (entry leaf|entry leaving|entry|call|slot|through|guarded|code) ?(\d*):([IFV]*)")
 
 
 def sources_of(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -78,7 +92,8 @@ def sources_of(names: Iterable[str]) -> list[tuple[str, str]]:
             if stacked:
                 found.append(_stencil(name, forms.piece_call(form, int(stacked), results), forms.ALL_PARAMETERS))
             else:
-                found.append(_function(name, *forms.piece_entry(results, leaf=form == "entry leaf")))
+                make = forms.piece_leaving if form == "entry leaving" else forms.piece_entry
+                found.append(_function(name, *make(results, leaf=form == "entry leaf")))
             continue
         whole = split_name(name)
         assert whole is not None
@@ -89,9 +104,11 @@ def sources_of(names: Iterable[str]) -> list[tuple[str, str]]:
 _WHOLE: Final[dict[str, Callable[[str, str], tuple[str, str]]]] = {
     ENTRY: lambda name, signature: _function(name, *forms.entry(signature)),
     LEAF: lambda name, signature: _function(name, *forms.entry(signature, leaf=True)),
+    LEAVING: lambda name, signature: _function(name, *forms.entry_leaving(signature)),
     CALL: lambda name, signature: _stencil(name, forms.call(signature)),
     SLOT: lambda name, signature: _stencil(name, forms.call_slot(signature)),
     THROUGH: lambda name, signature: _stencil(name, forms.call_through(signature)),
+    GUARDED: lambda name, signature: _stencil(name, forms.call_guarded(signature)),
     TRAMPOLINE: lambda name, signature: (name, stubs.trampoline(signature)),
 }
 
@@ -200,7 +217,7 @@ class _Extractor:
                 raise Error(f"stencil {name!r}: relocation {kind} against {symbol or 'a section'} is of no known use")
             elif symbol == "next":
                 struct.pack_into("<i", patched, offset, size - offset + addend)
-            elif symbol == "taken":
+            elif symbol in _TAKEN:
                 found.taken.append((offset, addend))
             elif symbol == "callee":
                 found.callee.append((offset, addend))
@@ -223,4 +240,4 @@ class _Extractor:
         if section in self.places:
             return "", self.places[section] + value
         name = self.object.symbol_name(number)
-        return ("next" if name == "wide" else name), None
+        return ("next" if name in _NEXT else name), None

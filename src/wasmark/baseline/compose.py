@@ -1,11 +1,11 @@
 """The stencils of a signature, put together from *pieces* that are made once for all signatures.
 
-Where the parameters of a function travel depends on few things (System V ABI, "Parameter Passing"): the vmctx and the
-first INTEGERS integers or references are in registers, as are the first FLOATS floats, and all others are on the stack,
-8 bytes each. A slot has 8 bytes too. So how wide a value is does not matter: what is above an i32 or f32, in a register
-or a slot, nobody looks at. For every register there is a piece that loads it from a slot and one that stores it to one;
-a call is some of the former and a piece that calls. See `signatures` for what each piece does. A v128 is in a register
-like a float, and in two slots.
+Where the parameters of a function travel depends on few things (`abi.Places`): the vmctx and the first integers or
+references are in registers, as are the first floats, and all others are on the stack, 8 bytes each. A slot has 8 bytes
+too. So how wide a value is does not matter: what is above an i32 or f32, in a register or a slot, nobody looks at. For
+every register there is a piece that loads it from a slot and one that stores it to one; a call is some of the former
+and a piece that calls. See `signatures` for what each piece does. A v128 is in a register like a float, and in two
+slots.
 
 Only where there are more results than `is_composed` allows, or vectors on the stack, LLVM makes a signature's stencils
 as a whole.
@@ -14,7 +14,7 @@ as a whole.
 from __future__ import annotations
 
 from wasmark.baseline.stencil import StencilData
-from wasmark.compile.abi import TRAMPOLINE_PREFIX
+from wasmark.compile.abi import FLOAT_REGISTERS, INTEGER_REGISTERS, TRAMPOLINE_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     Step = tuple[str, dict[str, tuple[str | None, int]]]
     """A piece, and what each of its holes is filled with: a hole of the whole plus a number, or (None) a number."""
 
-INTEGERS: Final = 5
-FLOATS: Final = 8
 _INTEGER_RESULTS: Final = 3
 _FLOAT_RESULTS: Final = 2
 
@@ -33,9 +31,10 @@ _CLASSES: Final = str.maketrans("irfv", "IIFV")
 _KINDS: Final = {"I": ("I", "int", 1), "F": ("F", "float", 1), "V": ("F", "vector", 2)}
 """Class -> (class of its registers, what they are called, how many slots it takes)."""
 
-ENTRY, LEAF, CALL, SLOT, THROUGH = "entry ", "entry leaf ", "call ", "call slot ", "call through "
+ENTRY, LEAF, LEAVING = "entry ", "entry leaf ", "entry leaving "
+CALL, SLOT, THROUGH, GUARDED = "call ", "call slot ", "call through ", "call guarded "
 TRAMPOLINE = TRAMPOLINE_PREFIX
-_FORMS: Final = (LEAF, ENTRY, SLOT, THROUGH, CALL, TRAMPOLINE)  # no one is a prefix of a later one
+_FORMS: Final = (LEAF, LEAVING, ENTRY, SLOT, THROUGH, GUARDED, CALL, TRAMPOLINE)  # no one is a prefix of a later one
 
 
 def classes(signature: str) -> str:
@@ -52,7 +51,7 @@ def is_composed(signature: str) -> bool:
     return (
         results.count("I") <= _INTEGER_RESULTS
         and floats <= _FLOAT_RESULTS
-        and "V" not in params.replace("I", "")[FLOATS:]
+        and "V" not in params.replace("I", "")[FLOAT_REGISTERS:]
     )
 
 
@@ -89,8 +88,8 @@ def pieces(signatures: Iterable[str]) -> set[str]:
     for text in {classes(signature) for signature in signatures}:
         results = text.partition(":")[2]
         count = len(on_stack(text))
-        found |= {f"piece entry :{results}", f"piece entry leaf :{results}"}
-        found |= {f"piece {form} {count}:{results}" for form in ("call", "slot", "through", "code")}
+        found |= {f"piece {form}:{results}" for form in (ENTRY, LEAF, LEAVING)}
+        found |= {f"piece {form} {count}:{results}" for form in ("call", "slot", "through", "guarded", "code")}
     return found
 
 
@@ -106,7 +105,7 @@ def compose(form: str, signature: str, piece: Callable[[str], StencilData]) -> S
 
 def _registers(params: str) -> Iterator[tuple[int, str]]:
     """(first slot, register) of the parameters that are in one."""
-    left = {"I": list(range(INTEGERS)), "F": list(range(FLOATS))}
+    left = {"I": list(range(INTEGER_REGISTERS)), "F": list(range(FLOAT_REGISTERS))}
     for slot, class_ in _slots(params):
         of, name, _ = _KINDS[class_]
         if left[of]:
@@ -116,7 +115,7 @@ def _registers(params: str) -> Iterator[tuple[int, str]]:
 def _steps(form: str, signature: str) -> Iterator[Step]:
     params, _, results = signature.partition(":")
     stacked = on_stack(signature)
-    if form in (ENTRY, LEAF):
+    if form in (ENTRY, LEAF, LEAVING):
         yield f"piece {form}:{results}", {"X": ("X", 0), "D": ("D", 0)}
         for slot, register in _registers(params):
             yield f"piece store {register}", {"D": (None, 8 * slot)}
@@ -135,7 +134,7 @@ def _steps(form: str, signature: str) -> Iterator[Step]:
         first = 0
         for number, slot in enumerate(stacked):
             yield "piece move", {"A": (base, 8 * slot), "D": (base, 8 * number)}
-    kind = {CALL: "call", SLOT: "slot", THROUGH: "through", TRAMPOLINE: "code"}[form]
+    kind = {CALL: "call", SLOT: "slot", THROUGH: "through", GUARDED: "guarded", TRAMPOLINE: "code"}[form]
     results_at = (None, 0) if form == TRAMPOLINE else ("D", 0)
     yield (
         f"piece {kind} {len(stacked)}:{results}",
@@ -154,6 +153,7 @@ def _append(whole: StencilData, code: bytearray, part: StencilData, holes: dict[
             code[at + offset : at + offset + 4] = (addend + more).to_bytes(4, "little")
         else:
             whole.holes.append((at + offset, name, addend + more))
+    whole.taken += [(at + offset, addend) for offset, addend in part.taken]
     whole.callee += [(at + offset, addend) for offset, addend in part.callee]
     if part.marks:
         whole.marks += [(at + offset, column) for offset, column in part.marks]

@@ -6,8 +6,9 @@ conditional branch has to copy it copies on the way that is taken only, for the 
 
 from __future__ import annotations
 
-from wasmark.baseline.assembler import Assembler, Label, vector_places
+from wasmark.baseline.assembler import Assembler, Handler, Label, vector_places
 from wasmark.compile.abi import slot_count, vector_slots
+from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.layout import SLOT_SIZE
 
 TYPE_CHECKING = False
@@ -45,11 +46,15 @@ class Control(Assembler):
         self.cut(label.height)
         self.push_homes(label.results, label.vectors)
 
+    def ending(self, name: str) -> str:
+        """The stencil that ends the body in this way."""
+        return f"{name} leaving" if self.leaves else name
+
     def leave(self, label: Label) -> None:
         """Branch to `label` for good."""
         self.carry(label.height, label.carried)
         if label is self.labels[0]:
-            self.emit(self.library["return"])
+            self.emit(self.library[self.ending("return")])
         else:
             self.emit(self.library["jump"], taken=label)
 
@@ -63,6 +68,12 @@ class Control(Assembler):
         self.leave(label)
         self.bind(over)
 
+    def open(self, label: Label) -> None:
+        """Open a label."""
+        if self.labels:
+            label.handler = self.labels[-1].handler
+        self.labels.append(label)
+
     # --- blocks -----------------------------------------------------------------------------------
 
     def block(self, row: Opcode, imm: Any) -> None:
@@ -71,7 +82,7 @@ class Control(Assembler):
         count = slot_count(results)
         label = Label(count, count, len(self.stack) - slot_count(params))
         label.vectors = vector_places(results)
-        self.labels.append(label)
+        self.open(label)
 
     def loop(self, row: Opcode, imm: Any) -> None:
         self.save_all()
@@ -81,7 +92,7 @@ class Control(Assembler):
         label = Label(slot_count(params), slot_count(results), height, is_loop=True)
         label.vectors = vector_places(results)
         label.position = len(self.out)
-        self.labels.append(label)
+        self.open(label)
         if self.context.counted:
             self.count(self.offset)
 
@@ -99,7 +110,7 @@ class Control(Assembler):
         for where, fixups, back in self.hot:
             self.bind(fixups)
             self.offset = where or self.function.start
-            self.emit(self.library["tier up"], x=self.number, y=where, taken=back)
+            self.emit(self.library[self.ending("tier up")], x=self.number, y=where, taken=back)
 
     def if_(self, row: Opcode, imm: Any) -> None:
         condition = self.pop_slot()
@@ -117,7 +128,7 @@ class Control(Assembler):
         label.params = slot_count(params)
         label.param_vectors = vector_places(params)
         label.else_fixups = []
-        self.labels.append(label)
+        self.open(label)
         return label.else_fixups
 
     def else_(self, row: Opcode, imm: Any) -> None:
@@ -134,6 +145,8 @@ class Control(Assembler):
 
     def end(self, row: Opcode, imm: Any) -> None:
         label = self.labels[-1]
+        if label.own_handler is not None:
+            self.close_handler(label)
         if label.else_fixups is not None:  # an `if` without `else`: its parameters are its results
             if not self.dead:
                 self.carry(label.height, label.results)
@@ -153,9 +166,13 @@ class Control(Assembler):
             self.carry(0, label.results)
         self.labels.pop()
         if not self.labels and not self.dead:
-            self.emit(self.library["return"])
+            self.emit(self.library[self.ending("return")])
 
     # --- branches ---------------------------------------------------------------------------------
+
+    def close_handler(self, label: Label) -> None:
+        """What comes before the `end` of a block that has a handler of its own (see `exceptions`)."""
+        raise NotImplementedError
 
     def br(self, row: Opcode, imm: int) -> None:
         self.leave(self.labels[-1 - imm])
@@ -225,23 +242,57 @@ class Control(Assembler):
         self.push_homes(results, vector_slots(text.partition(":")[2]) if "v" in text else ())
         return self.home_of(height)
 
-    def call(self, row: Opcode, imm: int) -> None:
-        params, results, text = self.context.signature(self.model.func_types[imm])
-        if imm >= self.context.imported_functions:
-            self.callees.append(imm)
-            first = self._arguments(params, results, text)
-            if self.context.lazy:
-                slot = 8 * (imm - self.context.imported_functions)
-                self.emit(self.library[f"call slot {text}"], a=first, d=first, x=slot)
-            else:
-                self.emit(self.library[f"call {text}"], a=first, d=first, callee=imm)
-            return
-        pair = self.home_of(len(self.stack))
-        self.emit(self.library["ref.func"], d=pair, x=self.layout.imported_function(imm))
-        first = self._arguments(params, results, text)
-        self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)
+    def pair(self) -> tuple[int, int]:
+        """The homes above the stack, for the code and the context of who is called."""
+        depth = len(self.stack)
+        return self.home_of(depth), self.home_of(depth + 1)
 
-    def call_indirect(self, row: Opcode, imm: tuple[int, int]) -> None:
+    def find_function(self, func_index: int) -> tuple[int, int]:
+        """Bring the code and the context of a function of the module to the `pair`."""
+        code, context = self.pair()
+        if func_index >= self.context.imported_functions:
+            self.callees.append(func_index)
+            if self.context.lazy:
+                self.emit(self.library["own code slot"], d=code, x=8 * (func_index - self.context.imported_functions))
+            else:
+                self.emit(self.library["own code"], d=code, callee=func_index)
+            self.emit(self.library["vmctx"], d=context)
+        else:
+            self.emit(self.library["ref.func"], d=code, x=self.layout.imported_function(func_index))
+            self.open_reference()
+        return code, context
+
+    def open_reference(self) -> tuple[int, int]:
+        """Take apart the FuncRef to which the first of the `pair` points."""
+        code, context = self.pair()
+        word = self.library["word"]
+        self.emit(word, a=code, d=context, x=L.FUNCREF_CONTEXT)
+        self.emit(word, a=code, d=code, x=L.FUNCREF_CODE)
+        return code, context
+
+    def call(self, row: Opcode, imm: int) -> None:
+        type_index = self.model.func_types[imm]
+        params, results, text = self.context.signature(type_index)
+        handler = self.labels[-1].handler
+        if handler is not None:
+            self._call_guarded(type_index, self.find_function(imm)[0], handler)
+            return
+        if imm < self.context.imported_functions:
+            pair = self.home_of(len(self.stack))
+            self.emit(self.library["ref.func"], d=pair, x=self.layout.imported_function(imm))
+            self._call_through(type_index, pair)
+            return
+        self.callees.append(imm)
+        first = self._arguments(params, results, text)
+        if self.context.lazy:
+            slot = 8 * (imm - self.context.imported_functions)
+            self.emit(self.library[f"call slot {text}"], a=first, d=first, x=slot)
+        else:
+            self.emit(self.library[f"call {text}"], a=first, d=first, callee=imm)
+
+    def find_element(self, imm: tuple[int, int]) -> int:
+        """Pop the index of a table's element that is to be called; the slot with its FuncRef, the home above the
+        arguments."""
         type_index, table = imm
         index = self.pop_slot()
         width = "i64" if self.model.table_types[table].limits.is64 else "i32"
@@ -249,14 +300,33 @@ class Control(Assembler):
         pair = self.home_of(len(self.stack))
         stencil = self.library[f"call_indirect {width} {kind}"]
         self.emit(stencil, a=index, d=pair, x=self.layout.table_def(table), y=self.layout.type_id(type_index))
+        return pair
+
+    def find_reference(self) -> int:
+        """The same for a reference."""
+        reference = self.pop_slot()
+        pair = self.home_of(len(self.stack))
+        self.emit(self.library["call_ref"], a=reference, d=pair)
+        return pair
+
+    def call_indirect(self, row: Opcode, imm: tuple[int, int]) -> None:
+        self._call_through(imm[0], self.find_element(imm))
+
+    def call_ref(self, row: Opcode, imm: int) -> None:
+        self._call_through(imm, self.find_reference())
+
+    def _call_through(self, type_index: int, pair: int) -> None:
+        handler = self.labels[-1].handler
+        if handler is not None:
+            self._call_guarded(type_index, self.open_reference()[0], handler)
+            return
         params, results, text = self.context.signature(type_index)
         first = self._arguments(params, results, text)
         self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)
 
-    def call_ref(self, row: Opcode, imm: int) -> None:
-        reference = self.pop_slot()
-        pair = self.home_of(len(self.stack))
-        self.emit(self.library["call_ref"], a=reference, d=pair)
-        params, results, text = self.context.signature(imm)
+    def _call_guarded(self, type_index: int, code: int, handler: Handler) -> None:
+        """A call of what is in the `pair`, from which exceptions go to a handler."""
+        params, results, text = self.context.signature(type_index)
         first = self._arguments(params, results, text)
-        self.emit(self.library[f"call through {text}"], a=first, b=pair, d=first)
+        handler.is_used = True
+        self.emit(self.library[f"call guarded {text}"], a=first, b=code, d=first, taken=handler.fixups)

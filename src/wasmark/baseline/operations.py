@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from wasmark.baseline.control import Control
+from wasmark.baseline.exceptions import Exceptions
 from wasmark.compile.access import LOADS, STORES
 from wasmark.compile.atomics import HOSTED, WAITS
 from wasmark.compile.vector import V128
@@ -26,7 +26,7 @@ def signed(bits: int, width: int) -> int:
     return bits - (1 << width) if bits >> (width - 1) else bits
 
 
-class Operations(Control):
+class Operations(Exceptions):
     """Instructions with a method each."""
 
     # --- parametric and constants -----------------------------------------------------------------

@@ -232,13 +232,18 @@ def _hot() -> Iterator[tuple[str, str]]:
         f"{function_table('X')}%n = load i32, ptr %at\n%less = sub i32 %n, 1\nstore i32 %less, ptr %at\n"
         f"%hot = icmp slt i32 %less, 0\nbr i1 %hot, label %go, label %go.on, !prof !2\ngo:\n{TAKEN}go.on:\n{NEXT}",
     )
-    ask = TIER_UP_CALLEE.format(**COMMON)
-    yield (
-        "tier up",
-        f"{ask}%code = call ptr %code_(ptr %ctx_, ptr %vm, i64 {constant('X')}, i64 {constant('Y')}){DEBUG})\n"
-        f"%none = icmp eq ptr %code, null\nbr i1 %none, label %go, label %run\ngo:\n{TAKEN}run:\n"
-        f"call void %code{PARAMETERS}{DEBUG}, column: {SAME_ACTIVATION})\nret void\n",
+    ask, run = tier_up_steps()
+    yield "tier up", f"{ask}go:\n{TAKEN}run:\ncall void {run}ret void\n"
+
+
+def tier_up_steps() -> tuple[str, str]:
+    """Ask for optimised code, and go on at `run` or, where there is none, at `go`; how it is called."""
+    ask = (
+        f"{TIER_UP_CALLEE.format(**COMMON)}"
+        f"%code = call ptr %code_(ptr %ctx_, ptr %vm, i64 {constant('X')}, i64 {constant('Y')}){DEBUG})\n"
+        "%none = icmp eq ptr %code, null\nbr i1 %none, label %go, label %run\n"
     )
+    return ask, f"%code{PARAMETERS}{DEBUG}, column: {SAME_ACTIVATION})\n"
 
 
 ZEROED_AT_ONCE: Final = (16, 8, 4, 2, 1)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from wasmark.baseline import rules as R  # noqa: N812 - a page of names, read like a table
 from wasmark.baseline.assembler import DEEP, M32, Context, Fragment, Label
+from wasmark.baseline.compose import ENTRY, LEAF, LEAVING
 from wasmark.baseline.library import Library
 from wasmark.baseline.objects import Objects
 from wasmark.baseline.shapes import ZEROED_AT_ONCE
 from wasmark.baseline.vectors import VECTOR_METHODS
 from wasmark.compile.abi import slot_count
 from wasmark.compile.atomics import ATOMICS
+from wasmark.compile.tail_calls import leaves_by_tail_call
 from wasmark.compile.wide_arithmetic import WIDE
 from wasmark.core.opcodes import BY_NAME, OPCODES, Opcode
 from wasmark.core.types import V128
@@ -31,9 +33,9 @@ _LOCAL_SET: Final = BY_NAME["local.set"]
 _LOCAL_TEE: Final = BY_NAME["local.tee"]
 _BR_IF: Final = BY_NAME["br_if"]
 _IF: Final = BY_NAME["if"]
-_ELSE: Final = BY_NAME["else"]
-_END: Final = BY_NAME["end"]
-_OPENERS: Final = frozenset(BY_NAME[name] for name in ("block", "loop", "if"))
+_OPENERS: Final = frozenset(BY_NAME[name] for name in ("block", "loop", "if", "try_table", "try"))
+_ENDS: Final = frozenset(BY_NAME[name] for name in ("end", "delegate"))
+_ARMS: Final = frozenset(BY_NAME[name] for name in ("else", "catch", "catch_all"))
 _MANY_ZEROS: Final = 32
 _LEAF_FRAME_LIMIT: Final = 4096
 """A function that calls nothing and has a frame of at most so many bytes needs no stack check: it fits the headroom
@@ -51,16 +53,18 @@ class Translator(Objects):
         if "v" in text.partition(":")[0] or any(type_ is V128 for _, type_ in runs):
             instrs = self.with_slots(instrs)
         self.home = self.high = SLOT_SIZE * locals_
+        self.leaves = leaves_by_tail_call(self.model.data, self.function, instrs)
         self._zero(params, locals_ - params)
         if self.context.counted:
             self.count(0)
-        self.labels.append(Label(results, results, 0))
+        self.open(Label(results, results, 0))
         self._body(instrs)
         self.tier_up()
         self.home_of(results)
         size = self.high + SLOT_SIZE
         leaf = not self.calls and size <= _LEAF_FRAME_LIMIT
-        entry = self.library[f"entry {'leaf ' if leaf else ''}{text}"]
+        form = LEAVING if self.leaves else LEAF if leaf else ENTRY
+        entry = self.library[form + text]
         assert not entry.relocations
         number = entry.number + size * entry.X + self.home * entry.D
         head = (number.to_bytes(entry.size, "little"), self.function.entry, entry.mark)
@@ -296,15 +300,15 @@ class Translator(Objects):
 
 
 def _skip(instrs: list[Instr], p: int) -> int:
-    """Where code that can be reached may go on: at the `else` or `end` of the innermost label."""
+    """Where code that can be reached may go on: at the next arm or the end of the innermost label."""
     depth = 0
     while True:
         row = instrs[p][0]
-        if row is _END:
+        if row in _ENDS:
             if not depth:
                 return p
             depth -= 1
-        elif row is _ELSE:
+        elif row in _ARMS:
             if not depth:
                 return p
         elif row in _OPENERS:
@@ -316,6 +320,7 @@ _IRREGULAR: Final = {
     "if": "if_",
     "else": "else_",
     "return": "return_",
+    "try": "try_",
     "struct.get_s": "struct_get",
     "struct.get_u": "struct_get",
     "array.get_s": "array_get",

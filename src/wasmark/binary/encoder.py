@@ -38,7 +38,7 @@ from wasmark.core.model import (
     ModuleModel,
     Table,
 )
-from wasmark.core.opcodes import BY_NAME, Imm, Opcode
+from wasmark.core.opcodes import BY_NAME, CATCH_ALL, Imm, Opcode
 from wasmark.core.types import FUNCREF, FuncType, HeapType, RefType, ValType
 
 _EXTERN_CODE: Final = {kind: bytes([code]) for code, kind in enumerate(EXTERN_KINDS)}
@@ -211,6 +211,9 @@ def encode_instruction(row: Opcode, imm: Any, func_types: Mapping[FuncType, int]
     opcode = bytes([row.prefix]) + write_u(row.code) if row.prefix else bytes([row.code])
     if row.imm is Imm.BLOCK:
         return opcode + _write_block_type(imm, func_types or {})
+    if row.imm is Imm.TRY_TABLE:
+        block, clauses = imm
+        return opcode + _write_block_type(block, func_types or {}) + _write_clauses(clauses)
     return opcode + _WRITERS[row.imm](imm)
 
 
@@ -226,6 +229,13 @@ def _write_block_type(type_: Any, func_types: Mapping[FuncType, int]) -> bytes:
     if func_type not in func_types:
         raise ValueError(f"the block type {func_type} has no type index")
     return write_s(func_types[func_type])
+
+
+def _write_clauses(clauses: tuple[tuple[int, int, int], ...]) -> bytes:
+    written = write_u(len(clauses))
+    for kind, tag, label in clauses:
+        written += bytes([kind]) + (write_u(tag) if kind < CATCH_ALL else b"") + write_u(label)
+    return written
 
 
 def _write_nothing(imm: None) -> bytes:
@@ -299,6 +309,7 @@ _WRITERS: Final[dict[Imm, Callable[[Any], bytes]]] = {
     Imm.I64: lambda value: _write_signed(value, 64),
     Imm.F32: lambda value: _write_bits(value, 4),
     Imm.F64: lambda value: _write_bits(value, 8),
+    Imm.TAG: write_u,
     Imm.V128: lambda value: _write_bits(value, 16),
     Imm.LANE: lambda value: _write_bits(value, 1),
     Imm.LANES: _write_lanes,

@@ -16,7 +16,7 @@ from wasmark.binary.typecodes import EMPTY_BLOCK, read_heap_type, read_type_inde
 from wasmark.binary.unsupported import PREFIXES, no_such_instruction
 from wasmark.core.checked import Any
 from wasmark.core.model import ModuleModel
-from wasmark.core.opcodes import BY_BYTE, BY_PREFIX, Imm, Opcode
+from wasmark.core.opcodes import BY_BYTE, BY_PREFIX, CATCH_ALL, CATCH_ALL_REF, Imm, Opcode
 from wasmark.core.types import FuncType, RefType, ValType
 from wasmark.errors import InvalidError, MalformedError
 
@@ -30,8 +30,13 @@ Instr = tuple[Opcode, Any, int]
 
 Reader = Callable[[bytes, int, ModuleModel], tuple[Any, int]]
 
+Clause = tuple[int, int, int]
+"""A catch clause of a `try_table`: (kind, tag, label)."""
+
 _IF: Final = 0x04
 _ELSE: Final = 0x05
+_TRY: Final = 0x06
+_CATCH: Final = 0x07
 _END: Final = 0x0B
 _I32_CONST: Final = b"\x41"
 _BODY: Final = 0x00
@@ -119,6 +124,25 @@ def _read_memarg(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[int, 
 
 def _read_types(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[ValType, ...], int]:
     return read_value_types(data, pos)
+
+
+def _read_try_table(data: bytes, pos: int, model: ModuleModel) -> tuple[tuple[BlockType, tuple[Clause, ...]], int]:
+    block, pos = _read_block_type(data, pos, model)
+    count, pos = read_count(data, pos)
+    clauses = []
+    for _ in range(count):
+        if pos >= len(data):
+            unexpected_end(data)
+        kind = data[pos]
+        if kind > CATCH_ALL_REF:
+            raise MalformedError("malformed catch clause", offset=pos)
+        pos += 1
+        tag = 0
+        if kind < CATCH_ALL:
+            tag, pos = read_u32(data, pos)
+        label, pos = read_u32(data, pos)
+        clauses.append((kind, tag, label))
+    return (block, tuple(clauses)), pos
 
 
 def _read_heap(data: bytes, pos: int, model: ModuleModel) -> tuple[Any, int]:
@@ -222,6 +246,8 @@ READERS: Final[dict[Imm, Reader]] = {
     Imm.I64: _read_i64,
     Imm.F32: _read_f32,
     Imm.F64: _read_f64,
+    Imm.TAG: _read_index,
+    Imm.TRY_TABLE: _read_try_table,
     Imm.V128: _read_v128,
     Imm.LANE: _read_lane,
     Imm.LANES: _read_lanes,
@@ -255,7 +281,10 @@ class _Shape(enum.IntEnum):
     READER = 6  # whatever the table of readers says
     ELSE = 7
     PREFIX = 8
-    MISSING = 9
+    TRY_TABLE = 9
+    CATCH = 10  # `catch` or `catch_all`
+    DELEGATE = 11
+    MISSING = 12
 
 
 _SHAPE_OF_IMM: Final = {
@@ -266,7 +295,14 @@ _SHAPE_OF_IMM: Final = {
     Imm.MEMARG: _Shape.MEMARG,
 } | {imm: _Shape.INDEX for imm, reader in READERS.items() if reader is _read_index}
 
-_SHAPE_OF_NAME: Final = {"end": _Shape.END, "else": _Shape.ELSE}
+_SHAPE_OF_NAME: Final = {
+    "end": _Shape.END,
+    "else": _Shape.ELSE,
+    "try_table": _Shape.TRY_TABLE,
+    "catch": _Shape.CATCH,
+    "catch_all": _Shape.CATCH,
+    "delegate": _Shape.DELEGATE,
+}
 
 
 def _entry(byte: int) -> tuple[int, Any, Reader]:
@@ -310,6 +346,7 @@ def _decode(model: ModuleModel, pos: int, limit: int, *, needs_data_count: bool)
     index, plain, signed, memarg = map(int, (_Shape.INDEX, _Shape.PLAIN, _Shape.SIGNED, _Shape.MEMARG))
     end, block, by_reader, else_ = map(int, (_Shape.END, _Shape.BLOCK, _Shape.READER, _Shape.ELSE))
     prefixed = int(_Shape.PREFIX)
+    try_table, catch, delegate = map(int, (_Shape.TRY_TABLE, _Shape.CATCH, _Shape.DELEGATE))
     imm: Any
     try:
         while True:
@@ -373,6 +410,20 @@ def _decode(model: ModuleModel, pos: int, limit: int, *, needs_data_count: bool)
                     append((row, imm, pos))
                     pos = behind
             elif shape == by_reader:
+                imm, behind = read(data, pos + 1, model)
+                append((row, imm, pos))
+                pos = behind
+            elif shape == try_table:
+                openers.append(data[pos])
+                imm, behind = read(data, pos + 1, model)
+                append((row, imm, pos))
+                pos = behind
+            elif shape in (catch, delegate):
+                allowed = (_TRY,) if shape == delegate else (_TRY, _CATCH)
+                if openers.pop() not in allowed:
+                    raise MalformedError("END opcode expected", offset=pos)
+                if shape == catch:
+                    openers.append(data[pos])
                 imm, behind = read(data, pos + 1, model)
                 append((row, imm, pos))
                 pos = behind

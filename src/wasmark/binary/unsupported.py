@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
 _RANGES: Final[dict[int, tuple[tuple[int, int, str], ...]]] = {
-    0x00: (
-        (0x06, 0x07, "legacy exception handling"),
-        (0x08, 0x08, "exception handling"),
-        (0x09, 0x09, "legacy exception handling"),
-        (0x0A, 0x0A, "exception handling"),
-        (0x12, 0x13, "tail calls"),
-        (0x15, 0x15, "tail calls"),
-        (0x18, 0x19, "legacy exception handling"),
-        (0x1F, 0x1F, "exception handling"),
-    ),
     0xFC: ((0x12, 0x12, "memory control"),),
 }
 """Prefix (0 for one-byte opcodes) -> (first code, last code, proposal)."""

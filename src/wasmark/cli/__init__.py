@@ -18,7 +18,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.errors import Error, Exit, Trap
+from wasmark.errors import Error, Exit, Trap, WasmException
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except Exit as exit_:
         return exit_.code & 0xFF
-    except Trap as trap:
-        print(trap, file=sys.stderr)
+    except (Trap, WasmException) as error:
+        print(error, file=sys.stderr)
         return EXIT_TRAP
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). Nothing to say, and nothing more to flush when Python ends.

@@ -10,6 +10,7 @@ from wasmark.compile.function import FunctionTranslator, ModuleContext
 from wasmark.compile.loop_entry import LoopEntryTranslator
 from wasmark.compile.prelude import ATTRIBUTES, INTRINSICS, METADATA, SCOPE_BASE
 from wasmark.compile.stubs import trampoline
+from wasmark.compile.tail_calls import leaves_by_tail_call
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -30,9 +31,15 @@ def functions_ir(
     parts = [INTRINSICS]
     metadata = [METADATA]
     called: set[int] = set()
-    for scope, translator in enumerate(translators, SCOPE_BASE):
-        function = translator.function
-        parts.append(translator.translate(decode_body(context.model, function.start, function.end)))
+    functions = [translator.function for translator in translators]
+    bodies = [decode_body(context.model, function.start, function.end) for function in functions]
+    context.wide = frozenset(
+        translator.func_index
+        for translator, body in zip(translators, bodies, strict=True)
+        if translator.func_index in here and leaves_by_tail_call(context.model.data, translator.function, body)
+    )
+    for scope, (translator, body) in enumerate(zip(translators, bodies, strict=True), SCOPE_BASE):
+        parts.append(translator.translate(body))
         called |= translator.calls
         metadata.append(
             f'!{scope} = distinct !DISubprogram(name: "f{translator.func_index}", scope: !6, file: !6, '

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.binary.metadata import LIKELY, UNLIKELY, branch_hints
-from wasmark.compile.abi import LETTER_TO_LLVM, llvm_type, result_type
+from wasmark.compile import exceptions, tail_calls
+from wasmark.compile.abi import LETTER_TO_LLVM, Places, llvm_type, result_type, signature
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
 from wasmark.compile.atomics import ATOMICS, HOSTED, translate_atomic, translate_fence
 from wasmark.compile.function_objects import ObjectInstructions
@@ -22,14 +23,16 @@ from wasmark.compile.vector_function import VECTOR_RULES
 from wasmark.compile.wide_arithmetic import WIDE, translate_wide
 from wasmark.core.object_layout import StructLayouts
 from wasmark.core.opcodes import OPCODES, Opcode
+from wasmark.core.types import FuncType
 from wasmark.runtime.layout import OFFSET_GUARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmark.binary import Instr
+    from wasmark.compile.exceptions import Handler
     from wasmark.core.model import Function, ModuleModel
-    from wasmark.core.types import FuncType, ValType
+    from wasmark.core.types import ValType
     from wasmark.runtime.layout import VMLayout
 
 Operand = tuple[str, str]
@@ -42,7 +45,8 @@ the limit many times over."""
 _CALLING: Final = HOSTED | {
     op.name
     for op in OPCODES
-    if op.name in ("call", "call_indirect", "call_ref", "memory.grow", "table.grow") or ".new" in op.name
+    if op.name in ("call", "call_indirect", "call_ref", "memory.grow", "table.grow", *exceptions.INSTRUCTIONS)
+    or ".new" in op.name
 }
 
 _WEIGHTS: Final[dict[bytes | None, str]] = {LIKELY: ", !prof !1", UNLIKELY: ", !prof !2"}
@@ -88,7 +92,19 @@ class Frame:
     """A label (core §4.2.8): where a branch goes and the slots for what it carries. `label` is used by branches to
     it."""
 
-    __slots__ = ("else_label", "entry_values", "height", "is_loop", "label", "results", "slots", "types", "used")
+    __slots__ = (
+        "else_label",
+        "entry_values",
+        "handler",
+        "height",
+        "is_loop",
+        "label",
+        "own_handler",
+        "results",
+        "slots",
+        "types",
+        "used",
+    )
 
     def __init__(self, label: str, types: list[str], results: list[str], height: int, *, is_loop: bool = False) -> None:
         self.label = label
@@ -100,6 +116,8 @@ class Frame:
         self.used = False
         self.else_label: str | None = None
         self.entry_values: list[Operand] = []
+        self.handler: Handler | None = None  # where exceptions go that are thrown directly inside
+        self.own_handler: Handler | None = None
 
 
 class ModuleContext:
@@ -129,6 +147,14 @@ class ModuleContext:
         self.branch_hints = branch_hints(model)
         self.structs = StructLayouts(model.types)
         self._signatures: dict[int, tuple[list[str], list[str], str]] = {}
+        self.wide: frozenset[int] = frozenset()
+        """Of the functions that go to LLVM together, those of the wide type (see `tail_calls`), by index."""
+
+    def abi_string(self, type_index: int) -> str:
+        """The ABI string of a function type."""
+        type_ = self.model.types[type_index].composite
+        assert isinstance(type_, FuncType)
+        return signature(type_)
 
     def signature(self, type_index: int) -> tuple[list[str], list[str], str]:
         """(parameter types, result types, return type) of a function type, as LLVM types."""
@@ -165,6 +191,8 @@ class FunctionTranslator(ObjectInstructions):
         self.d = ""
         self.offset = 0  # of the instruction that is being translated, in the module
         self.dead = False
+        self.results: list[str] = []
+        self.places: Places | None = None  # of the parameters, where the function has the wide type
         self.bases: dict[int, str] = {}
         self.calls: set[int] = set()  # functions called directly
         self.loaded: dict[str, tuple[int, str]] = {}  # loaded float, not used yet -> (place in `out`, location)
@@ -173,6 +201,9 @@ class FunctionTranslator(ObjectInstructions):
     def translate(self, instrs: list[Instr]) -> str:
         """The definition of the function. `instrs` is the decoded, validated body."""
         params, results, returns = self.context.signature(self.function.type_index)
+        self.results = results
+        if self.func_index in self.context.wide:
+            self.places = Places(self.context.abi_string(self.function.type_index))
         self.d = location(self.function.entry, self.scope)
         self._open_frame(params, instrs)
         self._start(params)
@@ -182,14 +213,21 @@ class FunctionTranslator(ObjectInstructions):
         return "\n".join([head, *self.head, *self.out, "}\n"])
 
     def _header(self, params: list[str], returns: str) -> str:
+        if self.places is not None:
+            return tail_calls.wide_header(self.places, returns, self.context.symbol(self.func_index))
         declared = "".join(f", {type_} %P{i}" for i, type_ in enumerate(params))
         return f"{returns} @{self.context.symbol(self.func_index)}(ptr %vm{declared})"
 
     def _start(self, params: list[str]) -> None:
         """Give the parameters to their locals."""
-        self.out.extend(f"store {type_} %P{i}, ptr %L{i}" for i, type_ in enumerate(params))
+        if self.places is not None:
+            tail_calls.take_parameters(self, self.places, params)
+        else:
+            self.out.extend(f"store {type_} %P{i}, ptr %L{i}" for i, type_ in enumerate(params))
 
     def _open(self, frame: Frame) -> None:
+        if self.frames:
+            frame.handler = self.frames[-1].handler
         self.frames.append(frame)
 
     def _open_frame(self, params: list[str], instrs: list[Instr]) -> None:
@@ -235,7 +273,7 @@ class FunctionTranslator(ObjectInstructions):
                     skipping += 1
                     continue
                 if skipping:
-                    if name == "end":
+                    if name in _ENDS:
                         skipping -= 1
                     continue
                 if name not in _CLOSERS:
@@ -272,10 +310,10 @@ class FunctionTranslator(ObjectInstructions):
     # --- helpers ----------------------------------------------------------------------------------
 
     def _step(self, key: str, **operands: object) -> str:
-        """Emit a template of `access`; returns the name of its result."""
+        """Emit a template of `access`, or a step of another kind; returns the name of its result."""
         self.n += 1
         result = f"%v{self.n}"
-        self.out.append(ACCESSORS[key].format(r=result, vm="%vm", n=self.n, d=self.d, **operands))
+        self.out.append(_STEPS[key].format(r=result, vm="%vm", n=self.n, d=self.d, **operands))
         return result
 
     def fill(self, template: str, type_: str | None, operands: dict[str, Any], *, same: bool = False) -> None:
@@ -354,6 +392,7 @@ class FunctionTranslator(ObjectInstructions):
         return f"{prefix}{self.n}"
 
     def take(self, count: int) -> list[Operand]:
+        """Pop operands; the deepest first."""
         if not count:
             return []
         taken = self.stack[-count:]
@@ -434,6 +473,8 @@ class FunctionTranslator(ObjectInstructions):
     def end(self, row: Opcode, imm: Any) -> None:
         frame = self.frames[-1]
         out = self.out
+        if frame.own_handler is not None:
+            exceptions.end(self, frame)
         if frame.else_label is not None:  # an `if` without `else`: its parameters are its results
             self.else_(row, imm)
         self.frames.pop()
@@ -454,6 +495,8 @@ class FunctionTranslator(ObjectInstructions):
             self.out.append(f"ret void{self.d})")
         elif len(results) == 1:
             self.out.append(f"ret {results[0]} {self.stack[-1][1]}{self.d})")
+        elif self.places is not None and self.places.in_memory:
+            tail_calls.return_in_memory(self, self.take(len(results)))
         else:
             returns = result_type(results)
             value = "poison"
@@ -514,6 +557,10 @@ class FunctionTranslator(ObjectInstructions):
     # --- calls ------------------------------------------------------------------------------------
 
     def _call(self, type_index: int, callee: str, vmctx: str) -> None:
+        handler = self.frames[-1].handler
+        if handler is not None:
+            exceptions.call_guarded(self, handler, type_index, callee, vmctx)
+            return
         params, results, returns = self.context.signature(type_index)
         arguments = "".join(f", {type_} {value}" for type_, value in self.take(len(params)))
         self.n += 1
@@ -530,21 +577,23 @@ class FunctionTranslator(ObjectInstructions):
             self.out.append(f"%v{n}.{i} = extractvalue {returns} %v{n}, {i}")
             self.stack.append((type_, f"%v{n}.{i}"))
 
-    def call(self, row: Opcode, imm: int) -> None:
-        type_index = self.model.func_types[imm]
-        if imm >= self.context.imported_functions:
-            number = imm - self.context.imported_functions
-            if self.context.here is not None and number not in self.context.here:
-                self._step("callee slot", o=8 * number)
-                self._call(type_index, f"%code{self.n}", "%vm")
-                return
-            self.calls.add(imm)
-            self._call(type_index, f"@{self.context.symbol(imm)}", "%vm")
-            return
-        self._step("callee imported", o=self.layout.imported_function(imm))
-        self._call(type_index, f"%code{self.n}", f"%ctx{self.n}")
+    def callee(self, func_index: int, *, tail: bool = False) -> tuple[str, str]:
+        """(code, context) of a function of the module, for an ordinary call or a tail call."""
+        context = self.context
+        if func_index < context.imported_functions:
+            self._step("callee imported", o=self.layout.imported_function(func_index))
+            return f"%code{self.n}", f"%ctx{self.n}"
+        number = func_index - context.imported_functions
+        if context.here is not None and number not in context.here:
+            self._step("callee slot", o=8 * number)
+            return f"%code{self.n}", "%vm"
+        self.calls.add(func_index)
+        symbol = context.symbol(func_index)
+        wide = func_index in context.wide
+        return f"@{symbol}" if wide is tail else tail_calls.hidden(self, symbol), "%vm"
 
-    def call_indirect(self, row: Opcode, imm: tuple[int, int]) -> None:
+    def indirect_callee(self, imm: tuple[int, int]) -> tuple[str, str]:
+        """(code, context) of the element of a table whose index is popped."""
         type_index, table = imm
         limits = self.model.table_types[table].limits
         index = self._widen(self.stack.pop()[1], is64=limits.is64)
@@ -556,13 +605,27 @@ class FunctionTranslator(ObjectInstructions):
         self._step("callee type final" if self.model.types[type_index].final else "callee type open")
         self.n -= 1
         self._step("callee load")
-        self._call(type_index, f"%code{self.n}", f"%ctx{self.n}")
+        return f"%code{self.n}", f"%ctx{self.n}"
 
-    def call_ref(self, row: Opcode, imm: int) -> None:
+    def referenced_callee(self) -> tuple[str, str]:
+        """(code, context) of a reference that is popped."""
         self._step("callee ref", a=self.stack.pop()[1])
         self.n -= 1
         self._step("callee load")
-        self._call(imm, f"%code{self.n}", f"%ctx{self.n}")
+        return f"%code{self.n}", f"%ctx{self.n}"
+
+    def call(self, row: Opcode, imm: int) -> None:
+        self._call(self.model.func_types[imm], *self.callee(imm))
+
+    def call_indirect(self, row: Opcode, imm: tuple[int, int]) -> None:
+        self._call(imm[0], *self.indirect_callee(imm))
+
+    def call_ref(self, row: Opcode, imm: int) -> None:
+        self._call(imm, *self.referenced_callee())
+
+    def leave(self, signature: str, code: str, context: str) -> None:
+        """A tail call."""
+        tail_calls.leave(self, signature, code, context)
 
     # --- parametric and variable instructions -----------------------------------------------------
 
@@ -741,8 +804,9 @@ class FunctionTranslator(ObjectInstructions):
         self.stack.append(("ptr", value))
 
 
-_OPENERS: Final = frozenset({"block", "loop", "if"})
-_CLOSERS: Final = frozenset({"else", "end"})
+_OPENERS: Final = frozenset({"block", "loop", "if", "try_table", "try"})
+_ENDS: Final = frozenset({"end", "delegate"})
+_CLOSERS: Final = _ENDS | {"else", "catch", "catch_all"}
 _UNREACHABLE: Final = "call void @llvm.ubsantrap(i8 1) #1{d}, column: 1)\nunreachable"
 
 _IRREGULAR: Final = {
@@ -778,8 +842,11 @@ _RULES: Final[dict[str, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
     **dict.fromkeys(WIDE, translate_wide),
     **dict.fromkeys(ATOMICS, translate_atomic),
     "atomic.fence": translate_fence,
+    **tail_calls.INSTRUCTIONS,
+    **exceptions.INSTRUCTIONS,
 }
 """Rules that are in files of their own."""
+_STEPS: Final = {**ACCESSORS, **tail_calls.STEPS, **exceptions.STEPS}
 
 _SPECIAL: Final[dict[Opcode, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
     op: _RULES.get(op.name) or getattr(FunctionTranslator, _method_name(op.name))

@@ -42,6 +42,7 @@ def _initialize() -> None:
         )
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
     # Code that is the same at the end of several blocks stays where it is: merged, it would belong to no place in the
     # module, and a trap or a call there could not be told from the others.
     llvm.set_option("wasmark", "-enable-tail-merge=false")

@@ -2,7 +2,8 @@
 
 The first tier keeps each local and each operand in an 8-byte slot of its own (a v128 in two), and at a loop all
 operands are there (see `baseline.control`). The function made here loads them, goes on at the loop, and leaves its
-results where the first tier has those of the body.
+results where the first tier has those of the body. Where it may end in a tail call it answers who is to be called, or
+null.
 
 It is the same translation, but control comes to the loop from two sides, so values from before it cannot be SSA names:
 an operand below a label goes to an `alloca` of its depth when the label is opened, and is loaded again wherever control
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from wasmark.compile.abi import slot_places
 from wasmark.compile.function import Frame, FunctionTranslator
+from wasmark.compile.tail_calls import hand_over, leaves_by_tail_call
 from wasmark.errors import Error
 from wasmark.runtime.layout import SLOT_SIZE
 
@@ -34,6 +36,7 @@ class LoopEntryTranslator(FunctionTranslator):
         super().__init__(context, hot.number, scope)
         self._hot = hot
         self._loop = hot.loop
+        self._leaves = False  # whether it may end in a tail call
         self._moves = 0
         self._homes: dict[tuple[int, str], str] = {}
         self._entry = 0  # where in `out` the way to the loop belongs
@@ -42,13 +45,15 @@ class LoopEntryTranslator(FunctionTranslator):
     def translate(self, instrs: list[Instr]) -> str:
         """As for a whole function. Raises Error where there is no such loop that can be reached, or it is beyond all
         measure."""
+        self._leaves = leaves_by_tail_call(self.model.data, self.function, instrs)
         text = super().translate(instrs)
         if not self._found:
             raise Error(f"function {self.func_index} has no loop at {self._loop:#x}")
         return text
 
     def _header(self, params: list[str], returns: str) -> str:
-        return f"void @{self._hot.symbol(self.context.imported_functions)}(ptr %vm, ptr %fp, ptr %mb)"
+        returns = "ptr" if self._leaves else "void"
+        return f"{returns} @{self._hot.symbol(self.context.imported_functions)}(ptr %vm, ptr %fp, ptr %mb)"
 
     def _start(self, params: list[str]) -> None:
         self._entry = len(self.out)
@@ -104,4 +109,7 @@ class LoopEntryTranslator(FunctionTranslator):
                 f"%rp{self.n} = getelementptr i8, ptr %fp, i64 {SLOT_SIZE * (first + i)}\n"
                 f"store {type_} {value}, ptr %rp{self.n}, align {SLOT_SIZE}"
             )
-        self.out.append(f"ret void{self.d})")
+        self.out.append(f"ret {'ptr null' if self._leaves else 'void'}{self.d})")
+
+    def leave(self, signature: str, code: str, context: str) -> None:
+        hand_over(self, signature, code, context)

@@ -50,6 +50,8 @@ class Imm(enum.Enum):
     I64 = "a signed 64-bit integer; carries a signed int"
     F32 = "4 bytes; carries them as an unsigned int, so that NaN payloads survive"
     F64 = "8 bytes; carries them as an unsigned int"
+    TAG = "a tag index"
+    TRY_TABLE = "a block type and catch clauses; carries it and a tuple of (one of CATCH_*, tag or 0, label)"
     V128 = "16 bytes; carries them as an unsigned int"
     LANE = "a lane index"
     LANES = "16 lane indices; carries a tuple"
@@ -65,6 +67,11 @@ class Imm(enum.Enum):
     CAST = "flags, a label and two heap types; carries (label, type of the operand, type it is tried for)"
 
     __hash__ = object.__hash__
+
+
+CATCH, CATCH_REF, CATCH_ALL, CATCH_ALL_REF = range(4)
+"""The catch clauses of a `try_table`, by their codes (core §5.4.1): the ones of a tag, which take its values, and the
+ones of all. Those of the second kind give a reference to the exception as well."""
 
 
 class Opcode:
@@ -106,6 +113,11 @@ OPCODES: Final[tuple[Opcode, ...]] = (
     Opcode(0x00, 0x03, "loop", Imm.BLOCK, None, Feature.MVP),
     Opcode(0x00, 0x04, "if", Imm.BLOCK, None, Feature.MVP),
     Opcode(0x00, 0x05, "else", Imm.NONE, None, Feature.MVP),
+    Opcode(0x00, 0x06, "try", Imm.BLOCK, None, Feature.LEGACY_EXCEPTIONS),
+    Opcode(0x00, 0x07, "catch", Imm.TAG, None, Feature.LEGACY_EXCEPTIONS),
+    Opcode(0x00, 0x08, "throw", Imm.TAG, None, Feature.EXCEPTION_HANDLING),
+    Opcode(0x00, 0x09, "rethrow", Imm.LABEL, None, Feature.LEGACY_EXCEPTIONS),
+    Opcode(0x00, 0x0a, "throw_ref", Imm.NONE, None, Feature.EXCEPTION_HANDLING),
     Opcode(0x00, 0x0b, "end", Imm.NONE, None, Feature.MVP),
     Opcode(0x00, 0x0c, "br", Imm.LABEL, None, Feature.MVP),
     Opcode(0x00, 0x0d, "br_if", Imm.LABEL, None, Feature.MVP),
@@ -113,10 +125,16 @@ OPCODES: Final[tuple[Opcode, ...]] = (
     Opcode(0x00, 0x0f, "return", Imm.NONE, None, Feature.MVP),
     Opcode(0x00, 0x10, "call", Imm.FUNC, None, Feature.MVP),
     Opcode(0x00, 0x11, "call_indirect", Imm.TYPE_TABLE, None, Feature.MVP),
+    Opcode(0x00, 0x12, "return_call", Imm.FUNC, None, Feature.TAIL_CALL),
+    Opcode(0x00, 0x13, "return_call_indirect", Imm.TYPE_TABLE, None, Feature.TAIL_CALL),
     Opcode(0x00, 0x14, "call_ref", Imm.TYPE, None, Feature.FUNCTION_REFERENCES),
+    Opcode(0x00, 0x15, "return_call_ref", Imm.TYPE, None, Feature.TAIL_CALL),
+    Opcode(0x00, 0x18, "delegate", Imm.LABEL, None, Feature.LEGACY_EXCEPTIONS),
+    Opcode(0x00, 0x19, "catch_all", Imm.NONE, None, Feature.LEGACY_EXCEPTIONS),
     Opcode(0x00, 0x1a, "drop", Imm.NONE, None, Feature.MVP),
     Opcode(0x00, 0x1b, "select", Imm.NONE, None, Feature.MVP),
     Opcode(0x00, 0x1c, "select", Imm.SELECT, None, Feature.REFERENCE_TYPES),
+    Opcode(0x00, 0x1f, "try_table", Imm.TRY_TABLE, None, Feature.EXCEPTION_HANDLING),
     Opcode(0x00, 0x20, "local.get", Imm.LOCAL, None, Feature.MVP),
     Opcode(0x00, 0x21, "local.set", Imm.LOCAL, None, Feature.MVP),
     Opcode(0x00, 0x22, "local.tee", Imm.LOCAL, None, Feature.MVP),

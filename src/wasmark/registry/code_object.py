@@ -156,6 +156,37 @@ class _Index(Record):
         self.module_numbers = module_numbers
 
 
+class CodeLines:
+    """The line tables of a code object; it knows nothing of that, and may be asked when it can no longer be found."""
+
+    __slots__ = ("_starts", "_tables")
+
+    def __init__(self, sources: Iterable[LineSource], lines: Iterable[Lines]) -> None:
+        tables: list[tuple[int, LineSource | Lines]] = [(source.start, source) for source in sources]
+        tables += [(table.base, table) for table in lines]
+        tables.sort(key=itemgetter(0))
+        self._starts = [start for start, _ in tables]
+        self._tables = [table for _, table in tables]
+
+    def find(self, pc: int) -> tuple[int, int]:
+        """(line, column) of `pc` as `line_table` explains them; (0, 0) where nothing is known."""
+        position = bisect_right(self._starts, pc) - 1
+        if position < 0:
+            return 0, 0
+        return self._table(position).find(pc)
+
+    def _table(self, position: int) -> Lines:
+        table = self._tables[position]
+        if isinstance(table, LineSource):
+            table = decode_line_programs(table.program, table.start, table.end, table.bias)
+            self._tables[position] = table
+        return table
+
+    def tables(self) -> list[Lines]:
+        """The decoded line tables, in the order of their addresses."""
+        return [self._table(position) for position in range(len(self._starts))]
+
+
 class CodeObject:
     """Loaded code: [text_start, text_end) inside `code_memory`, which belongs to this object from now on.
 
@@ -170,12 +201,11 @@ class CodeObject:
         "__weakref__",
         "_index",
         "_lease",
-        "_line_starts",
-        "_line_tables",
         "_owner",
         "_text",
         "code_memory",
         "id",
+        "lines",
         "modules",
         "text_end",
         "text_start",
@@ -199,11 +229,7 @@ class CodeObject:
         self.text_end = text_end
         self.modules = tuple(modules)
         self.trampolines = dict(trampolines or {})
-        tables: list[tuple[int, LineSource | Lines]] = [(source.start, source) for source in line_sources]
-        tables += [(table.base, table) for table in lines]
-        tables.sort(key=itemgetter(0))
-        self._line_starts = [start for start, _ in tables]
-        self._line_tables = [table for _, table in tables]
+        self.lines = CodeLines(line_sources, lines)
         self._index = self._index_functions() if all(module.listed for module in self.modules) else None
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
@@ -250,21 +276,11 @@ class CodeObject:
 
     def find_line(self, pc: int) -> tuple[int, int]:
         """(line, column) of `pc` as `line_table` explains them; (0, 0) where nothing is known."""
-        position = bisect_right(self._line_starts, pc) - 1
-        if position < 0:
-            return 0, 0
-        return self._lines(position).find(pc)
-
-    def _lines(self, position: int) -> Lines:
-        table = self._line_tables[position]
-        if isinstance(table, LineSource):
-            table = decode_line_programs(table.program, table.start, table.end, table.bias)
-            self._line_tables[position] = table
-        return table
+        return self.lines.find(pc)
 
     def line_tables(self) -> list[Lines]:
         """The decoded line tables, in the order of their addresses."""
-        return [self._lines(position) for position in range(len(self._line_starts))]
+        return self.lines.tables()
 
     def trap_code(self, pc: int) -> TrapCode | None:
         """Why the instruction at exactly `pc` would stop with a wasm trap, or None where it would not."""

@@ -7,6 +7,7 @@ as a whole), and a *column* says what may go wrong at that place:
     1..63    the `TrapCode` of an explicit trap instruction
     64       an access to a linear memory that may fault
     65       a call that goes on with the same activation of the same function in other code: not a frame of its own
+    66       a call that has a handler for exceptions
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 EXPLICIT_TRAPS: Final = range(1, 64)
 MEMORY_ACCESS: Final = 64
 SAME_ACTIVATION: Final = 65
+CATCHES: Final = 66
 
 # Standard opcodes (DWARF 5 §6.2.5.2) and extended ones (§6.2.5.3).
 _COPY, _ADVANCE_PC, _ADVANCE_LINE, _SET_FILE, _SET_COLUMN = 1, 2, 3, 4, 5

@@ -23,11 +23,14 @@ import itertools
 import weakref
 from array import array
 
+from wasmark.registry.line_table import CATCHES
+from wasmark.runtime.catch_sites import forget_catch_sites, note_use
 from wasmark.runtime.code_memory import MAX_ARENAS, PAGE_SHIFT, map_zeroed
 from wasmark.runtime.retirement import Retirement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final, Literal
 
     from wasmark.registry.code_object import CodeObject
@@ -50,6 +53,7 @@ _retirement: Final = Retirement()
 # (base, size, index, owners) of each published arena, in the order of the table. Replaced as a whole, never changed.
 _arenas: tuple[tuple[int, int, memoryview[int], memoryview[int]], ...] = ()
 _codes: Final[dict[int, weakref.ref[CodeObject]]] = {}
+_lines: Final[dict[int, Callable[[int], tuple[int, int]]]] = {}  # what finds lines, which outlives the code object
 _ids = itertools.count(1)
 _untrack = ctypes.pythonapi.PyObject_GC_UnTrack
 _untrack.argtypes = [ctypes.py_object]
@@ -136,6 +140,7 @@ def adopt(code: CodeObject) -> tuple[int, Lease, memoryview[int]]:
         # At the end of the process other threads may still be running this code.
         finalizer.atexit = False
         _codes[id_] = weakref.ref(code)
+        _lines[id_] = code.lines.find
         _fill(index, pages, id_)
         return id_, owners[pages.start : pages.start + 1]
 
@@ -149,6 +154,8 @@ def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: sl
         _fill(owners, pages, 0)
         _fill(index, pages, 0)
     _codes.pop(id_, None)
+    _lines.pop(id_, None)
+    forget_catch_sites()
     memory.free()
 
 
@@ -179,6 +186,13 @@ def find_code(pc: int) -> CodeObject | None:
     except (KeyError, TypeError):
         pass
     return None
+
+
+def is_catch_site(return_address: int) -> bool:
+    """Whether the call that returns there has a handler for exceptions. It is known of all code that can be running."""
+    note_use()
+    find = _lines.get(find_id(return_address - 1))
+    return find is not None and find(return_address - 1)[1] == CATCHES
 
 
 def lookup_code(pc: int) -> CodeObject | None:

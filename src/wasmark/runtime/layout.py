@@ -43,7 +43,16 @@ STORE_GC_COLLECT: Final = 160  # a callee pair: (bytes wanted) -> 0, when there 
 STORE_GC_NEW: Final = 176  # address of what makes a new object: (StoreBlock, descriptor, bytes, length) -> it, or 0
 STORE_GC_HEAP: Final = 184  # its Heap, or 0 while it has none
 STORE_GC_WORDS: Final = 192  # the descriptor of objects that are like arrays of words, any of which may be a reference
-STORE_BLOCK_SIZE: Final = 208
+STORE_SPREAD: Final = 208  # address of `wasmark_spread`
+STORE_TAIL_WORDS: Final = 216  # address of the words of a tail call that are for the stack (see TAIL_*)
+STORE_TAIL_CONTEXT: Final = 224  # what code of the first tier has for the registers of a tail call
+STORE_TAIL_INTEGERS: Final = 232  # 8 bytes each
+STORE_TAIL_FLOATS: Final = 272  # 16 bytes each
+STORE_EXCEPTION: Final = 400  # the exception that a call with a handler came back for, or 0
+STORE_UNCAUGHT: Final = 408  # the exception that nobody caught last, on its way to Python
+STORE_NEW_EXCEPTION: Final = 416  # a callee pair: (tag, number of values) -> exception, or 0
+STORE_THROW: Final = 432  # a callee pair: (exception), does not return
+STORE_BLOCK_SIZE: Final = 448
 BUILTIN_SIGNATURES: Final = {
     STORE_MEMORY_GROW: "rI:I",
     STORE_TABLE_GROW: "rIr:I",
@@ -54,6 +63,25 @@ BUILTIN_SIGNATURES: Final = {
     STORE_NOTIFY: "rI:I",
     STORE_GC_COLLECT: "I:I",
 }
+
+# --- The words of a tail call that are for the stack ----------------------------------------------
+TAIL_CODE: Final = 0  # who is called
+TAIL_COUNT: Final = 8
+TAIL_FIRST: Final = 16
+
+# --- Exception: an object of the heap that is like an array of words (`Collector.allocate_words`) ---
+EXCEPTION_TAG: Final = 16  # its TagDef
+EXCEPTION_OBJECT: Final = 24  # the reference to the Python exception that stands for it, or 0
+EXCEPTION_FRAME_COUNT: Final = 32
+EXCEPTION_FRAMES: Final = 40  # return addresses of the frames that were active when it was thrown, innermost first
+EXCEPTION_FRAMES_KEPT: Final = 16
+EXCEPTION_VALUES: Final = 176
+EXCEPTION_VALUE_SIZE: Final = 16
+EXCEPTION_WORDS: Final = 20  # before the values
+
+# --- TagDef: one a tag, which is its address -------------------------------------------------------
+TAG_TYPE_ID: Final = 0  # canonical type id of the engine
+TAG_DEF_SIZE: Final = 16
 
 # --- MemoryDef: one a linear memory ---------------------------------------------------------------
 MEMORY_BASE: Final = 0  # never changes: the whole range is reserved
@@ -124,7 +152,12 @@ BLOCK_MORE: Final = 255  # a later one
 HOOK_CALL: Final = 0  # (func, *arguments): a call in which anything is out of the ordinary
 HOOK_TRAP: Final = 8  # (func, report): raises the trap that the report tells of
 HOOK_READ: Final = 16  # (memory, *arguments): a read in which anything is out of the ordinary
-HOOKS_SIZE: Final = 24
+HOOK_CATCHES: Final = 24  # (return address) -> whether the call has a handler for exceptions
+HOOK_EXCEPTION: Final = 32  # the class of wasm's exceptions in Python
+HOOK_THROW: Final = (
+    40  # (exception of that class, address of a StoreBlock) -> address of the exception, 0 if it has none
+)
+HOOKS_SIZE: Final = 48
 
 OBJECT_TYPE: Final = object.__basicsize__ - 8
 """Where a Python object points to its type."""
@@ -153,17 +186,21 @@ ACT_STACK_LIMIT: Final = 104
 ACT_OUTERMOST: Final = 112  # 1 where this entry made its thread the owner of the store
 ACT_SAVED_LIMIT: Final = 120  # of the store, for the way back
 ACT_SAVED_ACTIVATION: Final = 128  # of the store, for the way back
-ACT_FRAME_COUNT: Final = 136  # frames seen by the walk
-ACT_FRAMES: Final = 144  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
+ACT_EXCEPTION: Final = 136  # the exception that nobody caught, where the trap code is THROWN
+ACT_FRAME_COUNT: Final = 144  # frames seen by the walk
+ACT_FRAMES: Final = 152  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
 FRAMES_KEPT: Final = 32
 ACT_SIZE: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8
 THREAD_BLOCK_SIZE: Final = THREAD_REPORT + ACT_SIZE
 
 STATUS_RETURNED: Final = 0
-STATUS_TRAPPED: Final = 1
+STATUS_TRAPPED: Final = 1  # or an exception of wasm's came out
 STATUS_RAISED: Final = 2  # a host function raised; the exception is set in the thread state
 STATUS_NEW_THREAD: Final = 3  # nothing happened: the thread has no ThreadBlock yet
 STATUS_BUSY: Final = 4  # nothing happened: another thread runs in the store
+
+THROWN: Final = 255
+"""Stands for a trap code where it was no trap but an exception that nobody caught."""
 
 SLOT_SIZE: Final = 8
 """One argument or result in the buffers of trampolines and host calls."""
@@ -200,6 +237,8 @@ class VMLayout:
         "memory_defs",
         "size",
         "table_defs",
+        "tag_defs",
+        "tags",
         "type_descriptors",
         "type_ids",
     )
@@ -228,6 +267,10 @@ class VMLayout:
         at += 16 * len(model.globals)
         self.funcrefs = at
         at += FUNCREF_SIZE * len(escaping)
+        self.tags = at  # addresses of TagDefs
+        at += 8 * len(model.tag_types) + 8 * (len(model.tag_types) & 1)
+        self.tag_defs = at
+        at += TAG_DEF_SIZE * len(model.tags)
         self.size = at
         self.escaping = escaping
         self.funcref_index = {func_index: i for i, func_index in enumerate(escaping)}
@@ -260,6 +303,10 @@ class VMLayout:
     def global_cell(self, global_index: int) -> int:
         """Offset of a defined global's cell."""
         return self.global_cells + 16 * (global_index - self.imported_globals)
+
+    def tag(self, index: int) -> int:
+        """Offset of the pointer to a tag's definition."""
+        return self.tags + 8 * index
 
     def funcref(self, func_index: int) -> int:
         """Offset of a defined, escaping function's FuncRef."""

@@ -14,6 +14,7 @@ import threading
 from wasmark.errors import Error
 from wasmark.registry.process_table import process_table_address
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.catch_sites import catch_sites_address
 from wasmark.runtime.code_memory import map_zeroed
 from wasmark.runtime.linear_memory import granules_address, set_natives
 from wasmark.runtime.monitor import (
@@ -57,8 +58,8 @@ def python_hooks_address() -> int:
     return ctypes.addressof(_hooks)
 
 
-def set_python_hook(offset: int, hook: Callable[..., object]) -> None:
-    """Let native code call `hook`."""
+def set_python_hook(offset: int, hook: object) -> None:
+    """Let native code use `hook`: a callable or, as HOOK_EXCEPTION, a class."""
     _kept_hooks.append(hook)
     _hooks[offset // 8] = id(hook)
 
@@ -75,7 +76,8 @@ class Runtime:
     `allocate(heap, descriptor, size, length)` and `collect(...)` are for `Heap`.
     `claim()` makes our signal handlers the first in line, with whoever is there now behind them; cheap when that is so
     already. `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
-    what memories export and read their bytes with.
+    what memories export and read their bytes with, `spread` that of `wasmark_spread` (`compile/image/spread.ll`),
+    `exception_functions` those of the native functions that a store offers to code, by their place in it.
     """
 
     __slots__ = (
@@ -85,10 +87,12 @@ class Runtime:
         "collect",
         "disown",
         "enter",
+        "exception_functions",
         "get_buffer",
         "own",
         "poke",
         "read",
+        "spread",
         "stamp",
     )
 
@@ -100,6 +104,14 @@ class Runtime:
         set_word(STATE_KEY, key.value)
         self.get_buffer = image.symbols["wasmark_get_buffer"][0]
         self.read = image.symbols["wasmark_read"][0]
+        self.spread = image.symbols["wasmark_spread"][0]
+        self.exception_functions = {
+            offset: image.symbols[f"wasmark_{name}"][0]
+            for offset, name in (
+                (L.STORE_NEW_EXCEPTION, "exception_new"),
+                (L.STORE_THROW, "throw"),
+            )
+        }
         # PYFUNCTYPE: the GIL is held.
         self.enter: Callable[..., int] = self._function("wasmark_enter_reporting", 6)
         self.own: Callable[..., int] = self._function("wasmark_own", 2)
@@ -139,6 +151,8 @@ def image_symbol(name: str) -> int | None:
             return granules_address()
         case "wasmark_monitor":
             return monitor_address()
+        case "wasmark_catch_sites":
+            return catch_sites_address()
         case "wasmark_python":
             return python_hooks_address()
         case _:

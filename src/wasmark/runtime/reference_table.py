@@ -19,8 +19,7 @@ _REFUSED: Final = -1
 
 class ReferenceTable:
     """One table. `definition` is the address of its TableDef, `most` how many elements it may ever have,
-    `is_collected` whether a collection
-    has to look at them."""
+    `is_collected` whether a collection has to look at them."""
 
     __slots__ = ("_elements", "_words", "definition", "is_collected", "most")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.binary.typecodes import read_type_index
-from wasmark.core.opcodes import OPCODES, Imm
+from wasmark.core.opcodes import CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, OPCODES, Imm
 from wasmark.text.literals import f32_literal, f64_literal
 from wasmark.text.naming import Naming
 
@@ -80,6 +80,17 @@ def _data_memory(naming: Naming, op: Opcode, imm: tuple[int, int]) -> str:
     return f"{_optional(naming.memories.index(memory), memory)} {naming.data.index(segment)}"
 
 
+_CLAUSES: Final = {CATCH: "catch", CATCH_REF: "catch_ref", CATCH_ALL: "catch_all", CATCH_ALL_REF: "catch_all_ref"}
+
+
+def _clauses(naming: Naming, clauses: Iterable[tuple[int, int, int]]) -> str:
+    text = ""
+    for kind, tag, label in clauses:
+        of = f" {naming.tags.index(tag)}" if kind < CATCH_ALL else ""
+        text += f" ({_CLAUSES[kind]}{of} {naming.label(label)})"
+    return text
+
+
 def _cast(naming: Naming, op: Opcode, imm: tuple[int, RefType, RefType]) -> str:
     label, source, target = imm
     return f" {naming.label(label)} {naming.type(source)} {naming.type(target)}"
@@ -114,6 +125,8 @@ IMMEDIATES: Final[dict[Imm, Callable[[Naming, Opcode, Any], str]]] = {
     Imm.LANE: lambda naming, op, imm: f" {imm}",
     Imm.LANES: lambda naming, op, imm: f" {' '.join(map(str, imm))}",
     Imm.MEMARG_LANE: _memarg_lane,
+    Imm.TAG: lambda naming, op, imm: f" {naming.tags.index(imm)}",
+    Imm.TRY_TABLE: lambda naming, op, imm: block_type(naming, imm[0], None) + _clauses(naming, imm[1]),
     Imm.HEAP: lambda naming, op, imm: f" {naming.heap_type(imm)}",
     Imm.REF: lambda naming, op, imm: f" {naming.type(imm)}",
     Imm.REF_NULL: lambda naming, op, imm: f" {naming.type(imm)}",
@@ -126,11 +139,19 @@ IMMEDIATES: Final[dict[Imm, Callable[[Naming, Opcode, Any], str]]] = {
 }
 """What writes an immediate, with a space before it: from (naming, row, what the row's `Imm` says)."""
 
-_ROLES: Final = {"else": _CONTINUES, "end": _CLOSES}
+_DELEGATES: Final = 4  # closes a block, and has an immediate that counts from outside
+
+_ROLES: Final = {
+    "else": _CONTINUES,
+    "catch": _CONTINUES,
+    "catch_all": _CONTINUES,
+    "end": _CLOSES,
+    "delegate": _DELEGATES,
+}
 
 
 def _role(op: Opcode) -> int:
-    return _OPENS if op.imm is Imm.BLOCK else _ROLES.get(op.name, _PLAIN)
+    return _OPENS if op.imm in (Imm.BLOCK, Imm.TRY_TABLE) else _ROLES.get(op.name, _PLAIN)
 
 
 def opens_block(op: Opcode) -> bool:
@@ -176,13 +197,20 @@ def print_body(
             label = labels.get(blocks)
             blocks += 1
             index = read_type_index(data, offset + 1)
-            type_ = block_type(naming, imm, None if index is None else index[0])
+            block, clauses = imm if op.imm is Imm.TRY_TABLE else (imm, ())
+            type_ = block_type(naming, block, None if index is None else index[0]) + _clauses(naming, clauses)
             yield f"{indent}{name}{'' if label is None else ' ' + label}{type_}"
             open_labels.append(label)
             depth += 1
             indent = _INDENTS[min(depth, _MOST_INDENTED)]
         elif role == _CONTINUES:
-            yield f"{_INDENTS[min(depth - 1, _MOST_INDENTED)]}{name}"
+            text = "" if write is None else write(naming, op, imm)
+            yield f"{_INDENTS[min(depth - 1, _MOST_INDENTED)]}{name}{text}"
+        elif role == _DELEGATES:
+            depth -= 1
+            indent = _INDENTS[min(depth, _MOST_INDENTED)]
+            open_labels.pop()
+            yield f"{indent}{name}{IMMEDIATES[op.imm](naming, op, imm)}"
         else:
             depth -= 1
             indent = _INDENTS[min(depth, _MOST_INDENTED)]

@@ -9,12 +9,22 @@ would carry.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from wasmark.binary import encode_instruction
 from wasmark.binary.metadata import CODE_METADATA
-from wasmark.core.opcodes import BY_NAME, NULLABLE, SELECT_TYPED, Imm, Opcode
+from wasmark.core.opcodes import (
+    BY_NAME,
+    CATCH,
+    CATCH_ALL,
+    CATCH_ALL_REF,
+    CATCH_REF,
+    NULLABLE,
+    SELECT_TYPED,
+    Imm,
+    Opcode,
+)
 from wasmark.core.types import HeapType, RefType, ValType
 from wasmark.text.lexer import ANNOTATION, Tokens
 from wasmark.text.numbers import (
@@ -31,7 +41,9 @@ from wasmark.text.types import TypeParser
 _END: Final = BY_NAME["end"].code
 _ELSE: Final = BY_NAME["else"].code
 
-_STRUCTURED: Final = frozenset(("block", "loop", "if", "else", "end"))
+_STRUCTURED: Final = frozenset(
+    ("block", "loop", "if", "else", "end", "try_table", "try", "catch", "catch_all", "delegate")
+)
 
 _PLAIN: Final = {
     name: encode_instruction(row, None)
@@ -44,6 +56,9 @@ _WITH_IMMEDIATE: Final = {name: row for name, row in BY_NAME.items() if name not
 
 _SELECT: Final = BY_NAME["select"]
 
+_OPENING: Final = ("block", "loop", "try_table", "try")
+"""Words that open a block and have no condition."""
+
 # What may lie on the stack of open forms. Those from _OPERATOR on take folded instructions only.
 _BLOCK: Final = 0  # flat, closed by `end`
 _IF: Final = 1  # flat `if`, which may still have an `else`
@@ -51,8 +66,18 @@ _FOLDED: Final = 2  # a folded block or loop
 _THEN: Final = 3  # the first arm of a folded `if`
 _OTHERWISE: Final = 4  # its second arm
 _CLOSED_BY_BRACKET: Final = (_FOLDED, _THEN, _OTHERWISE)
-_OPERATOR: Final = 5  # a folded instruction whose operands are being written
-_CONDITION: Final = 6  # a folded `if` before its `then`
+_TRY: Final = 5  # flat `try`, which may have handlers
+_CATCH: Final = 6  # the same behind a `catch`
+_ARM: Final = 7  # the `do`, `catch` or `catch_all` of a folded `try`
+_OPERATOR: Final = 8  # a folded instruction whose operands are being written
+_CONDITION: Final = 9  # a folded `if` before its `then`
+_FOLDED_TRY: Final = 10  # a folded `try` before its `do`; from here on there are no instructions, but arms
+_DONE: Final = 11  # the same behind its `do`
+_CAUGHT: Final = 12  # the same behind a `catch`
+_CAUGHT_ALL: Final = 13  # the same behind the `catch_all`
+_DELEGATED: Final = 14  # the same behind the `delegate`
+_ENDS: Final = (_DONE, _CAUGHT, _CAUGHT_ALL)
+_CLAUSES: Final = {"catch": CATCH, "catch_ref": CATCH_REF, "catch_all": CATCH_ALL, "catch_all_ref": CATCH_ALL_REF}
 
 _Frame = tuple[int, bytes, str | None]
 """Kind, code still to be written, label."""
@@ -113,9 +138,9 @@ class InstructionParser(TypeParser):
             if token == "(":
                 token = toks[i]
                 i += 1
-                code = plain.get(token)
+                code = plain.get(token) if top < _FOLDED_TRY else None
                 if code is None:
-                    row = _WITH_IMMEDIATE.get(token)
+                    row = _WITH_IMMEDIATE.get(token) if top < _FOLDED_TRY else None
                     if row is None:
                         top, i = self._open_form(token, i, stack, top)
                         continue
@@ -156,7 +181,12 @@ class InstructionParser(TypeParser):
                     self._close_label(label)
                 elif kind == _CONDITION:
                     raise self.unexpected("'(then'", i - 1)
-                else:
+                elif kind == _FOLDED_TRY:
+                    raise self.unexpected("'(do'", i - 1)
+                elif kind in _ENDS:
+                    out.append(_END)
+                    self._close_label(label)
+                elif kind != _ARM and kind != _DELEGATED:
                     raise self.unexpected("'end'", i - 1)
                 top = stack[-1][0] if stack else _BLOCK
             else:
@@ -181,11 +211,14 @@ class InstructionParser(TypeParser):
 
     def _open_form(self, token: str, i: int, stack: list[_Frame], top: int) -> tuple[int, int]:
         """A `(` with a word that opens a block, or an arm of one; answers with the new top and position."""
-        if token == "block" or token == "loop":
+        if top >= _FOLDED_TRY:
+            return self._open_arm(token, i, stack, top)
+        if token in _OPENING:
             label = self._open_block(token, i)
-            stack.append((_FOLDED, b"", label))
+            kind = _FOLDED_TRY if token == "try" else _FOLDED
+            stack.append((kind, b"", label))
             self._open_label(label)
-            return _FOLDED, self.pos
+            return kind, self.pos
         if token == "if":
             start = len(self.out)
             label = self._open_block(token, i)
@@ -204,21 +237,59 @@ class InstructionParser(TypeParser):
             return _THEN, i
         raise self.unexpected("an instruction", i - (3 if self._pending else 1))
 
+    def _open_arm(self, token: str, i: int, stack: list[_Frame], top: int) -> tuple[int, int]:
+        """The same for the arms of a folded `try`."""
+        label = stack[-1][2]
+        self.pos = i
+        if token == "do" and top == _FOLDED_TRY:
+            behind = _DONE
+        elif token in ("catch", "catch_all") and top in (_DONE, _CAUGHT):
+            behind = self._handler(token)
+        elif token == "delegate" and top == _DONE:
+            self._delegate(label)
+            self.expect(")")
+            stack[-1] = (_DELEGATED, b"", None)
+            return _DELEGATED, self.pos
+        else:
+            raise self.unexpected("'(do'" if top == _FOLDED_TRY else "a handler or ')'", i - 1)
+        stack[-1] = (behind, b"", label)
+        stack.append((_ARM, b"", None))
+        return _ARM, self.pos
+
+    def _handler(self, token: str) -> int:
+        """Write a `catch` or `catch_all`; what a folded `try` is behind it."""
+        imm = self.index(self.tags, "tag") if token == "catch" else None
+        self.out += encode_instruction(BY_NAME[token], imm)
+        return _CAUGHT if token == "catch" else _CAUGHT_ALL
+
+    def _delegate(self, label: str | None) -> None:
+        self._close_label(label)
+        self.out += encode_instruction(BY_NAME["delegate"], self.label())
+
     def _flat_form(self, token: str, i: int, stack: list[_Frame]) -> tuple[int, int]:
         """The parts of flat blocks; answers as `_open_form`."""
         if token == ANNOTATION:
             self._annotate(i - 1)
             return stack[-1][0] if stack else _BLOCK, i
         kind = stack[-1][0] if stack else -1
-        if token == "block" or token == "loop" or token == "if":
+        if token in _OPENING or token == "if":
             label = self._open_block(token, i)
-            kind = _IF if token == "if" else _BLOCK
+            kind = {"if": _IF, "try": _TRY}.get(token, _BLOCK)
             stack.append((kind, b"", label))
             self._open_label(label)
             return kind, self.pos
         if self._pending:
             raise self.unexpected("an instruction", i - 2)
-        if (token == "end" and kind in (_BLOCK, _IF)) or (token == "else" and kind == _IF):
+        if token in ("catch", "catch_all") and kind in (_TRY, _CATCH):
+            self.pos = i
+            kind = _CATCH if self._handler(token) == _CAUGHT else _BLOCK
+            stack[-1] = (kind, b"", stack[-1][2])
+            return kind, self.pos
+        if token == "delegate" and kind == _TRY:
+            self.pos = i
+            self._delegate(stack.pop()[2])
+            return stack[-1][0] if stack else _BLOCK, self.pos
+        if (token == "end" and kind in (_BLOCK, _IF, _TRY, _CATCH)) or (token == "else" and kind == _IF):
             label = stack.pop()[2]
             self.pos = i
             repeated = self.optional_id()
@@ -242,8 +313,20 @@ class InstructionParser(TypeParser):
         self._blocks += 1
         if token != "if" or self.toks[i - 2] != "(":
             self._settle()
-        self.out += encode_instruction(BY_NAME[token], self._block_type())
+        imm: Any = self._block_type()
+        if token == "try_table":
+            imm = imm, tuple(self._clauses())
+        self.out += encode_instruction(BY_NAME[token], imm)
         return label
+
+    def _clauses(self) -> Iterator[tuple[int, int, int]]:
+        """The catch clauses of a `try_table`, whose own label is not open yet."""
+        while self.toks[self.pos] == "(" and self.toks[self.pos + 1] in _CLAUSES:
+            kind = _CLAUSES[self.toks[self.pos + 1]]
+            self.pos += 2
+            tag = self.index(self.tags, "tag") if kind < CATCH_ALL else 0
+            yield kind, tag, self.label()
+            self.expect(")")
 
     def _block_type(self) -> int | tuple[tuple[ValType, ...], tuple[ValType, ...]]:
         """A type index, or the parameters and results of a type that can be written without one (§6.5.3)."""
@@ -463,6 +546,7 @@ _IMMEDIATES: Final[dict[Imm, Callable[[InstructionParser, Opcode], _Immediate]]]
     Imm.I64: lambda parser, row: parser.number(_parse_i64, "an integer"),
     Imm.F32: lambda parser, row: parser.number(parse_f32, "a floating-point number"),
     Imm.F64: lambda parser, row: parser.number(parse_f64, "a floating-point number"),
+    Imm.TAG: lambda parser, row: parser.index(parser.tags, "tag"),
     Imm.V128: _v128,
     Imm.LANE: _lane,
     Imm.LANES: _lanes,

@@ -15,8 +15,8 @@ from wasmark.core.types import HeapType, NumType, PackedType, RefType
 
 _STRUCTURE: Final = (
     "module definition instance binary quote type rec sub final func param result local global table memory tag data "
-    "elem declare offset item start import export mut field struct array ref null shared pagesize then catch catch_ref "
-    "catch_all catch_all_ref i8x16 i16x8 i32x4 i64x2 f32x4 f64x2 nan:canonical nan:arithmetic"
+    "elem declare offset item start import export mut field struct array ref null shared pagesize then do catch_ref "
+    "catch_all_ref i8x16 i16x8 i32x4 i64x2 f32x4 f64x2 nan:canonical nan:arithmetic"
 )
 _WORDS: Final = frozenset(
     (
@@ -29,9 +29,6 @@ _WORDS: Final = frozenset(
 _PARTS: Final = tuple(
     (re.compile(pattern).fullmatch, part)
     for pattern, part in (
-        (r"return_call(?:_indirect|_ref)?", "tail calls"),
-        (r"try_table|throw|throw_ref", "exception handling"),
-        (r"try|delegate|rethrow", "legacy exception handling"),
         (
             r"exact|descriptor|describes|ref\.(?:get_desc|cast_desc_eq)|struct\.new(?:_default)?_desc",
             "custom descriptors",

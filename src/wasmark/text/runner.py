@@ -19,7 +19,16 @@ from wasmark.config import Config
 from wasmark.core.features import Feature
 from wasmark.core.types import ValType
 from wasmark.engine import Engine
-from wasmark.errors import Error, InvalidError, LinkError, MalformedError, Trap, TrapCode, UnsupportedError
+from wasmark.errors import (
+    Error,
+    InvalidError,
+    LinkError,
+    MalformedError,
+    Trap,
+    TrapCode,
+    UnsupportedError,
+    WasmException,
+)
 from wasmark.func import Func
 from wasmark.globals import Global
 from wasmark.instance import Instance
@@ -273,14 +282,18 @@ class _Run:
         raise _Wrong(f"{command.action.name!r} gave {describe(results)}, expected {describe(command.results)}")
 
     def assert_stops(self, command: AssertStops) -> None:
-        if command.kind == "exception":
-            raise _Waits("exception handling")
+        expected = "an exception" if command.kind == "exception" else f"a trap: {command.message}"
         try:
             results = self._act(command.action)
+        except WasmException as error:
+            if command.kind != "exception":
+                raise _Wrong(f"{_shown(error)}; expected {expected}") from None
         except Trap as trap:
+            if command.kind == "exception":
+                raise _Wrong(f"{_shown(trap)}; expected {expected}") from None
             _check_trap(trap, command.message)
         else:
-            raise _Wrong(f"{command.action.name!r} gave {describe(results)}, expected a trap: {command.message}")
+            raise _Wrong(f"{command.action.name!r} gave {describe(results)}, expected {expected}")
 
     # Modules that are no good
 

@@ -13,7 +13,7 @@ import functools
 
 from wasmark.core.checked import Any, NamedTuple
 from wasmark.core.features import Feature
-from wasmark.core.opcodes import BY_NAME, Imm, Opcode
+from wasmark.core.opcodes import BY_NAME, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, Imm, Opcode
 from wasmark.core.types import (
     I32,
     I64,
@@ -99,7 +99,12 @@ _LOOP: Final = BY_NAME["loop"]
 _IF: Final = BY_NAME["if"]
 _ELSE: Final = BY_NAME["else"]
 _END: Final = BY_NAME["end"]
+_TRY: Final = BY_NAME["try"]
+_CATCH: Final = BY_NAME["catch"]
+_CATCH_ALL: Final = BY_NAME["catch_all"]
 _NULLABLE_FUNC: Final = RefType.of(True, HeapType.FUNC)
+_NULLABLE_EXN: Final = RefType.of(True, HeapType.EXN)
+_EXN: Final = RefType.of(False, HeapType.EXN)
 
 
 class BodyValidator:
@@ -415,18 +420,95 @@ class BodyValidator:
         self._apply(lookup(self.context.signatures, imm, "function"), op)
 
     def _call_indirect(self, op: Opcode, imm: tuple[int, int]) -> None:
+        self._apply(self._indirect_callee(op, imm), op)
+
+    def _indirect_callee(self, op: Opcode, imm: tuple[int, int]) -> FuncType:
         type_index, table_index = imm
         table = lookup(self.context.tables, table_index, "table")
         signature = self.types.func_type(type_index)
         if not self.types.ref_matches(table.element, _NULLABLE_FUNC):
             self._mismatch(op, "a table of functions", f"one of {table.element}")
         self.pop(address_type(table), op)
-        self._apply(signature, op)
+        return signature
 
     def _call_ref(self, op: Opcode, imm: int) -> None:
+        self._apply(self._referenced_callee(op, imm), op)
+
+    def _referenced_callee(self, op: Opcode, imm: int) -> FuncType:
         signature = self.types.func_type(imm)
         self.pop(RefType.of(True, imm), op)
-        self._apply(signature, op)
+        return signature
+
+    def _return_call(self, op: Opcode, imm: int) -> None:
+        self._leave_by(lookup(self.context.signatures, imm, "function"), op)
+
+    def _return_call_indirect(self, op: Opcode, imm: tuple[int, int]) -> None:
+        self._leave_by(self._indirect_callee(op, imm), op)
+
+    def _return_call_ref(self, op: Opcode, imm: int) -> None:
+        self._leave_by(self._referenced_callee(op, imm), op)
+
+    def _leave_by(self, signature: FuncType, op: Opcode) -> None:
+        """A tail call: what the callee returns is what the function returns."""
+        self.pop_types(signature.params, op)
+        found, expected = signature.results, self._return
+        if len(found) != len(expected) or not all(
+            one is other or self._matches(one, other) for one, other in zip(found, expected, strict=True)
+        ):
+            self._mismatch(op, f"a callee that returns [{' '.join(map(str, expected))}]", signature)
+        self._unreachable()
+
+    # Exceptions (core §3.4.2, and the legacy instructions)
+
+    def _tag(self, index: int) -> FuncType:
+        return lookup(self.context.tags, index, "tag")
+
+    def _throw(self, op: Opcode, imm: int) -> None:
+        self.pop_types(self._tag(imm).params, op)
+        self._unreachable()
+
+    def _throw_ref(self, op: Opcode, imm: None) -> None:
+        self.pop(_NULLABLE_EXN, op)
+        self._unreachable()
+
+    def _try_table(self, op: Opcode, imm: tuple[tuple[Types, Types], tuple[tuple[int, int, int], ...]]) -> None:
+        block, clauses = imm
+        for kind, tag, label in clauses:
+            given: Types = self._tag(tag).params if kind < CATCH_ALL else ()
+            if kind in (CATCH_REF, CATCH_ALL_REF):
+                given = (*given, _EXN)
+            expected = self.label(label)
+            if len(given) != len(expected) or not all(
+                one is other or self._matches(one, other) for one, other in zip(given, expected, strict=True)
+            ):
+                wanted = " ".join(map(str, expected))
+                self._mismatch(op, f"a clause that gives [{wanted}]", f"one of [{' '.join(map(str, given))}]")
+        self._block(op, block)
+
+    def _catch(self, op: Opcode, imm: int) -> None:
+        self._handler(op, self._tag(imm).params)
+
+    def _catch_all(self, op: Opcode, imm: None) -> None:
+        self._handler(op, ())
+
+    def _handler(self, op: Opcode, given: Types) -> None:
+        if self._frames[-1].op not in (_TRY, _CATCH):
+            raise InvalidError(f"{op.name} without try")
+        frame = self._leave(op)
+        self._enter(op, given, frame.results)
+
+    def _delegate(self, op: Opcode, imm: int) -> None:
+        if self._frames[-1].op is not _TRY:
+            raise InvalidError("delegate without try")
+        frame = self._leave(op)
+        self.label(imm)
+        self._stack.extend(frame.results)
+
+    def _rethrow(self, op: Opcode, imm: int) -> None:
+        self.label(imm)
+        if self._frames[-1 - imm].op not in (_CATCH, _CATCH_ALL):
+            raise InvalidError(f"invalid rethrow label {imm}")
+        self._unreachable()
 
     # Parametric instructions (core §3.4.1)
 
@@ -616,6 +698,17 @@ RULES: Final[dict[str, Any]] = {
     "call": BodyValidator._call,
     "call_indirect": BodyValidator._call_indirect,
     "call_ref": BodyValidator._call_ref,
+    "return_call": BodyValidator._return_call,
+    "return_call_indirect": BodyValidator._return_call_indirect,
+    "return_call_ref": BodyValidator._return_call_ref,
+    "try_table": BodyValidator._try_table,
+    "throw": BodyValidator._throw,
+    "throw_ref": BodyValidator._throw_ref,
+    "try": BodyValidator._block,
+    "catch": BodyValidator._catch,
+    "catch_all": BodyValidator._catch_all,
+    "delegate": BodyValidator._delegate,
+    "rethrow": BodyValidator._rethrow,
     "drop": BodyValidator._drop,
     "select": BodyValidator._select,
     "global.get": BodyValidator._global_get,

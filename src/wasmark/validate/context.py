@@ -54,6 +54,7 @@ class Context:
         "memories",
         "signatures",
         "tables",
+        "tags",
         "types",
     )
 
@@ -65,6 +66,7 @@ class Context:
         self.tables: list[TableType] = []
         self.memories: list[MemoryType] = []
         self.globals: list[GlobalType] = []
+        self.tags: list[FuncType] = []
         self.elements: list[RefType] = []
         self.data_count = 0
         self.declared: set[int] = set()

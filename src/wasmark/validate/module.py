@@ -243,8 +243,10 @@ class _Sections:
         self._context.globals.append(type_)
 
     def _check_tag(self, tag: TagType) -> None:
-        if self._types.func_type(tag.type_index).results:
+        signature = self._types.func_type(tag.type_index)
+        if signature.results:
             raise InvalidError(f"non-empty tag result type: type {tag.type_index} has results")
+        self._context.tags.append(signature)
 
     def _check_limits(self, limits: Limits, largest: int, largest_text: str, what: str) -> None:
         if limits.is64:

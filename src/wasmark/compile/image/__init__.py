@@ -9,12 +9,15 @@ import re
 from importlib.resources import files
 from typing import Final
 
+from wasmark.core.object_layout import ARRAY_ELEMENTS
 from wasmark.errors import TrapCode
-from wasmark.runtime import layout, monitor, signal_state
+from wasmark.runtime import catch_sites, layout, monitor, signal_state
 from wasmark.runtime.linear_memory import GRANULE_COUNT, GRANULE_SHIFT
 
-_PARTS: Final = ("prelude.ll", "entry.ll", "signals.ll", "monitor.ll", "methods.ll", "heap.ll")
-_NAME: Final = re.compile(r"\$([A-Z_0-9]+)")
+_PARTS: Final = (
+    *("prelude.ll", "entry.ll", "spread.ll", "signals.ll", "exceptions.ll", "monitor.ll", "methods.ll", "heap.ll"),
+)
+_NAME: Final = re.compile(r"\$([A-Z][A-Z_0-9]*)")
 
 _LINUX_X86_64: Final = {
     "CONTEXT_REGISTERS": 40,  # in ucontext_t: r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, ...
@@ -44,7 +47,7 @@ _LINUX_X86_64: Final = {
 _NUMBERS: Final[dict[str, int]] = {
     **{
         name: value
-        for module in (layout, signal_state, monitor)
+        for module in (layout, signal_state, monitor, catch_sites)
         for name, value in vars(module).items()
         if isinstance(value, int)
     },
@@ -55,6 +58,7 @@ _NUMBERS: Final[dict[str, int]] = {
     "GRANULE_COUNT": GRANULE_COUNT,
     "MEMORY_TRAP": TrapCode.MEMORY_OUT_OF_BOUNDS,
     "STACK_TRAP": TrapCode.STACK_OVERFLOW,
+    "ARRAY_ELEMENTS": ARRAY_ELEMENTS,
 }
 
 

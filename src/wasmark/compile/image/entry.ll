@@ -4,7 +4,7 @@
 ;                     jump. It keeps the GIL: the monitor releases it when the call turns out to be a long one, and then
 ;                     the way out takes it again.
 ; wasmark_leave_wasm, wasmark_back_to_wasm   around what a host stub does with Python; the GIL is held in between.
-; wasmark_raise       abandons the wasm frames after a host function raised.
+; wasmark_raise       abandons the wasm frames after a host function raised, or those down to a handler of wasm's own.
 ; wasmark_host_call   a whole host call for signatures that the stubs do not convert themselves.
 ; wasmark_get_buffer  the bf_getbuffer of memories.
 
@@ -273,6 +273,9 @@ define void @wasmark_raise(ptr %context) #0 {
   %store = load ptr, ptr %h.store
   %s.act = getelementptr i8, ptr %store, i64 $STORE_ACTIVATION
   %act = load ptr, ptr %s.act
+  %fp = call ptr @llvm.frameaddress.p0(i32 0)
+  %caller = load ptr, ptr %fp
+  call void @throw_in(ptr %store, ptr %act, ptr %caller)
   %a.status = getelementptr i8, ptr %act, i64 $ACT_STATUS
   store volatile i64 $STATUS_RAISED, ptr %a.status
   call void @llvm.eh.sjlj.longjmp(ptr %act)

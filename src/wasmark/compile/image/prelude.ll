@@ -11,6 +11,11 @@ declare i32 @sigismember(ptr, i32)
 declare i32 @raise(i32)
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
+declare i32 @PyErr_ExceptionMatches(ptr)
+declare void @PyErr_Fetch(ptr, ptr, ptr)
+declare void @PyErr_NormalizeException(ptr, ptr, ptr)
+declare void @PyErr_Restore(ptr, ptr, ptr)
+declare i32 @PyException_SetTraceback(ptr, ptr)
 declare i32 @madvise(ptr, i64, i32)
 declare ptr @PyLong_FromVoidPtr(ptr)
 declare ptr @PyLong_AsVoidPtr(ptr)
@@ -45,6 +50,7 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1 immarg)
 @wasmark_process_table = external global i8
 @wasmark_memory_granules = external global i8
 @wasmark_monitor = external global i8
+@wasmark_catch_sites = external global i8
 @wasmark_python = external global i8
 
 attributes #0 = { nounwind "frame-pointer"="all" }
