@@ -57,7 +57,11 @@ CODES: Final = {
         TrapCode.INDIRECT_CALL_TYPE_MISMATCH,
     },
     "call": set(),
-    **{name: {TrapCode.EXPECTED_SHARED_MEMORY} for name in WAITS},
+    **{name: {TrapCode.MEMORY_OUT_OF_BOUNDS, TrapCode.UNALIGNED_ATOMIC} for name in TRAPPING if ".atomic." in name},
+    **{
+        name: {TrapCode.MEMORY_OUT_OF_BOUNDS, TrapCode.UNALIGNED_ATOMIC, TrapCode.EXPECTED_SHARED_MEMORY}
+        for name in WAITS
+    },
 }
 """What a row's own code can trap with; what is not named here with MEMORY_OUT_OF_BOUNDS."""
 

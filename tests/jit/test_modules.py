@@ -24,7 +24,7 @@ from tests.jit.support import (
     python,
     stored_modules,
 )
-from tests.spec.official import CORE, TESTSUITE, needs_testsuite
+from tests.spec.official import SCRIPTS, TESTSUITE, needs_testsuite
 from wasmark.compile import module as compile_module
 from wasmark.jit import cache as cache_module
 from wasmark.jit import modules as jit
@@ -428,7 +428,7 @@ def test_official_scripts_give_the_same_out_of_the_cache(tmp_path: Path) -> None
         "fac",
         "left-to-right",
     )
-    scripts = [str(TESTSUITE / name) for name in CORE if name.removesuffix(".wast") in wanted]
+    scripts = [str(TESTSUITE / name) for name in SCRIPTS if name.removesuffix(".wast") in wanted]
     assert len(scripts) == len(wanted)
     first, second = (
         [json.loads(line) for line in python(_SCRIPT, *scripts, cache_home=tmp_path).stdout.splitlines()]

@@ -19,7 +19,8 @@ from wasmark.core.types import (
     TagType,
     ValType,
 )
-from wasmark.errors import InvalidError, UnsupportedError
+from wasmark.errors import InvalidError
+from wasmark.validate import validate_module
 
 NOT_NULL = ref(HeapType.FUNC)
 AT = 0x55
@@ -149,12 +150,22 @@ def test_table_limits(limits: Limits, message: str | None) -> None:
         builder.refused(message, at=AT)
 
 
-def test_what_other_proposals_add_to_memories_is_not_supported() -> None:
-    for limits, page_size_log2 in ((Limits(0, 1, shared=True), 16), (Limits(0), 0)):
-        builder = Builder()
-        builder.model.memories.append(MemoryType(limits, page_size_log2))
-        with pytest.raises(UnsupportedError):
-            builder.validate()
+@pytest.mark.parametrize(
+    ("type_", "feature"),
+    [
+        (MemoryType(Limits(0, 1, shared=True)), Feature.THREADS),
+        (MemoryType(Limits(0), 0), Feature.CUSTOM_PAGE_SIZES),
+    ],
+)
+def test_what_proposals_add_to_memories_depends_on_their_features(type_: MemoryType, feature: Feature) -> None:
+    builder = Builder()
+    builder.model.memories.append(type_)
+    builder.validate()
+    with pytest.raises(InvalidError, match=feature.value):
+        validate_module(builder.model, ALL - {feature})
+
+
+def test_pages_have_one_of_two_sizes() -> None:
     builder = Builder()
     builder.model.memories.append(MemoryType(Limits(0), 3))
     builder.refused("invalid custom page size")
