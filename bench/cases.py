@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import calls
 import compiling
 import instances
+import leaving
 import memories
 import objects
 import running
@@ -22,6 +23,7 @@ CASES: Final[tuple[Case, ...]] = (
     *instances.CASES,
     *running.CASES,
     *objects.CASES,
+    *leaving.CASES,
     *starts.CASES,
     *compiling.CASES,
     *translating.CASES,
@@ -31,5 +33,6 @@ MEANS: Final[dict[str, tuple[Goal, ...]]] = {
     "run": running.MEAN_GOALS,
     "run vectors": running.VECTOR_MEAN_GOALS,
     "objects": objects.MEAN_GOALS,
+    "leaving": leaving.MEAN_GOALS,
 }
 """Kinds of which there is a row of geometric means, and its goals."""

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import Final
 
-import wasmark
-from measure import OURS, Goal, InProcess
-from peers import wasmtime_instance
-from wasmark.binary import encode_module
-from wasmark.text import parse_module
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from measure import Goal
+from texts import kernel
 
 GOALS = (Goal("wasmtime", 1.1),)
 MEAN_GOALS = (Goal("wasmtime", 0.85),)
@@ -115,27 +108,13 @@ _CASTS = """
     (local.get $sum)))
 """
 
-KERNELS = {"trees": (_TREES, 100), "list": (_LIST, 100), "sieve": (_SIEVE, 50), "casts": (_CASTS, 100)}
-"""Text and argument of each."""
-
-
-def _our_kernel(name: str) -> Callable[[], object]:
-    text, times = KERNELS[name]
-    engine = wasmark.Engine(wasmark.Config(strategy="eager"))
-    run = wasmark.Instance(wasmark.Module(text, engine)).exports["run"]
-    return lambda: run(times)
-
-
-def _their_kernel(name: str) -> Callable[[], object]:
-    text, times = KERNELS[name]
-    store, exports = wasmtime_instance(encode_module(parse_module(text)))
-    return lambda: exports["run"](store, times)
-
-
-def _kernel(name: str) -> InProcess:
-    sides = {OURS: partial(_our_kernel, name), "wasmtime": partial(_their_kernel, name)}
-    return InProcess("objects", name, sides, GOALS, compare=True)
-
-
-CASES = tuple(map(_kernel, KERNELS))
+CASES: Final = tuple(
+    kernel("objects", name, text, times, GOALS)
+    for name, text, times in (
+        ("trees", _TREES, 100),
+        ("list", _LIST, 100),
+        ("sieve", _SIEVE, 50),
+        ("casts", _CASTS, 100),
+    )
+)
 """All that is measured, in the order of the table."""
