@@ -222,7 +222,7 @@ _THROWN: Final = "thrown Wasm exception"
 
 def _with_our_places(module: Generated, mine: Outcome, other: Outcome) -> Outcome:
     """Their outcome with our places of calls that something follows which is sure to trap: they give its place for the
-    caller's frame, and not that of a call."""
+    caller's frame, and not that of a call. And with ours of accesses that are sure to trap, where theirs is none."""
     if not mine[0] == other[0] == "trapped" or len(mine[1][1]) != len(other[1][1]):
         return other
     kind, places = other[1]
@@ -232,10 +232,15 @@ def _with_our_places(module: Generated, mine: Outcome, other: Outcome) -> Outcom
         for ours, theirs in zip(mine[1][1], places, strict=True)
     ]
     first = 0 if kind == "UNREACHABLE" else 1  # the frame that trapped is not among them, or not a caller's
-    return "trapped", (kind, [*places[:first], *callers[first:]])
+    trapped = places[:first]
+    if kind == "MEMORY_OUT_OF_BOUNDS" and trapped and code[trapped[0][1]] not in _ACCESSES:
+        trapped = mine[1][1][:first]
+    return "trapped", (kind, [*trapped, *callers[first:]])
 
 
 _CALLS: Final = frozenset((0x10, 0x11, 0x14))
+_ACCESSES: Final = frozenset((*range(0x28, 0x3F), 0xFC, 0xFD, 0xFE))
+"""First bytes of instructions that touch memory."""
 _UNREACHABLE: Final = 0x00
 _THEIR_TYPES: Final[dict[str, ValType]] = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
 
@@ -252,6 +257,8 @@ _OUR_KINDS: Final = {
 _THEIR_KINDS: Final[dict[wasmtime.TrapCode | None, str]] = {
     **{code: code.name for code in wasmtime.TrapCode},
     wasmtime.TrapCode.INDIRECT_CALL_TO_NULL: "UNINITIALIZED_ELEMENT",
+    wasmtime.TrapCode.HEAP_MISALIGNED: "UNALIGNED_ATOMIC",
+    wasmtime.TrapCode.ATOMIC_WAIT_NON_SHARED_MEMORY: "EXPECTED_SHARED_MEMORY",
     wasmtime.TrapCode.BAD_SIGNATURE: "INDIRECT_CALL_TYPE_MISMATCH",
 }
 
