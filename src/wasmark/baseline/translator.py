@@ -16,6 +16,7 @@ from wasmark.baseline.shapes import ZEROED_AT_ONCE
 from wasmark.baseline.vectors import VECTOR_METHODS
 from wasmark.compile.abi import slot_count
 from wasmark.compile.atomics import ATOMICS
+from wasmark.compile.method_names import METHOD_NAMES
 from wasmark.compile.tail_calls import leaves_by_tail_call
 from wasmark.compile.wide_arithmetic import WIDE
 from wasmark.core.opcodes import BY_NAME, OPCODES, Opcode
@@ -317,19 +318,7 @@ def _skip(instrs: list[Instr], p: int) -> int:
 
 
 _IRREGULAR: Final = {
-    "if": "if_",
-    "else": "else_",
-    "return": "return_",
-    "try": "try_",
-    "struct.get_s": "struct_get",
-    "struct.get_u": "struct_get",
-    "array.get_s": "array_get",
-    "array.get_u": "array_get",
-    "i31.get_s": "i31_get",
-    "i31.get_u": "i31_get",
-    "any.convert_extern": "convert",
-    "extern.convert_any": "convert",
-    "br_on_cast_fail": "br_on_cast",
+    **METHOD_NAMES,
     **dict.fromkeys(R.RARE_ACCESSES, "access"),
     **dict.fromkeys(ATOMICS, "atomic"),
     **dict.fromkeys(WIDE, "wide"),

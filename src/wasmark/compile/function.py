@@ -16,6 +16,7 @@ from wasmark.compile.abi import LETTER_TO_LLVM, Places, llvm_type, result_type, 
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
 from wasmark.compile.atomics import ATOMICS, HOSTED, translate_atomic, translate_fence
 from wasmark.compile.function_objects import ObjectInstructions
+from wasmark.compile.method_names import METHOD_NAMES
 from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
 from wasmark.compile.templates import MEMORY_ACCESS_COLUMN, location
 from wasmark.compile.vector import NATURAL, V128, VECTORS, is_natural
@@ -810,22 +811,11 @@ _CLOSERS: Final = _ENDS | {"else", "catch", "catch_all"}
 _UNREACHABLE: Final = "call void @llvm.ubsantrap(i8 1) #1{d}, column: 1)\nunreachable"
 
 _IRREGULAR: Final = {
-    "if": "if_",
-    "else": "else_",
-    "return": "return_",
+    **METHOD_NAMES,
     "i32.const": "integer_const",
     "i64.const": "integer_const",
     "f32.const": "float_const",
     "f64.const": "float_const",
-    "struct.get_s": "struct_get",
-    "struct.get_u": "struct_get",
-    "array.get_s": "array_get",
-    "array.get_u": "array_get",
-    "i31.get_s": "i31_get",
-    "i31.get_u": "i31_get",
-    "any.convert_extern": "convert",
-    "extern.convert_any": "convert",
-    "br_on_cast_fail": "br_on_cast",
 }
 
 
