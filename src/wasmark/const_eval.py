@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from wasmark.binary import decode_body
+from wasmark.binary import decode_constant
 from wasmark.binary.leb import read_s
 from wasmark.core.opcodes import BY_NAME
 from wasmark.objects import new_array, new_struct
@@ -64,7 +64,7 @@ def evaluate(expr: ConstExpr, context: ConstantContext) -> int:
     if value is not None:
         return value
     stack: list[int] = []
-    for row, imm, _ in decode_body(model, expr.start, expr.end):
+    for row, imm, _ in decode_constant(model, expr.start, expr.end):
         _RULES[row.name](stack, imm, context)
     return stack[-1]
 

@@ -18,7 +18,12 @@ from wasmark.text.script import AssertModule, Command, DefineModule, ModuleSourc
 _DIFFERENT = {"type-rec.wast", "type-subtyping.wast", "names.wast"}
 _LARGE = 300_000
 
-NAMES = [name for name in SCRIPTS if name not in _DIFFERENT and (TESTSUITE / name).stat().st_size < _LARGE]
+# And it does not know the text of exceptions as they were before the standard.
+NAMES = [
+    name
+    for name in SCRIPTS
+    if name not in _DIFFERENT and not name.startswith("legacy/") and (TESTSUITE / name).stat().st_size < _LARGE
+]
 
 
 def source_text(source: ModuleSource, text: str) -> str:

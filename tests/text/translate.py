@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wasmark.binary import decode_body, decode_module, encode_module
+from wasmark.binary import decode_body, decode_constant, decode_module, encode_module
 from wasmark.core.model import ConstExpr, ModuleModel
 from wasmark.text import parse_module
 
@@ -18,7 +18,7 @@ def const(module: ModuleModel, expr: ConstExpr | None) -> list[tuple[str, Any]] 
     """A constant expression's instructions without the `end`."""
     if expr is None:
         return None
-    return [(row.name, imm) for row, imm, _ in decode_body(module, expr.start, expr.end)[:-1]]
+    return [(row.name, imm) for row, imm, _ in decode_constant(module, expr.start, expr.end)[:-1]]
 
 
 def body(module: ModuleModel, index: int = -1) -> list[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wasmark.binary.decoder import decode_module
-from wasmark.binary.instructions import Instr, decode_body
+from wasmark.binary.instructions import Instr, decode_body, decode_constant
 from wasmark.jit.late_import import late_import
 
 TYPE_CHECKING = False
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from wasmark.binary.encoder import encode_instruction, encode_module
 
-__all__ = ["Instr", "decode_body", "decode_module", "encode_instruction", "encode_module"]
+__all__ = ["Instr", "decode_body", "decode_constant", "decode_module", "encode_instruction", "encode_module"]
 
 
 def __getattr__(name: str) -> Any:

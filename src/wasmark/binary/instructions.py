@@ -44,12 +44,21 @@ _CAST_FLAGS: Final = 3
 
 
 def decode_body(model: ModuleModel, start: int, end: int) -> list[Instr]:
-    """The instructions of a function body or constant expression at `model.data[start:end]`, the final `end` included.
+    """The instructions of a function body at `model.data[start:end]`, the final `end` included.
 
     Raises MalformedError, UnsupportedError for instructions that have no row yet, and InvalidError where a block names
     a type that is none (its immediate could not be given).
     """
-    instrs, behind = _decode(model, start, end, needs_data_count=model.data_count is None)
+    return _decode_all(model, start, end, needs_data_count=model.data_count is None)
+
+
+def decode_constant(model: ModuleModel, start: int, end: int) -> list[Instr]:
+    """The same for a constant expression. It may stand before the data count section, which is then not missing."""
+    return _decode_all(model, start, end, needs_data_count=False)
+
+
+def _decode_all(model: ModuleModel, start: int, end: int, *, needs_data_count: bool) -> list[Instr]:
+    instrs, behind = _decode(model, start, end, needs_data_count=needs_data_count)
     if behind != end:
         message = f"section size mismatch: a function of {end - start} bytes ends after {behind - start}"
         raise MalformedError(message, offset=min(behind, end))

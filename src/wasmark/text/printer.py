@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wasmark.binary import decode_body
+from wasmark.binary import decode_body, decode_constant
 from wasmark.binary.decoder import SECTION_ORDER
 from wasmark.binary.instructions import NAMES_DATA
 from wasmark.binary.metadata import CODE_METADATA, read_code_metadata, write_code_metadata
@@ -254,7 +254,7 @@ class _Printer:
 
     def _const(self, expr: ConstExpr, keyword: str = "") -> str:
         """A constant expression, in brackets: behind the keyword where it is not a single instruction."""
-        instrs = decode_body(self.model, expr.start, expr.end)[:-1]
+        instrs = decode_constant(self.model, expr.start, expr.end)[:-1]
         text = " ".join(format_instruction(op, imm, self.naming) for op, imm, _ in instrs)
         if len(instrs) == 1:
             return f" ({text})"

@@ -6,7 +6,7 @@ first broken one in this order is reported. The wording of errors starts as in t
 
 from __future__ import annotations
 
-from wasmark.binary.instructions import decode_body, is_short_i32_const
+from wasmark.binary.instructions import decode_body, decode_constant, is_short_i32_const
 from wasmark.core.features import Feature
 from wasmark.core.types import (
     I32,
@@ -264,7 +264,7 @@ class _Sections:
         data, start, end = self._model.data, expression.start, expression.end
         if expected is I32 and is_short_i32_const(data, start, end):
             return
-        instrs = decode_body(self._model, start, end)
+        instrs = decode_constant(self._model, start, end)
         for op, imm, offset in instrs:
             if op.name in _CONSTANT:
                 continue
