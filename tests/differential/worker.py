@@ -1,8 +1,8 @@
 """Compares the engines over a range of seeds, in a process of its own: a difference may be that one of them dies.
 
 Arguments: the first seed, the one behind the last, and the way code comes about. Prints a JSON object a line:
-{"seed": n} before a module is made, {"difference": text} where the engines differ, and {"outcomes": {kind: count},
-"rows": [names]} at the end.
+{"seed": n} before a module is made, {"difference": text} where the engines differ, and {"outcomes": {kind: count}} at
+the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ _DETERMINISTIC: Final = {"relaxed_simd": "deterministic"}
 def main(first: int, end: int, way: str = "eager") -> None:
     engine = Engine(config(way, **_DETERMINISTIC)) if way != CACHED else None
     outcomes: dict[str, int] = {}
-    rows: set[str] = set()
     for seed in range(first, end):
         print(json.dumps({"seed": seed}), flush=True)
         module = generate(seed)
@@ -36,8 +35,7 @@ def main(first: int, end: int, way: str = "eager") -> None:
             found = difference(module, outcomes, engine)
         if found is not None:
             print(json.dumps({"difference": found}), flush=True)
-        rows |= {op.name for op in module.used}
-    print(json.dumps({"outcomes": outcomes, "rows": sorted(rows)}), flush=True)
+    print(json.dumps({"outcomes": outcomes}), flush=True)
 
 
 if __name__ == "__main__":
