@@ -391,9 +391,10 @@ def assert_flat(make_one: Callable[[], None], warm_up: int, times: int, each: in
     rss = resident()
     run(times)
     after = mappings(), code_pages(), len(gc.get_objects())
-    assert abs(after[0] - before[0]) < 20
-    assert after[1] == before[1]
-    assert abs(after[2] - before[2]) < 200
+    # Less is no leak: what other tests left may go meanwhile.
+    assert after[0] - before[0] < 20
+    assert after[1] <= before[1]
+    assert after[2] - before[2] < 200
     assert resident() - rss < 8 << 10
 
 

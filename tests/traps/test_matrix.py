@@ -39,10 +39,27 @@ CASES = {
     TrapCode.STACK_OVERFLOW: Case("(call $trap)", ""),
     TrapCode.NULL_REFERENCE: Case("(drop (ref.as_non_null (ref.null func)))", "ref.as_non_null"),
     TrapCode.NULL_FUNCTION_REFERENCE: Case("(call_ref $nothing (ref.null $nothing))", "call_ref"),
+    TrapCode.NULL_EXCEPTION_REFERENCE: Case("(throw_ref (ref.null exn))", "throw_ref"),
+    TrapCode.NULL_STRUCTURE_REFERENCE: Case("(drop (struct.get $pair 0 (ref.null $pair)))", "struct.get"),
+    TrapCode.NULL_ARRAY_REFERENCE: Case("(drop (array.len (ref.null array)))", "array.len"),
+    TrapCode.NULL_I31_REFERENCE: Case("(drop (i31.get_s (ref.null i31)))", "i31.get_s"),
+    TrapCode.ARRAY_OUT_OF_BOUNDS: Case(
+        "(drop (array.get $words (array.new_default $words (i32.const 2)) (i32.const 2)))", "array.get"
+    ),
+    TrapCode.CAST_FAILURE: Case("(drop (ref.cast (ref $pair) (ref.i31 (i32.const 1))))", "ref.cast"),
+    TrapCode.GC_HEAP_EXHAUSTED: Case(
+        "(drop (array.new_default $words (i32.sub (global.get $zero) (i32.const 1))))", "array.new_default"
+    ),
+    TrapCode.UNALIGNED_ATOMIC: Case("(drop (i32.atomic.load (i32.const 2)))", "i32.atomic.load"),
+    TrapCode.EXPECTED_SHARED_MEMORY: Case(
+        "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const 0)))", "memory.atomic.wait32"
+    ),
 }
 
 MODULE = """(module $inner
   (type $nothing (func))
+  (type $pair (struct (field i32)))
+  (type $words (array (mut i64)))
   (import "host" "between" (func $between))
   (memory 1)
   (table $table 3 funcref)
@@ -68,6 +85,8 @@ STARTING = """(module $starting
 
 OWN_START = """(module $own
   (type $nothing (func))
+  (type $pair (struct (field i32)))
+  (type $words (array (mut i64)))
   (memory 1)
   (table $table 3 funcref)
   (global $zero (mut i32) (i32.const 0))

@@ -342,8 +342,8 @@ def test_a_stack_that_lies_where_a_memory_was_still_overflows() -> None:
 
 
 def depth_within(limit: int, name: str = "direct") -> int:
-    """How deep a recursion gets."""
-    engine = wasmark.Engine(wasmark.Config(max_wasm_stack=limit))
+    """How deep a recursion gets; all of it in the code of one tier."""
+    engine = wasmark.Engine(wasmark.Config(max_wasm_stack=limit, tier_up=None))
     instance = instance_of(wasmark.Module(RECURSIVE, engine), wasmark.Store(engine))
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(1_000_000)

@@ -175,8 +175,8 @@ def _unshared(name: str) -> str:
     return prepare(
         _aligned(size)
         + _touch(memory, size)
-        + '%never{n} = call i1 asm sideeffect "", "=r,0"(i1 false)\n'
-        + "br i1 %never{n}, label %ns{n}, label %nt{n}, !prof !2\nnt{n}:\n@TEXPECTED_SHARED_MEMORY\nns{n}:\n"
+        + '%never{n} = call i1 asm sideeffect "", "=r,0"(i1 false)@\n'
+        + "br i1 %never{n}, label %ns{n}, label %nt{n}@, !prof !2\nnt{n}:\n@TEXPECTED_SHARED_MEMORY\nns{n}:\n"
         + "{r} = add i32 0, 0@"
     )
 
