@@ -97,7 +97,7 @@ class ExternDesc(FrozenRecord):
 
 
 class CoreModule(Record):
-    """A core module; `offset` is where its binary starts, so offsets in `model` count from there."""
+    """A core module. `model.data` is its binary, and `offset` where it starts: offsets in `model` count from there."""
 
     __slots__ = ("model", "offset")
 
