@@ -2,7 +2,7 @@
 
 Validation makes them of the definitions of `component.model`, and all that runs a component reads them. Value types
 are immutable and compare by structure; a definition that is used twice is the same object in both places, so that who
-wants to know the *name* of a type can compare with `is`. Resource types compare by identity, as generative types do.
+wants to know the *name* of a type can compare with `is`. Each definition of a resource type makes another one.
 """
 
 from __future__ import annotations
@@ -339,15 +339,23 @@ class Future(ValType):
 
 class ResourceType:
     """A type of resources, equal to no other one: defined in a component, or standing for one that is imported or
-    exported. `name` is what it was imported or exported as first."""
+    exported. An export of a type gives it a second identity, `ResourceType(name, original)`: both are equal, and only
+    `is` tells them apart. `name` is what it was imported or exported as."""
 
-    __slots__ = ("name",)
+    __slots__ = ("_original", "name")
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, original: ResourceType | None = None) -> None:
         self.name = name
+        self._original: ResourceType = self if original is None else original._original
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ResourceType) and self._original is other._original
+
+    def __hash__(self) -> int:
+        return id(self._original)
 
     def __repr__(self) -> str:
-        return f"<resource {self.name or 'type'} at {id(self):#x}>"
+        return f"<resource {self.name or 'type'} at {id(self._original):#x}>"
 
 
 class FuncType(FrozenRecord):
