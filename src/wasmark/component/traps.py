@@ -1,0 +1,58 @@
+"""`ComponentTrap`: the traps of the canonical ABI. Core wasm knows nothing of them: they come about at the borders of
+component instances, in Python."""
+
+from __future__ import annotations
+
+import enum
+
+from wasmark.errors import Trap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class ComponentTrapCode(enum.Enum):
+    """Why a component instance was stopped at its border."""
+
+    CANNOT_ENTER = "cannot enter component instance"
+    CANNOT_LEAVE = "cannot leave component instance"
+    UNALIGNED_POINTER = "unaligned pointer"
+    POINTER_OUT_OF_BOUNDS = "pointer out of bounds of memory"
+    STRING_OUT_OF_BOUNDS = "string content out-of-bounds"
+    LIST_OUT_OF_BOUNDS = "list content out-of-bounds"
+    TOO_LONG = "a string or list of more than 268,435,455 bytes"
+    INVALID_STRING = "invalid string"
+    INVALID_CHAR = "invalid `char` bit pattern"
+    INVALID_DISCRIMINANT = "invalid variant discriminant"
+    UNKNOWN_HANDLE = "unknown handle index"
+    WRONG_HANDLE_TYPE = "handle used with the wrong type"
+    HANDLE_LENT = "cannot remove owned resource while borrowed"
+    NOT_OWNED = "cannot lift own resource from a borrow"
+    BORROWS_REMAIN = "borrow handles still remain at the end of the call"
+    HANDLE_TABLE_FULL = "the handle table has no free index"
+    UNCAUGHT_EXCEPTION = "uncaught exception"
+
+    @property
+    def message(self) -> str:
+        """The sentence for people."""
+        return self.value
+
+
+class ComponentTrap(Trap):
+    """A component instance broke a rule of the canonical ABI.
+
+    `code` is a `ComponentTrapCode`; `detail`, where there is one, is the whole sentence for people. The instances that
+    were active cannot be entered again.
+    """
+
+    code: ComponentTrapCode  # type: ignore[assignment]  # its message is what a trap needs of it
+
+    def __init__(self, code: ComponentTrapCode, detail: str | None = None) -> None:
+        super().__init__(code, detail=detail)  # type: ignore[arg-type]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, self.detail), {**self.__dict__, "_frames": self.frames}
+
+    def __str__(self) -> str:
+        return self._with_frames(f"wasm trap: {self.detail or self.code.message}")
