@@ -57,12 +57,14 @@ class ResourceObject:
 
 
 class GuestResource(Resource):
-    """A resource type that a component instance defines. `class_` is the class of its objects."""
+    """A resource type that a component instance defines. `class_` is the class of its objects, `is_named` whether that
+    is the one of an exported interface."""
 
-    __slots__ = ("class_",)
+    __slots__ = ("class_", "is_named")
 
     def __init__(self, name: str | None, owner: InstanceState, drop: Callable[[int], object] | None = None) -> None:
         super().__init__(name, owner, drop)
+        self.is_named = False
         self.class_: type[ResourceObject] = type(
             "Resource", (ResourceObject,), {"__slots__": (), "_resource": self, "__module__": "wasmark.component"}
         )
