@@ -76,7 +76,7 @@ class TypeRegistry:
         """
         size = len(before)
         # Inside the closed form, members of the group are the numbers -1, -2, ...: no id is negative.
-        closed = tuple(_rename(type_, lambda i: before[i] if i < size else size - i - 1) for type_ in group)
+        closed = tuple(rename_type(type_, lambda i: before[i] if i < size else size - i - 1) for type_ in group)
         first = self._groups.get(closed)
         if first is None:
             first = unbroken(lambda: self._enter(closed))
@@ -88,7 +88,7 @@ class TypeRegistry:
             if first is None:
                 first = len(self._entries)
                 for type_ in closed:
-                    self._append(_rename(type_, lambda i: i if i >= 0 else first - i - 1))
+                    self._append(rename_type(type_, lambda i: i if i >= 0 else first - i - 1))
                 self._groups[closed] = first
         return first
 
@@ -143,7 +143,8 @@ class TypeRegistry:
         return sub is sup or val_matches(self, sub, sup)
 
 
-def _rename(type_: SubType, new: _Renaming) -> SubType:
+def rename_type(type_: SubType, new: _Renaming) -> SubType:
+    """The type with other type indices in it."""
     return SubType(_rename_composite(type_.composite, new), tuple(map(new, type_.supertypes)), type_.final)
 
 

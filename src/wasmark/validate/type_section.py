@@ -69,11 +69,12 @@ class ModuleTypes:
         self._matches: dict[tuple[RefType, RefType], bool] = {}
         self.checked_block_types: set[BlockType] = {((), ())}
         for first, count in rec_groups:
-            self._check_group(first, count)
+            self.check_group(first, count)
 
     # The type section
 
-    def _check_group(self, first: int, count: int) -> None:
+    def check_group(self, first: int, count: int) -> None:
+        """The members of the next recursion group, which are there already."""
         group = self._types[first : first + count]
         self._known = first + count
         if count != 1:
