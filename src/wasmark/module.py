@@ -228,10 +228,16 @@ def compile_together(sources: Sequence[bytes | str], engine: Engine | None = Non
     """Several modules compiled into one code object, as the modules of a component are."""
     engine = engine if engine is not None else default_engine()
     models = [read_module(source) for source in sources]
+    return assemble(models, engine, [None] * len(models))
+
+
+def assemble(models: Sequence[ModuleModel], engine: Engine, names: Sequence[str | None]) -> list[Module]:
+    """Modules of decoded ones, which share one code object, and the names that they are given. Raises as
+    `Module` does."""
     compiled = jit.obtain(models, engine.config, engine.cache)
     modules = []
-    for part, model in enumerate(models):
+    for part, (model, name) in enumerate(zip(models, names, strict=True)):
         module = Module.__new__(Module)
-        module._set_up(model, engine, None, compiled, part)
+        module._set_up(model, engine, name, compiled, part)
         modules.append(module)
     return modules

@@ -210,9 +210,9 @@ class Store:
             if status == L.STATUS_NEW_THREAD:
                 thread_state()
             else:
-                self._wait_for_owner()
+                self.wait_for_owner()
 
-    def _wait_for_owner(self) -> None:
+    def wait_for_owner(self) -> None:
         """Wait until the thread that runs in the store has left it, or for a moment: signals want to be handled.
 
         Raises Error where that thread did not come along into a forked process.
@@ -237,7 +237,7 @@ class Store:
         answer = ctypes.c_int(0)  # what `own` said last, also where an exception comes between
         try:
             while self.runtime.own(self.block_address, ctypes.addressof(answer)) < 0:
-                self._wait_for_owner()
+                self.wait_for_owner()
             yield not self._word(L.STORE_ACTIVATION)
         finally:
             if answer.value > 0:

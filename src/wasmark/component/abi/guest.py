@@ -9,7 +9,7 @@ from wasmark.memory import exported_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
     from wasmark.component.abi.handles import InstanceState, Scope
@@ -25,10 +25,11 @@ class Guest:
     """One side of a call: an instance with the options of a `canon` definition.
 
     `view` is its memory as it was when somebody looked last, and `length` how long that is: memories only grow, and
-    never move. What does not fit is looked up once more (`reach`) before it is a trap. `scope` is the present call's.
+    never move. What does not fit is looked up once more (`reach`) before it is a trap. `scope` is the present call's, and
+    `resources` what the types of the signature stand for here.
     """
 
-    __slots__ = ("_buffer", "encoding", "layout", "length", "realloc", "scope", "state", "view")
+    __slots__ = ("_buffer", "encoding", "layout", "length", "realloc", "resources", "scope", "state", "view")
 
     def __init__(
         self,
@@ -36,10 +37,12 @@ class Guest:
         memory: Memory | None = None,
         realloc: Func | Callable[..., Any] | None = None,
         encoding: str = UTF8,
+        resources: Sequence[Any] = (),
     ) -> None:
         self.state = state
         self.realloc = realloc
         self.encoding = encoding
+        self.resources = resources
         self.scope: Scope | None = None
         is64 = memory is not None and memory.type.limits.is64
         self.layout = LAYOUTS[8 if is64 else 4]

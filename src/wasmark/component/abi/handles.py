@@ -52,13 +52,14 @@ class Handle:
 
 class Scope:
     """One call, as far as borrows go: the handles that the caller lent for it, and how many borrows the callee still
-    has."""
+    has. `ends` is what else is to be done when it is over."""
 
-    __slots__ = ("borrows", "lenders")
+    __slots__ = ("borrows", "ends", "lenders")
 
     def __init__(self) -> None:
         self.borrows = 0
         self.lenders: list[Any] = []
+        self.ends: list[Callable[[], object]] = []
 
     def lend(self, lender: Any) -> None:
         """Let something with `lends` know that it is lent."""
@@ -74,6 +75,8 @@ class Scope:
         """The call is over."""
         for lender in self.lenders:
             lender.lends -= 1
+        for end in self.ends:
+            end()
 
 
 class HandleTable:

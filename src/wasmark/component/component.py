@@ -1,0 +1,108 @@
+"""`Component`: a decoded and validated component with the compiled code of its modules, without any state."""
+
+from __future__ import annotations
+
+from wasmark.component.binary import decode_component
+from wasmark.component.classes import Namer
+from wasmark.component.model import CoreModule, NestedComponent
+from wasmark.component.naming import parse_interface, snake
+from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
+from wasmark.component.validate import validate_component
+from wasmark.engine import Engine, default_engine
+from wasmark.module import assemble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
+
+    from wasmark.component.model import ComponentModel
+    from wasmark.core.model import ModuleModel
+    from wasmark.module import Module
+    from wasmark.registry.code_object import CodeObject
+
+    _T = TypeVar("_T")
+
+
+class Component:
+    """A compiled component.
+
+    source: the binary (bytes-like). name: what it is called in tracebacks, where it has no name of its own. Raises
+    MalformedError, InvalidError or UnsupportedError.
+
+    Its core modules share one code object, but where code is compiled at its first call (`Config(strategy="lazy")`):
+    then each of them has its own.
+    """
+
+    def __init__(
+        self, source: bytes | bytearray | memoryview, engine: Engine | None = None, *, name: str | None = None
+    ) -> None:
+        engine = engine if engine is not None else default_engine()
+        self.engine = engine
+        self.model = decode_component(bytes(source))
+        self._name = name
+        # The bodies are checked when the modules are compiled.
+        self.checked = validate_component(self.model, engine.types, engine.config.features, bodies=False)
+        definitions = list(_modules(self.model))
+        self.modules = _compiled([definition.model for definition in definitions], engine, self.name)
+        self._by_definition = {
+            id(definition): module for definition, module in zip(definitions, self.modules, strict=True)
+        }
+        self._made: dict[Any, Any] = {}
+        self.namer = Namer()
+        for externs in (self.checked.type.imports, self.checked.type.exports):
+            _name_types(self.namer, externs, "")
+
+    @property
+    def name(self) -> str | None:
+        """The name from its name section, or else the one given."""
+        return self.model.names.component or self._name
+
+    def module_of(self, definition: CoreModule) -> Module:
+        """For instances: the compiled module of a definition."""
+        return self._by_definition[id(definition)]
+
+    def made(self, key: Any, make: Callable[[], _T]) -> _T:
+        """For instances: what was made for a key, by `make` at the first time."""
+        found = self._made.get(key)
+        if found is None:
+            found = self._made.setdefault(key, make())
+        answer: _T = found
+        return answer
+
+    def code_object(self) -> CodeObject | None:
+        """The native code of its modules; None where they have no functions, or each has code of its own."""
+        codes = {id(code): code for module in self.modules if (code := module.code_object()) is not None}
+        return next(iter(codes.values())) if len(codes) == 1 else None
+
+    def __repr__(self) -> str:
+        type_ = self.checked.type
+        counts = f"{len(self.modules)} modules, {len(type_.imports)} imports, {len(type_.exports)} exports"
+        return f"<wasmark.Component {self.name or '(unnamed)'}: {counts}>"
+
+
+def _modules(model: ComponentModel) -> Iterator[CoreModule]:
+    """The core modules of a component and of those in it, in order."""
+    for definition in model.definitions:
+        if isinstance(definition, CoreModule):
+            yield definition
+        elif isinstance(definition, NestedComponent):
+            yield from _modules(definition.model)
+
+
+def _compiled(models: list[ModuleModel], engine: Engine, name: str | None) -> list[Module]:
+    names = [name if number == 0 else f"{name or 'module'} {number}" for number in range(len(models))]
+    if engine.config.strategy != "lazy":
+        return assemble(models, engine, names) if models else []
+    return [assemble([model], engine, [each])[0] for model, each in zip(models, names, strict=True)]
+
+
+def _name_types(namer: Namer, externs: dict[str, T.ExternType], module: str) -> None:
+    """Tell the names by which types are imported and exported."""
+    for name, extern in externs.items():
+        if isinstance(extern, T.TypeExtern):
+            if isinstance(extern.type, T.ValType):
+                namer.name(extern.type, name, module)
+        elif isinstance(extern, T.InstanceType):
+            interface = parse_interface(name)
+            _name_types(namer, extern.exports, snake(interface.interface if interface else name))

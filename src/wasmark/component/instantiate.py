@@ -1,0 +1,344 @@
+"""Instances of components: each definition is carried out in order, and what it makes is appended to its index space
+(Explainer.md, "Instance Definitions").
+
+What validation found out of types is used as it is: a `Frame` adds what the resource types among them stand for in this
+instance. A value of a component is one of the classes here, a `Module`, a core instance (anything that has exports by
+name), or a mapping for an instance.
+"""
+
+from __future__ import annotations
+
+from wasmark.component import canons
+from wasmark.component import model as M  # noqa: N812 - a page of names, read like a table
+from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
+from wasmark.component.abi import builtins
+from wasmark.component.abi.functions import Maker, Options, guest_calls_guest, guest_calls_host, host_calls_guest
+from wasmark.component.abi.guest import UTF8, Guest
+from wasmark.component.abi.handles import InstanceState
+from wasmark.component.resources import GuestResource
+from wasmark.errors import UnsupportedError
+from wasmark.func import host_func
+from wasmark.instance import Instance
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final
+
+    from wasmark.component.abi.handles import Resource
+    from wasmark.component.component import Component
+    from wasmark.component.validate import CheckedComponent
+    from wasmark.func import Func
+    from wasmark.store import Store
+
+
+class HostFunction:
+    """A Python callable that is imported. `name` is for people."""
+
+    __slots__ = ("callable", "name")
+
+    def __init__(self, callable_: Callable[..., Any], name: str) -> None:
+        self.callable = callable_
+        self.name = name
+
+
+class CanonOptions:
+    """The options of a `canon` definition, with what their indices stand for."""
+
+    __slots__ = ("encoding", "memory", "post_return", "realloc")
+
+    def __init__(self, frame: Frame, canon: M.Canon) -> None:
+        self.encoding = UTF8
+        self.memory = self.realloc = self.post_return = None
+        for name, index in canon.options:
+            if name in ("async", "callback"):
+                raise UnsupportedError(
+                    f"`canon {canon.name}` with `{name}` is not supported yet", part="asynchronous components"
+                )
+            word, _, encoding = name.partition("=")
+            if encoding:
+                self.encoding = encoding
+            else:
+                assert index is not None
+                setattr(self, word.replace("-", "_"), frame.spaces[canons.OPTION_SORTS[name]][index])
+
+    def key(self) -> Options:
+        """What of it decides about code."""
+        is64 = self.memory is not None and self.memory.type.limits.is64
+        return Options(8 if is64 else 4, self.encoding, self.post_return is not None)
+
+    def guest(self, state: InstanceState, resources: Sequence[Any]) -> Guest:
+        """The side of a call that works with these options."""
+        return Guest(state, self.memory, self.realloc, self.encoding, resources)
+
+
+class LiftedFunction:
+    """A core function as a function of the component that `frame` instantiates."""
+
+    __slots__ = ("core", "frame", "options", "type")
+
+    def __init__(self, frame: Frame, type_: T.FuncType, core: Func, options: CanonOptions) -> None:
+        self.frame = frame
+        self.type = type_
+        self.core = core
+        self.options = options
+
+
+class ComponentValue:
+    """A component that can be instantiated, with the frame in which it stands."""
+
+    __slots__ = ("checked", "component", "outer")
+
+    def __init__(self, component: Component, checked: CheckedComponent, outer: Frame | None) -> None:
+        self.component = component
+        self.checked = checked
+        self.outer = outer
+
+
+class Frame:
+    """One instance of a component while it is made, and what it consists of afterwards.
+
+    `spaces` are the index spaces with values in them; `resources` is what resource types stand for here.
+    """
+
+    def __init__(
+        self, value: ComponentValue, store: Store, given: Mapping[str, Any], parent: InstanceState | None
+    ) -> None:
+        self.component = value.component
+        self.checked = value.checked
+        self.outer = value.outer
+        self.store = store
+        self.given = given
+        self.state = InstanceState(store, parent, self.checked.model.names.component)
+        self.spaces: dict[str, list[Any]] = {sort: [] for sort in M.INDEX_SPACES}
+        self.resources: dict[T.ResourceType, Resource] = {}
+        self.exports: dict[str, Any] = {}
+        self._nested = iter(self.checked.nested)
+        for definition in self.checked.model.definitions:
+            _CARRY_OUT[type(definition)](self, definition)
+
+    def bind(self, extern: Any, value: Any) -> None:
+        """Learn what the resource types of an import, or of an instance, stand for."""
+        if isinstance(extern, T.TypeExtern):
+            if isinstance(extern.type, T.ResourceType):
+                self.resources.setdefault(extern.type, value)
+        elif isinstance(extern, T.InstanceType):
+            for name, each in extern.exports.items():
+                if isinstance(each, T.TypeExtern | T.InstanceType):
+                    self.bind(each, value.get(name))
+
+    def resources_of(self, maker: Maker) -> tuple[Resource, ...]:
+        """What the resource types of a function stand for."""
+        return tuple(self.resources[type_] for type_ in maker.resources)
+
+    def next_type(self, sort: str) -> Any:
+        """What validation has at the place that is filled next."""
+        return self.checked.spaces[sort][len(self.spaces[sort])]
+
+    # --- core -------------------------------------------------------------------------------------
+
+    def _core_module(self, definition: M.CoreModule) -> None:
+        self.spaces["core module"].append(self.component.module_of(definition))
+
+    def _core_instantiate(self, definition: M.CoreInstantiate) -> None:
+        instances = self.spaces["core instance"]
+        imports = {name: instances[index] for name, index in definition.args}
+        made = Instance(self.spaces["core module"][definition.module], imports, self.store)
+        instances.append(made.exports)
+
+    def _core_exports(self, definition: M.CoreExports) -> None:
+        self.spaces["core instance"].append(
+            {name: self.spaces[sort][index] for name, sort, index in definition.exports}
+        )
+
+    def _core_type(self, definition: M.CoreTypeDef) -> None:
+        count = len(definition.type) if isinstance(definition.type, tuple) else 1
+        self.spaces["core type"] += [None] * count
+
+    # --- components -------------------------------------------------------------------------------
+
+    def _nested(self, definition: M.NestedComponent) -> None:
+        self.spaces["component"].append(ComponentValue(self.component, next(self._nested), self))
+
+    def _instantiate(self, definition: M.Instantiate) -> None:
+        value = self.spaces["component"][definition.component]
+        given = {name: self._of(sort, index) for name, sort, index in definition.args}
+        extern = self.next_type("instance")
+        made = Frame(value, self.store, given, self.state)
+        self._add_instance(extern, made.exports)
+
+    def _inline(self, definition: M.InlineExports) -> None:
+        extern = self.next_type("instance")
+        self._add_instance(
+            extern, {name.name: self._of(sort, index) for name, sort, index in definition.exports}
+        )
+
+    def _add_instance(self, extern: Any, exports: Mapping[str, Any]) -> None:
+        self.bind(extern, exports)
+        self.spaces["instance"].append(exports)
+
+    def _of(self, sort: str, index: int) -> Any:
+        """What has an index; of a type that is a resource, what it stands for here."""
+        if sort != "type":
+            return self.spaces[sort][index]
+        type_ = self.checked.spaces["type"][index]
+        return self.resources[type_] if isinstance(type_, T.ResourceType) else type_
+
+    def _export_alias(self, definition: M.ExportAlias) -> None:
+        of = self.spaces["core instance" if definition.core else "instance"][definition.instance]
+        value = of[definition.name]
+        sort = definition.sort
+        if sort == "instance":
+            self.bind(self.next_type(sort), value)
+        self.spaces[sort].append(value)
+
+    def _outer_alias(self, definition: M.OuterAlias) -> None:
+        sort = definition.sort
+        frame: Frame | None = self
+        for _ in range(definition.count):
+            assert frame is not None
+            frame = frame.outer
+        assert frame is not None
+        self.spaces[sort].append(None if sort == "core type" else frame._of(sort, definition.index))
+
+    def _type(self, definition: M.TypeDef) -> None:
+        type_ = self.next_type("type")
+        if isinstance(definition.type, M.ResourceDef):
+            dtor = None if definition.type.dtor is None else self.spaces["core func"][definition.type.dtor]
+            self.resources[type_] = GuestResource(type_.name, self.state, dtor)
+        self.spaces["type"].append(type_)
+
+    def _import(self, definition: M.Import) -> None:
+        sort = definition.desc.kind
+        extern = self.checked.type.imports[definition.name.name]
+        value = self.given.get(definition.name.name)
+        self.bind(extern, value)
+        self.spaces[sort].append(value)
+
+    def _export(self, definition: M.Export) -> None:
+        sort = definition.sort
+        value = self._of(sort, definition.index)
+        extern = self.checked.type.exports[definition.name.name]
+        self.bind(extern, value)
+        self.exports[definition.name.name] = value
+        self.spaces[sort].append(value)
+
+    # --- canonical definitions --------------------------------------------------------------------
+
+    def _canon(self, definition: M.Canon) -> None:
+        if definition.name == "lift":
+            self._lift(definition)
+        elif definition.name == "lower":
+            self.spaces["core func"].append(self._lower(definition))
+        else:
+            self.spaces["core func"].append(self._builtin(definition))
+
+    def _lift(self, definition: M.Canon) -> None:
+        type_ = self.next_type("func")
+        core = self.spaces["core func"][definition.operands[0]]
+        self.spaces["func"].append(LiftedFunction(self, type_, core, CanonOptions(self, definition)))
+
+    def _lower(self, definition: M.Canon) -> Func:
+        (index,) = definition.operands
+        assert isinstance(index, int)
+        callee = self.spaces["func"][index]
+        type_ = self.checked.spaces["func"][index]
+        options = CanonOptions(self, definition)
+        if isinstance(callee, HostFunction):
+            name = callee.name
+            call = self._lower_host(callee, type_, options)
+        else:
+            name = definition.name
+            call = self._lower_lifted(callee, type_, options)
+        return self._core_func(call, name)
+
+    def _core_func(self, call: Callable[..., Any], name: str) -> Func:
+        """A core function of the type that validation found."""
+        return host_func(self.store, self.next_type("core func").type_id, call, name)
+
+    def _lower_host(self, callee: HostFunction, type_: T.FuncType, options: CanonOptions) -> Any:
+        component = self.component
+        maker = component.made(
+            (type_, options.key(), callee.name),
+            lambda: guest_calls_host(type_, options.key(), component.namer, callee.name),
+        )
+        return maker.make(options.guest(self.state, self.resources_of(maker)), callee.callable)
+
+    def _lower_lifted(self, callee: LiftedFunction, type_: T.FuncType, options: CanonOptions) -> Any:
+        states = callee.frame.state.entered_from(self.state)
+        maker, theirs = self.component.made(
+            (type_, options.key(), callee.type, callee.options.key(), len(states)),
+            lambda: guest_calls_guest(
+                type_, options.key(), callee.type, callee.options.key(), "a component", len(states)
+            ),
+        )
+        return maker.make(
+            options.guest(self.state, self.resources_of(maker)),
+            callee.options.guest(callee.frame.state, callee.frame.resources_of(Maker(maker.make, theirs))),
+            callee.core,
+            callee.options.post_return,
+            states,
+        )
+
+    def _builtin(self, definition: M.Canon) -> Func:
+        make = _RESOURCE_BUILTINS.get(definition.name)
+        if make is None:
+            return self._core_func(builtins.unsupported(self.state, definition.name), definition.name)
+        (index,) = definition.operands
+        assert isinstance(index, int)
+        return self._core_func(make(self.state, self._of("type", index)), definition.name)
+
+
+_RESOURCE_BUILTINS: Final[dict[str, Callable[[InstanceState, Resource], Callable[[int], Any]]]] = {
+    "resource.new": builtins.resource_new,
+    "resource.rep": builtins.resource_rep,
+    "resource.drop": builtins.resource_drop,
+}
+_CARRY_OUT: Final[dict[type, Callable[[Frame, Any], None]]] = {
+    M.CoreModule: Frame._core_module,
+    M.CoreInstantiate: Frame._core_instantiate,
+    M.CoreExports: Frame._core_exports,
+    M.CoreTypeDef: Frame._core_type,
+    M.NestedComponent: Frame._nested,
+    M.Instantiate: Frame._instantiate,
+    M.InlineExports: Frame._inline,
+    M.ExportAlias: Frame._export_alias,
+    M.OuterAlias: Frame._outer_alias,
+    M.TypeDef: Frame._type,
+    M.Canon: Frame._canon,
+    M.Import: Frame._import,
+    M.Export: Frame._export,
+    M.CustomSection: lambda frame, definition: None,
+}
+
+
+EXPORTED: Final = "__wasmark_exported__"
+"""The attribute by which Python's side of an export is known as one (`Exported`)."""
+
+
+class Exported:
+    """Something that an instance exports, for others that import it: its value, and its type as `frame` sees it."""
+
+    __slots__ = ("extern", "frame", "value")
+
+    def __init__(self, frame: Frame, extern: T.ExternType, value: Any) -> None:
+        self.frame = frame
+        self.extern = extern
+        self.value = value
+
+
+def callable_of(function: LiftedFunction | HostFunction, type_: T.FuncType, frame: Frame, name: str) -> Any:
+    """A Python function for a function of a component, of the type that `frame` sees it with."""
+    if isinstance(function, HostFunction):
+        return function.callable
+    component = frame.component
+    options = function.options.key()
+    states = function.frame.state.chain
+    maker = component.made(
+        (type_, options, name, len(states)),
+        lambda: host_calls_guest(type_, options, component.namer, name, len(states)),
+    )
+    guest = function.options.guest(function.frame.state, frame.resources_of(maker))
+    made = maker.make(guest, function.core, function.options.post_return, states)
+    setattr(made, EXPORTED, Exported(frame, type_, function))
+    return made
