@@ -126,7 +126,7 @@ class ComponentParser(ComponentTypeParser):
 
     def _elsewhere(self, sort: str, binding: Binding) -> bool:
         """A definition that is an import or an alias, with the sort put first; whether it was one."""
-        if self.at_form("alias"):
+        if self.at_inverted_alias():
             self.inverted_alias(sort, binding)
             return True
         imported = self._inline_import()
@@ -147,7 +147,7 @@ class ComponentParser(ComponentTypeParser):
         binding = self.binding()
         if sort == "core module":
             self._core_module(binding)
-        elif self.at_form("alias"):
+        elif self.at_inverted_alias():
             self.inverted_alias(sort, binding)
         elif sort == "core instance":
             self._core_instance(binding)

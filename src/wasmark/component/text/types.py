@@ -448,6 +448,13 @@ class ComponentTypeParser(TypeParser):
         self.expect(")")
         self._add_alias(make(sort), sort, binding)
 
+    def at_inverted_alias(self) -> bool:
+        """Whether an alias stands here that does not say what it makes."""
+        if not self.at_form("alias"):
+            return False
+        names = 2 if self.toks[self.pos + 2] == "core" else 1
+        return self.toks[self.pos + 4 + names] == ")"
+
     def inverted_alias(self, sort: str, binding: Binding) -> None:
         """`(alias ...)` in the definition of what it makes."""
         self.pos += 2

@@ -214,7 +214,7 @@ class _Checker:
             matcher.extern(args[name], wanted, f"import `{name}`")
         made = fresh(type_.exported)
         scope.defined += made.values()
-        substitution = Substitution({**matcher.bound, **made}, self._work)
+        substitution = Substitution({**matcher.bound, **made}, self._work, matcher.values)
         exports = {name: substitution(extern) for name, extern in type_.exports.items()}
         scope.spaces["instance"].append(T.InstanceType(exports))
 
