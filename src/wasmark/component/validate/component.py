@@ -219,10 +219,11 @@ class _Checker:
         scope.spaces["instance"].append(T.InstanceType(exports))
 
     def inline_exports(self, scope: Scope, definition: InlineExports) -> None:
-        names = Names("export")
+        # What is put together gets no names by that, neither its types nor, for its methods, its resources.
+        names = Names("export", knows_resources=False)
         exports: dict[str, T.ExternType] = {}
         for name, sort, index in definition.exports:
-            extern = self._named(self._item(scope, sort, index), name.name)
+            extern = self._item(scope, sort, index)
             names.add(name, extern)
             exports[name.name] = extern
         type_ = T.InstanceType(exports)
