@@ -68,7 +68,7 @@ class Namer:
     def _record(self, type_: T.Record) -> Any:
         name, module = self._place(type_, "Record")
         fields = [(snake(label), self.annotation(part)) for label, part in type_.fields]
-        made = dataclasses.make_dataclass(name, fields, slots=True)
+        made: Any = dataclasses.make_dataclass(name, fields, slots=True)
         made.__module__ = module
         made.__doc__ = f"record {name}: {', '.join(f'{field}: {each}' for field, each in fields)}"
         made._names_by_label = {label: snake(label) for label, _ in type_.fields}
@@ -76,14 +76,16 @@ class Namer:
 
     def _enum(self, type_: T.Enum) -> Any:
         name, module = self._place(type_, "Enum")
-        made = enum.Enum(name, [(upper(label), label) for label in type_.labels], module=module)  # type: ignore[misc]
+        plain: Any = enum.Enum
+        made = plain(name, [(upper(label), label) for label in type_.labels], module=module)
         made.__doc__ = f"enum {name}"
         return made
 
     def _flags(self, type_: T.Flags) -> Any:
         name, module = self._place(type_, "Flags")
         members = [(upper(label), 1 << bit) for bit, label in enumerate(type_.labels)]
-        made: Any = enum.Flag(name, members, module=module)  # type: ignore[misc]
+        flag: Any = enum.Flag
+        made = flag(name, members, module=module)
         made.__doc__ = f"flags {name}"
         made._names_by_label = {label: upper(label) for label in type_.labels}
         return made
@@ -120,7 +122,7 @@ class Namer:
         return self._place(type_, type(type_).__name__)[0]
 
 
-_PLAIN: Final = {
+_PLAIN: Final[dict[type[T.ValType], str]] = {
     T.Bool: "bool",
     **dict.fromkeys((T.S8, T.U8, T.S16, T.U16, T.S32, T.U32, T.S64, T.U64), "int"),
     T.F32: "float",

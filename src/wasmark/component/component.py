@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.binary import decode_component
 from wasmark.component.classes import Namer
 from wasmark.component.model import CoreModule, NestedComponent
 from wasmark.component.naming import parse_interface, snake
-from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.validate import validate_component
 from wasmark.engine import Engine, default_engine
 from wasmark.module import assemble

@@ -16,7 +16,6 @@ from wasmark.component.abi.functions import Maker, Options, guest_calls_guest, g
 from wasmark.component.abi.guest import UTF8, Guest
 from wasmark.component.abi.handles import InstanceState
 from wasmark.component.resources import GuestResource
-from wasmark.errors import UnsupportedError
 from wasmark.func import host_func
 from wasmark.instance import Instance
 
@@ -45,27 +44,29 @@ class HostFunction:
 class CanonOptions:
     """The options of a `canon` definition, with what their indices stand for."""
 
-    __slots__ = ("encoding", "memory", "post_return", "realloc")
+    __slots__ = ("callback", "encoding", "is_async", "memory", "post_return", "realloc")
 
     def __init__(self, frame: Frame, canon: M.Canon) -> None:
         self.encoding = UTF8
-        self.memory = self.realloc = self.post_return = None
+        self.memory = self.realloc = self.post_return = self.callback = None
+        self.is_async = ("async", None) in canon.options
         for name, index in canon.options:
-            if name in ("async", "callback"):
-                raise UnsupportedError(
-                    f"`canon {canon.name}` with `{name}` is not supported yet", part="asynchronous components"
-                )
             word, _, encoding = name.partition("=")
             if encoding:
                 self.encoding = encoding
-            else:
-                assert index is not None
+            elif index is not None:
                 setattr(self, word.replace("-", "_"), frame.spaces[canons.OPTION_SORTS[name]][index])
 
     def key(self) -> Options:
         """What of it decides about code."""
         is64 = self.memory is not None and self.memory.type.limits.is64
-        return Options(8 if is64 else 4, self.encoding, self.post_return is not None)
+        return Options(
+            8 if is64 else 4, self.encoding, self.post_return is not None, self.is_async, self.callback is not None
+        )
+
+    def after(self) -> Any:
+        """The core function that comes after the one that is called: the post-return function, or the callback."""
+        return self.post_return if self.callback is None else self.callback
 
     def guest(self, state: InstanceState, resources: Sequence[Any]) -> Guest:
         """The side of a call that works with these options."""
@@ -113,7 +114,7 @@ class Frame:
         self.spaces: dict[str, list[Any]] = {sort: [] for sort in M.INDEX_SPACES}
         self.resources: dict[T.ResourceType, Resource] = {}
         self.exports: dict[str, Any] = {}
-        self._nested = iter(self.checked.nested)
+        self._inner = iter(self.checked.nested)
         for definition in self.checked.model.definitions:
             _CARRY_OUT[type(definition)](self, definition)
 
@@ -158,7 +159,7 @@ class Frame:
     # --- components -------------------------------------------------------------------------------
 
     def _nested(self, definition: M.NestedComponent) -> None:
-        self.spaces["component"].append(ComponentValue(self.component, next(self._nested), self))
+        self.spaces["component"].append(ComponentValue(self.component, next(self._inner), self))
 
     def _instantiate(self, definition: M.Instantiate) -> None:
         value = self.spaces["component"][definition.component]
@@ -169,9 +170,7 @@ class Frame:
 
     def _inline(self, definition: M.InlineExports) -> None:
         extern = self.next_type("instance")
-        self._add_instance(
-            extern, {name.name: self._of(sort, index) for name, sort, index in definition.exports}
-        )
+        self._add_instance(extern, {name.name: self._of(sort, index) for name, sort, index in definition.exports})
 
     def _add_instance(self, extern: Any, exports: Mapping[str, Any]) -> None:
         self.bind(extern, exports)
@@ -235,7 +234,9 @@ class Frame:
 
     def _lift(self, definition: M.Canon) -> None:
         type_ = self.next_type("func")
-        core = self.spaces["core func"][definition.operands[0]]
+        core_index = definition.operands[0]
+        assert isinstance(core_index, int)
+        core = self.spaces["core func"][core_index]
         self.spaces["func"].append(LiftedFunction(self, type_, core, CanonOptions(self, definition)))
 
     def _lower(self, definition: M.Canon) -> Func:
@@ -276,11 +277,14 @@ class Frame:
             options.guest(self.state, self.resources_of(maker)),
             callee.options.guest(callee.frame.state, callee.frame.resources_of(Maker(maker.make, theirs))),
             callee.core,
-            callee.options.post_return,
+            callee.options.after(),
             states,
         )
 
     def _builtin(self, definition: M.Canon) -> Func:
+        other = _OTHER_BUILTINS.get(definition.name)
+        if other is not None:
+            return self._core_func(other(self.state, definition.operands), definition.name)
         make = _RESOURCE_BUILTINS.get(definition.name)
         if make is None:
             return self._core_func(builtins.unsupported(self.state, definition.name), definition.name)
@@ -293,6 +297,13 @@ _RESOURCE_BUILTINS: Final[dict[str, Callable[[InstanceState, Resource], Callable
     "resource.new": builtins.resource_new,
     "resource.rep": builtins.resource_rep,
     "resource.drop": builtins.resource_drop,
+}
+_OTHER_BUILTINS: Final[dict[str, Callable[[InstanceState, Any], Callable[..., Any]]]] = {
+    "context.get": lambda state, operands: builtins.context_get(state, operands[1]),
+    "context.set": lambda state, operands: builtins.context_set(state, operands[1]),
+    "task.return": lambda state, operands: builtins.task_return(state),
+    "backpressure.inc": lambda state, operands: builtins.backpressure(state, 1),
+    "backpressure.dec": lambda state, operands: builtins.backpressure(state, -1),
 }
 _CARRY_OUT: Final[dict[type, Callable[[Frame, Any], None]]] = {
     M.CoreModule: Frame._core_module,
@@ -339,6 +350,6 @@ def callable_of(function: LiftedFunction | HostFunction, type_: T.FuncType, fram
         lambda: host_calls_guest(type_, options, component.namer, name, len(states)),
     )
     guest = function.options.guest(function.frame.state, frame.resources_of(maker))
-    made = maker.make(guest, function.core, function.options.post_return, states)
+    made = maker.make(guest, function.core, function.options.after(), states)
     setattr(made, EXPORTED, Exported(frame, type_, function))
     return made

@@ -25,6 +25,8 @@ class ResourceObject:
 
     _resource: GuestResource
     _rep: int | None
+    _is_owned: bool
+    lends: int
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__} has no constructor: the component makes them itself")

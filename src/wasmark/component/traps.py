@@ -31,6 +31,10 @@ class ComponentTrapCode(enum.Enum):
     NOT_OWNED = "cannot lift own resource from a borrow"
     BORROWS_REMAIN = "borrow handles still remain at the end of the call"
     HANDLE_TABLE_FULL = "the handle table has no free index"
+    UNEXPECTED_RETURN = "`task.return` in a task that has a result already, or gives it otherwise"
+    NO_RESULT = "async-lifted export failed to produce a result"
+    BAD_CALLBACK_CODE = "unsupported callback code"
+    BACKPRESSURE_OVERFLOW = "backpressure counter overflow"
     UNCAUGHT_EXCEPTION = "uncaught exception"
 
     @property

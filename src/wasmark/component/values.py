@@ -35,7 +35,7 @@ class Case:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return bool(other.__class__ is self.__class__ and other.value == self.value)  # type: ignore[attr-defined]
+        return bool(other.__class__ is self.__class__ and other.value == self.value)
 
     def __hash__(self) -> int:
         return hash((self.__class__, self.value))

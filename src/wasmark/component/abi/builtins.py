@@ -1,9 +1,11 @@
-"""The canonical built-ins of resources (CanonicalABI.md, `canon resource.new` and its like), and the end of a resource."""
+"""The canonical built-ins (CanonicalABI.md, `canon resource.new` and those behind it), and the end of a resource."""
 
 from __future__ import annotations
 
 from wasmark.component.abi.guest import uncaught
 from wasmark.component.abi.handles import Handle
+from wasmark.component.abi.tasks import present
+from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 from wasmark.errors import UnsupportedError, WasmException
 
 TYPE_CHECKING = False
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from wasmark.component.abi.handles import InstanceState, Resource
 
 _M32: Final = 0xFFFFFFFF
+_MOST_BACKPRESSURE: Final = 1 << 16
 
 
 def resource_new(state: InstanceState, resource: Resource) -> Callable[[int], int]:
@@ -51,6 +54,42 @@ def resource_drop(state: InstanceState, resource: Resource) -> Callable[[int], N
     return drop
 
 
+def context_get(state: InstanceState, slot: int) -> Callable[[], int]:
+    """A slot of the present task's context."""
+    return lambda: present(state).context[slot]
+
+
+def context_set(state: InstanceState, slot: int) -> Callable[[int], None]:
+    """Sets it."""
+
+    def set_(value: int) -> None:
+        present(state).context[slot] = value
+
+    return set_
+
+
+def task_return(state: InstanceState) -> Callable[..., None]:
+    """The result of the present task."""
+
+    def return_(*core: Any) -> None:
+        if not state.may_leave:
+            state.cannot_leave()
+        present(state).give(*core)
+
+    return return_
+
+
+def backpressure(state: InstanceState, step: int) -> Callable[[], None]:
+    """Counts who wants no more asynchronous tasks; as each runs to its end, there is never more than one."""
+
+    def count() -> None:
+        state.backpressure += step
+        if not 0 <= state.backpressure < _MOST_BACKPRESSURE:
+            raise ComponentTrap(ComponentTrapCode.BACKPRESSURE_OVERFLOW)
+
+    return count
+
+
 def drop_as(caller: InstanceState | None, resource: Resource, rep: int) -> None:
     """The end of a resource that `caller` owned (None: the host): its owner is entered for the destructor."""
     owner = resource.owner
@@ -62,10 +101,14 @@ def drop_as(caller: InstanceState | None, resource: Resource, rep: int) -> None:
         return
     for state in entered:
         state.may_enter = False
+    if owner is not None:
+        outer, owner.task = owner.task, None
     try:
         resource.drop(rep)
     except WasmException as error:
         uncaught(error)
+    if owner is not None:
+        owner.task = outer
     for state in entered:
         state.may_enter = True
 

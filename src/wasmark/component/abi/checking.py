@@ -23,7 +23,7 @@ MISFITS: Final = (TypeError, ValueError, AttributeError, LookupError, OverflowEr
 _LONGEST: Final = 60
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """What is wrong, in words."""
 
 
@@ -42,7 +42,7 @@ class Checker:
         """Raise TypeError where a value does not fit."""
         try:
             self.look_at(type_, value, path)
-        except _Refused as refused:
+        except _RefusedError as refused:
             raise TypeError(str(refused)) from None
 
     def look_at(self, type_: T.ValType, value: Any, path: str) -> None:
@@ -56,7 +56,7 @@ class Checker:
             if check is not None:
                 check(self, type_, value, path)
         except MISFITS:
-            raise _Refused(f"{path}: expected {self._expected(type_)}, got {_shown(value)}") from None
+            raise _RefusedError(f"{path}: expected {self._expected(type_)}, got {_shown(value)}") from None
 
     def _expected(self, type_: T.ValType) -> str:
         if isinstance(type_, T.Primitive):
@@ -113,9 +113,7 @@ def _option(checker: Checker, type_: T.Option, value: Any, path: str) -> None:
 
 def _cases(checker: Checker, type_: T.Variant | T.Result, value: Any, path: str) -> None:
     classes = checker.namer.cases_of(type_)
-    payloads = (
-        [each for _, each in type_.cases] if isinstance(type_, T.Variant) else [type_.ok, type_.error]
-    )
+    payloads = [each for _, each in type_.cases] if isinstance(type_, T.Variant) else [type_.ok, type_.error]
     numbers = {class_: number for number, class_ in enumerate(classes)}
     case = value if value.__class__ in numbers else coerce.case_of(value, numbers)
     assert isinstance(case, Case)

@@ -15,6 +15,7 @@ from wasmark.component.abi import coerce, strings
 from wasmark.component.abi.handles import Handle
 from wasmark.component.abi.source import joined
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
+from wasmark.component.values import Some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ class Domain(Protocol):
 
     has_blocks: bool
     """Whether a list of numbers is a block of bytes."""
-    helpers: dict[str, Any]
-    """What expressions name."""
+
+    @property
+    def helpers(self) -> dict[str, Any]:
+        """What expressions name."""
 
     def string_loader(self, encoding: str) -> Callable[[Guest, int, int], Any]:
         """The function for strings in a guest of this encoding."""
@@ -250,7 +253,7 @@ class HostDomain(_Resources):
             if not number:
                 return "None"
             assert payload is not None
-            return f"{source.constant(coerce.Some, 'Some')}({payload})" if coerce.is_nested(type_) else payload
+            return f"{source.constant(Some, 'Some')}({payload})" if coerce.is_nested(type_) else payload
         cases = self.namer.cases_of(type_)
         return f"{source.constant(cases[number], 'case')}({payload or ''})"
 

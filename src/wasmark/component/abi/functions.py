@@ -9,6 +9,7 @@ of an instance. `inspect.signature` of a guest's function shows names and Python
 from __future__ import annotations
 
 import ctypes
+from functools import partial
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.abi.builtins import drain
@@ -16,10 +17,11 @@ from wasmark.component.abi.checking import MISFITS, Checker
 from wasmark.component.abi.domains import HostDomain, TransitDomain
 from wasmark.component.abi.guest import UTF8, uncaught
 from wasmark.component.abi.handles import Scope
-from wasmark.component.abi.layout import LAYOUTS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, contains
+from wasmark.component.abi.layout import LAYOUTS, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, contains
 from wasmark.component.abi.lifting import Lifting
 from wasmark.component.abi.lowering import Lowering
 from wasmark.component.abi.source import Lines, Slots, Source
+from wasmark.component.abi.tasks import RETURNED, Task, run_callback
 from wasmark.component.naming import snake
 from wasmark.component.values import Err, Ok, ResultError
 from wasmark.errors import WasmException
@@ -42,6 +44,9 @@ _HELPERS: Final = {
     "Err": Err,
     "MISFITS": MISFITS,
     "Ok": Ok,
+    "Task": Task,
+    "partial": partial,
+    "run_callback": run_callback,
     "ResultError": ResultError,
     "Scope": Scope,
     "WasmException": WasmException,
@@ -55,16 +60,23 @@ _HELPERS: Final = {
 
 class Options(NamedTuple):
     """What of a `canon` definition's options decides about code: the size of a pointer, the encoding of strings,
-    whether there is a `post-return`."""
+    whether there is a `post-return`, whether it is asynchronous, and has a callback then."""
 
     pointer: int = 4
     encoding: str = UTF8
     post_return: bool = False
+    is_async: bool = False
+    callback: bool = False
 
     @property
     def layout(self) -> Layout:
         """The layout for such pointers."""
         return LAYOUTS[self.pointer]
+
+    @property
+    def most_params(self) -> int:
+        """How many core values the parameters of a lowered function may be."""
+        return MAX_FLAT_ASYNC_PARAMS if self.is_async else MAX_FLAT_PARAMS
 
 
 class Maker(NamedTuple):
@@ -82,9 +94,11 @@ def has_borrows(type_: T.FuncType) -> bool:
 # --- what is the same for all of them -----------------------------------------------------------------
 
 
-def _lift_params(lines: Lines, lifting: Lifting, types: Sequence[T.ValType], values: list[str]) -> str:
+def _lift_params(
+    lines: Lines, lifting: Lifting, types: Sequence[T.ValType], values: list[str], options: Options
+) -> str:
     """Write what lifts parameters out of core values; an expression for the tuple of them."""
-    return _lift_tuple(lines, lifting, T.Tuple(tuple(types)), values, MAX_FLAT_PARAMS) if types else "()"
+    return _lift_tuple(lines, lifting, T.Tuple(tuple(types)), values, options.most_params) if types else "()"
 
 
 def _lift_tuple(lines: Lines, lifting: Lifting, type_: T.ValType, values: list[str], most: int) -> str:
@@ -117,41 +131,49 @@ def _lower_params(lines: Lines, lowering: Lowering, types: Sequence[T.ValType], 
     return ["p"]
 
 
-def _lower_result(lines: Lines, lowering: Lowering, type_: T.ValType | None, value: str, pointer: str) -> str:
+def _lower_result(
+    lines: Lines, lowering: Lowering, type_: T.ValType | None, value: str, pointer: str, options: Options
+) -> str:
     """Write what lowers a result; an expression for the core result. `pointer` is where a large one goes."""
     layout = lowering.layout
+    # The core function of an asynchronous one answers how far its task has come: all the way.
+    nothing = str(RETURNED) if options.is_async else "None"
     if type_ is None:
-        return "None"
-    if len(layout.flat(type_)) <= MAX_FLAT_RESULTS:
+        return nothing
+    if not options.is_async and len(layout.flat(type_)) <= MAX_FLAT_RESULTS:
         (found,) = lowering.flat(lines, type_, value)
         return found
     size, alignment = layout.size_and_alignment(type_)
     lines.add(f"p = {pointer} & {_MASKS[layout.pointer]}")
     lines.add(f"g.reach_pointer(p, {size}, {alignment})")
     lines.add(f"{lowering.store(type_)}(g, {value}, p)")
-    return "None"
+    return nothing
 
 
-def _has_pointer(layout: Layout, type_: T.FuncType) -> bool:
+def _has_pointer(options: Options, type_: T.FuncType) -> bool:
     """Whether a lowered function is told where to put its result."""
-    return type_.result is not None and len(layout.flat(type_.result)) > MAX_FLAT_RESULTS
+    if type_.result is None:
+        return False
+    return options.is_async or len(options.layout.flat(type_.result)) > MAX_FLAT_RESULTS
 
 
-def _param_count(layout: Layout, types: Sequence[T.ValType]) -> int:
-    """How many core values parameters are."""
+def _param_count(layout: Layout, types: Sequence[T.ValType], most: int = MAX_FLAT_PARAMS) -> int:
+    """How many core values parameters are, of which there may be `most`."""
     count = len(layout.flat_all(types))
-    return 1 if count > MAX_FLAT_PARAMS else count
+    return 1 if count > most else count
 
 
-def _write_enter(lines: Lines, states: int) -> None:
+def _write_enter(lines: Lines, states: int, callee: str) -> None:
     for number in range(states):
         lines.add(f"if not s{number}.may_enter:")
         lines.add(f"    s{number}.cannot_enter()")
     for number in range(states):
         lines.add(f"s{number}.may_enter = False")
+    lines.add(f"outer, {callee}.task = {callee}.task, None")
 
 
-def _write_leave(lines: Lines, states: int) -> None:
+def _write_leave(lines: Lines, states: int, callee: str) -> None:
+    lines.add(f"{callee}.task = outer")
     for number in range(states):
         lines.add(f"s{number}.may_enter = True")
 
@@ -161,6 +183,35 @@ def _write_core_call(lines: Lines, result: str, callee: str, args: list[str]) ->
     lines.add(f"    {result}{callee}({', '.join(args)})")
     lines.add("except WasmException as error:")
     lines.add("    uncaught(error)")
+
+
+def _write_task(
+    lines: Lines,
+    lifting: Lifting,
+    type_: T.ValType | None,
+    options: Options,
+    state: str,
+    guest: str,
+    core: list[str],
+) -> str | None:
+    """Write the call of the core function; an expression for the result of an asynchronous one, lifted already, None
+    for others."""
+    if not options.is_async:
+        _write_core_call(lines, "r = ", "core", core)
+        return None
+    types = [] if type_ is None else [type_]
+    names = [f"a{number}" for number in range(_param_count(lifting.layout, types))]
+
+    def lift(inner: Lines) -> None:
+        expression = _lift_tuple(inner, lifting, types[0], names, MAX_FLAT_PARAMS) if types else "None"
+        inner.add(f"return {expression}")
+
+    name = lifting.source.function("task return", "lift", ", ".join(["g", *names]), lift)
+    lines.add(f"task = {state}.task = Task(partial({name}, {guest}))")
+    _write_core_call(lines, "r = ", "core", core)
+    if options.callback:
+        _write_core_call(lines, "", "run_callback", ["post_return", "r"])
+    return "task.result()"
 
 
 def _write_post_return(lines: Lines, state: str, args: list[str]) -> None:
@@ -181,7 +232,8 @@ def _compiled(source: Source, lines: Lines, name: str, *domains: HostDomain | Tr
 
 def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: str, states: int = 1) -> Maker:
     """`make(guest, core function, post-return function, states)`: a Python function of a guest's. `states` are the
-    instances that are entered, so many of them, the guest's first.
+    instances that are entered, so many of them, the guest's first. (An asynchronous function has no post-return
+    function, but can have a callback in its place.)
     """
     source, domain = Source(), HostDomain(namer)
     lowering = Lowering(source, options.layout, options.encoding, domain)
@@ -208,7 +260,7 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.add("    wait(owning)")
     lines.add("if doomed and s0.may_enter:")
     lines.add("    drain(s0)")
-    _write_enter(lines, states)
+    _write_enter(lines, states, "s0")
     lines.add("try:")
     lines.indent = 4
     if borrows:
@@ -220,13 +272,12 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.indent = 4
     if borrows:
         lines.add("scope.end()")
-    _write_leave(lines, states)
+    _write_leave(lines, states, "s0")
     lines.add(f"explain({', '.join(['error', *names])})")
     lines.indent = 3
     results = [] if type_.result is None else ["r"]
-    _write_core_call(lines, "r = ", "core", core)
-    value = "None"
-    if type_.result is not None:
+    value = _write_task(lines, lifting, type_.result, options, "s0", "g", core)
+    if value is None and type_.result is not None:
         value = _lift_tuple(lines, lifting, type_.result, results, MAX_FLAT_RESULTS)
     lines.add(f"value = {value}")
     if borrows:
@@ -234,7 +285,7 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
         lines.add("scope.end()")
     if options.post_return:
         _write_post_return(lines, "s0", results)
-    _write_leave(lines, states)
+    _write_leave(lines, states, "s0")
     lines.indent = 2
     lines.add("finally:")
     lines.add("    if owning.value > 0:")
@@ -297,8 +348,8 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
     checker = Checker(namer)
     borrows = has_borrows(type_)
     types = [part for _, part in type_.params]
-    names = [f"a{number}" for number in range(_param_count(options.layout, types))]
-    pointer = ["result"] if _has_pointer(options.layout, type_) else []
+    names = [f"a{number}" for number in range(_param_count(options.layout, types, options.most_params))]
+    pointer = ["result"] if _has_pointer(options, type_) else []
 
     def explain(error: BaseException, value: Any) -> None:
         if type_.result is None:
@@ -315,7 +366,7 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.add("    state.cannot_leave()")
     if borrows:
         lines.add("scope = g.scope = Scope()")
-    args = _lift_params(lines, lifting, types, names)
+    args = _lift_params(lines, lifting, types, names, options)
     if borrows:
         lines.add("try:")
         lines.indent += 1
@@ -335,11 +386,13 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
     if type_.result is None:
         lines.add("if value is not None:")
         lines.add("    explain(None, value)")
+        if options.is_async:
+            lines.add(f"return {RETURNED}")
     else:
         lines.add("given = value")
         lines.add("try:")
         lines.indent += 1
-        returned = _lower_result(lines, lowering, type_.result, "value", "result")
+        returned = _lower_result(lines, lowering, type_.result, "value", "result", options)
         lines.add(f"return {returned}")
         lines.indent -= 1
         lines.add("except MISFITS as error:")
@@ -368,11 +421,11 @@ def guest_calls_guest(
     borrows = has_borrows(lowered)
     taken = [part for _, part in lowered.params]
     given = [part for _, part in lifted.params]
-    names = [f"a{number}" for number in range(_param_count(lowered_options.layout, taken))]
-    pointer = ["result"] if _has_pointer(lowered_options.layout, lowered) else []
+    names = [f"a{number}" for number in range(_param_count(lowered_options.layout, taken, lowered_options.most_params))]
+    pointer = ["result"] if _has_pointer(lowered_options, lowered) else []
 
     def lift(lines: Lines) -> None:
-        args = _lift_params(lines, out, taken, names)
+        args = _lift_params(lines, out, taken, names, lowered_options)
         lines.add(f"return {args}")
 
     def lower(lines: Lines) -> None:
@@ -388,7 +441,7 @@ def guest_calls_guest(
         lines.add(f"return {result}")
 
     def lower_result(lines: Lines) -> None:
-        result = _lower_result(lines, home, lowered.result, "v", "result")
+        result = _lower_result(lines, home, lowered.result, "v", "result", lowered_options)
         lines.add(f"return {result}")
 
     lines = Lines("def make(caller, callee, core, post_return, states):")
@@ -400,20 +453,24 @@ def guest_calls_guest(
     lines.indent = 2
     lines.add("if not state.may_leave:")
     lines.add("    state.cannot_leave()")
-    _write_enter(lines, states)
+    _write_enter(lines, states, "target")
     if borrows:
         lines.add("scope = caller.scope = callee.scope = Scope()")
     lift_name = source.function("lift params", "lift", ", ".join(["g", *names]), lift)
     lower_name = source.function("lower params", "lower", "g, v", lower)
     lines.add(f"args = {lower_name}(callee, {lift_name}({', '.join(['caller', *names])}))")
-    _write_core_call(lines, "r = ", "core", ["*args"])
+    value = _write_task(lines, back, lifted.result, lifted_options, "target", "callee", ["*args"])
     returned = "None"
-    if lowered.result is not None:
+    if value is not None:
+        lines.add(f"value = {value}")
+    elif lifted.result is not None:
         name_of_lift = source.function("lift result", "lift", "g, r", lift_result)
         lines.add(f"value = {name_of_lift}(callee, r)")
+    elif lowered_options.is_async:
+        lines.add("value = None")
     if borrows:
         lines.add("scope.check_returned()")
-    if lowered.result is not None:
+    if lowered.result is not None or lowered_options.is_async:
         name_of_lower = source.function("lower result", "lower", ", ".join(["g", "v", *pointer]), lower_result)
         lines.add(f"value = {name_of_lower}({', '.join(['caller', 'value', *pointer])})")
         returned = "value"
@@ -421,10 +478,9 @@ def guest_calls_guest(
         _write_post_return(lines, "target", [] if lifted.result is None else ["r"])
     if borrows:
         lines.add("scope.end()")
-    _write_leave(lines, states)
+    _write_leave(lines, states, "target")
     lines.add(f"return {returned}")
     lines.indent = 1
     lines.add("return call")
     made = _compiled(source, lines, name, ours)
     return made, tuple(theirs.resources)
-

@@ -25,8 +25,8 @@ class Guest:
     """One side of a call: an instance with the options of a `canon` definition.
 
     `view` is its memory as it was when somebody looked last, and `length` how long that is: memories only grow, and
-    never move. What does not fit is looked up once more (`reach`) before it is a trap. `scope` is the present call's, and
-    `resources` what the types of the signature stand for here.
+    never move. What does not fit is looked up once more (`reach`) before it is a trap. `scope` is that of the present
+    call, `resources` what the types of the signature stand for here.
     """
 
     __slots__ = ("_buffer", "encoding", "layout", "length", "realloc", "resources", "scope", "state", "view")

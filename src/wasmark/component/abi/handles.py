@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final, NoReturn
 
+    from wasmark.component.abi.tasks import Task
     from wasmark.store import Store
 
 MAX_HANDLES: Final = (1 << 28) - 1
@@ -147,10 +148,22 @@ class InstanceState:
 
     `may_enter` is False while it runs, and for good once something has gone through it that it did not expect: a trap
     or an exception. `chain` are the instance and those that it is nested in. `doomed` are resources that Python has let
-    go of, `(resource, representation)`, which are dropped before the instance is entered the next time.
+    go of, `(resource, representation)`, which are dropped before the instance is entered the next time. `task` is what
+    runs in it, where that was asked for.
     """
 
-    __slots__ = ("chain", "doomed", "handles", "may_enter", "may_leave", "name", "parent", "store")
+    __slots__ = (
+        "backpressure",
+        "chain",
+        "doomed",
+        "handles",
+        "may_enter",
+        "may_leave",
+        "name",
+        "parent",
+        "store",
+        "task",
+    )
 
     def __init__(self, store: Store, parent: InstanceState | None = None, name: str | None = None) -> None:
         self.store = store
@@ -159,6 +172,8 @@ class InstanceState:
         self.handles = HandleTable()
         self.may_enter = True
         self.may_leave = True
+        self.backpressure = 0
+        self.task: Task | None = None
         self.chain: tuple[InstanceState, ...] = (self, *(parent.chain if parent is not None else ()))
         self.doomed: deque[tuple[Resource, int]] = parent.doomed if parent is not None else deque()
 

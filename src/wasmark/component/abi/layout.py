@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 MAX_FLAT_PARAMS: Final = 16
+MAX_FLAT_ASYNC_PARAMS: Final = 4
 MAX_FLAT_RESULTS: Final = 1
 _ENOUGH: Final = MAX_FLAT_PARAMS + 1
 MAX_BYTES: Final = (1 << 28) - 1

@@ -4,7 +4,14 @@
 from __future__ import annotations
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
-from wasmark.component.abi.layout import LAYOUTS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Layout, core_signature
+from wasmark.component.abi.layout import (
+    LAYOUTS,
+    MAX_FLAT_ASYNC_PARAMS,
+    MAX_FLAT_PARAMS,
+    MAX_FLAT_RESULTS,
+    Layout,
+    core_signature,
+)
 from wasmark.component.canons import BY_NAME, OPTION_SORTS
 from wasmark.component.types import CoreFunc
 from wasmark.component.validate.rebuild import mentions
@@ -22,8 +29,6 @@ if TYPE_CHECKING:
     from wasmark.core.types import ValType as CoreValType
     from wasmark.validate.canon import TypeRegistry
 
-MAX_FLAT_ASYNC_PARAMS: Final = 4
-"""How many core parameters a function has that is lowered as an async one."""
 CONTEXT_SLOTS: Final = 2
 """How many values `context.get` and `context.set` know."""
 
