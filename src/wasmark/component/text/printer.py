@@ -116,12 +116,12 @@ _MAKES: Final[dict[type, Callable[[Any], str]]] = {
     NestedComponent: lambda each: "component",
     Instantiate: lambda each: "instance",
     InlineExports: lambda each: "instance",
-    ExportAlias: lambda each: each.sort,  # type: ignore[no-any-return]
-    OuterAlias: lambda each: each.sort,  # type: ignore[no-any-return]
+    ExportAlias: lambda each: each.sort,
+    OuterAlias: lambda each: each.sort,
     TypeDef: lambda each: "type",
     Canon: lambda each: "func" if each.name == LIFT.name else "core func",
-    Import: lambda each: each.desc.kind,  # type: ignore[no-any-return]
-    Export: lambda each: each.sort,  # type: ignore[no-any-return]
+    Import: lambda each: each.desc.kind,
+    Export: lambda each: each.sort,
 }
 """The sort of what each definition makes."""
 
