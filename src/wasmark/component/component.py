@@ -6,7 +6,7 @@ from wasmark.component import types as T  # noqa: N812 - a page of names, read l
 from wasmark.component.binary import decode_component
 from wasmark.component.classes import Namer
 from wasmark.component.model import CoreModule, NestedComponent
-from wasmark.component.naming import parse_interface, snake
+from wasmark.component.naming import module_name
 from wasmark.component.validate import validate_component
 from wasmark.engine import Engine, default_engine
 from wasmark.module import assemble
@@ -104,5 +104,4 @@ def _name_types(namer: Namer, externs: dict[str, T.ExternType], module: str) -> 
             if isinstance(extern.type, T.ValType):
                 namer.name(extern.type, name, module)
         elif isinstance(extern, T.InstanceType):
-            interface = parse_interface(name)
-            _name_types(namer, extern.exports, snake(interface.interface if interface else name))
+            _name_types(namer, extern.exports, module_name(name))
