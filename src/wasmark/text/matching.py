@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from wasmark.component.text.values import ComponentValue
 from wasmark.core.types import HeapType, RefType, ValType
 from wasmark.objects import Array, HeapObject, Struct
 from wasmark.text.script import Const, Either, HostRef, LanesPattern, NanPattern, NullRef, Pattern, RefPattern, Value
@@ -42,7 +43,7 @@ class Matcher:
             if value.type != str(type_):
                 raise TypeError(f"{value.type} for a parameter of type {type_}")
             return value.bits
-        if not isinstance(type_, RefType):
+        if not isinstance(type_, RefType) or isinstance(value, ComponentValue):
             raise TypeError(f"a reference for a parameter of type {type_}")
         if isinstance(value, NullRef):
             return self._store.reference_bits(None, type_)
@@ -50,6 +51,8 @@ class Matcher:
 
     def matches(self, pattern: Pattern, bits: int, type_: ValType) -> bool:
         """Whether a result of `type_` is what the pattern says."""
+        if isinstance(pattern, ComponentValue):
+            return False
         if isinstance(pattern, Const):
             return pattern.type == str(type_) and pattern.bits == bits
         if isinstance(pattern, NanPattern):

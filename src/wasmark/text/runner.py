@@ -15,6 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from wasmark.binary import decode_module
+from wasmark.component.binary import decode_component
+from wasmark.component.component import Component
+from wasmark.component.instance import ComponentInstance
+from wasmark.component.text.values import call, matches_result
+from wasmark.component.validate import validate_component
 from wasmark.config import Config
 from wasmark.core.features import Feature
 from wasmark.core.types import ValType
@@ -100,6 +105,10 @@ def run_commands(commands: Sequence[Command], result: FileResult, config: Config
         run.join(name)
 
 
+_Definition = Module | Component
+_Instance = Instance | ComponentInstance
+
+
 class _Waits(Exception):  # noqa: N818 - no error, but how a command says that it cannot be run
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -130,9 +139,9 @@ class _Run:
         self._matcher = Matcher(self._store)
         spectest = Instance(Module(SPECTEST, self._engine), {}, self._store)
         # None is the last one made; a string instead of the thing itself is the reason why it is not there.
-        self._modules: dict[str | None, Module | str] = {None: "no module has been defined"}
-        self._instances: dict[str | None, Instance | str] = {None: "no instance has been made"}
-        self._registered: dict[str, Instance | str] = {"spectest": spectest}
+        self._modules: dict[str | None, _Definition | str] = {None: "no module has been defined"}
+        self._instances: dict[str | None, _Instance | str] = {None: "no instance has been made"}
+        self._registered: dict[str, _Instance | str] = {"spectest": spectest}
 
     def commands(self, commands: Sequence[Command]) -> None:
         """Run commands, and count what becomes of them."""
@@ -188,10 +197,14 @@ class _Run:
 
     # Modules and instances
 
-    def _compile(self, source: ModuleSource) -> Module:
+    def _compile(self, source: ModuleSource) -> _Definition:
+        if source.is_component:
+            return Component(source.binary(), self._engine)
         return Module(source.binary(), self._engine)
 
-    def _instantiate(self, module: Module) -> Instance:
+    def _instantiate(self, module: _Definition) -> _Instance:
+        if isinstance(module, Component):
+            return ComponentInstance(module, {}, self._store)
         imports: dict[str, dict[str, Any]] = {}
         for import_ in module.model.imports:
             exporter = self._registered.get(import_.module)
@@ -207,7 +220,7 @@ class _Run:
             self._attempt(command, self._instances, command.name, lambda: self._instantiate(module))
 
     def make_instance(self, command: MakeInstance) -> None:
-        def make() -> Instance:
+        def make() -> _Instance:
             return self._instantiate(self._get(self._modules, command.module, "module"))
 
         self._attempt(command, self._instances, command.name, make)
@@ -252,10 +265,12 @@ class _Run:
 
     # Actions
 
-    def _act(self, action: Action) -> list[tuple[int, ValType]]:
-        instance: Instance = self._get(self._instances, action.instance, "instance")
+    def _act(self, action: Action) -> list[tuple[Any, Any]]:
+        instance: _Instance = self._get(self._instances, action.instance, "instance")
         if action.name not in instance.exports:
             raise _Wrong(f"nothing is exported as {action.name!r}")
+        if isinstance(instance, ComponentInstance):
+            return call(instance, action.name, action.args or ())
         extern = instance.exports[action.name]
         if action.args is None:
             if not isinstance(extern, Global):
@@ -275,8 +290,8 @@ class _Run:
     def assert_return(self, command: AssertReturn) -> None:
         results = self._act(command.action)
         if len(results) == len(command.results) and all(
-            self._matcher.matches(pattern, bits, type_)
-            for pattern, (bits, type_) in zip(command.results, results, strict=True)
+            matches_result(pattern, value, type_) or self._matcher.matches(pattern, value, type_)
+            for pattern, (value, type_) in zip(command.results, results, strict=True)
         ):
             return
         raise _Wrong(f"{command.action.name!r} gave {describe(results)}, expected {describe(command.results)}")
@@ -316,7 +331,11 @@ class _Run:
     def _expect_refusal(self, command: AssertModule, expected: tuple[type[Error], ...], engine: Engine) -> None:
         assert isinstance(command.module, ModuleSource)
         try:
-            Module.validate(command.module.binary(), engine)
+            binary = command.module.binary()
+            if command.module.is_component:
+                validate_component(decode_component(binary), engine.types, engine.config.features)
+            else:
+                Module.validate(binary, engine)
         except expected:
             return
         except (MalformedError, InvalidError) as error:
@@ -338,10 +357,10 @@ class _Run:
             return
         raise _Wrong(f"the module was instantiated; expected a trap: {command.message}")
 
-    def _module_of(self, command: AssertModule) -> Module:
+    def _module_of(self, command: AssertModule) -> _Definition:
         if isinstance(command.module, ModuleSource):
             return self._compile(command.module)
-        module: Module = self._get(self._modules, command.module.module, "module")
+        module: _Definition = self._get(self._modules, command.module.module, "module")
         return module
 
     def assert_malformed_custom(self, command: AssertModule) -> None:

@@ -13,6 +13,9 @@ from functools import partial
 from typing import Final
 
 from wasmark.binary import encode_module
+from wasmark.component.binary import encode_component
+from wasmark.component.text import parse_component, parse_component_fields
+from wasmark.component.text.values import ComponentValue, is_component_value, read_value
 from wasmark.core.types import HeapType
 from wasmark.text.lexer import Tokens, decode_source
 from wasmark.text.module import parse_fields, parse_module
@@ -22,18 +25,24 @@ from wasmark.text.types import TypeParser
 
 @dataclass(frozen=True, slots=True)
 class ModuleSource:
-    """A module as the script gives it. `kind` is "text", "quote" or "binary"; the latter two have `data`."""
+    """A module or component as the script gives it. `kind` is "text", "quote" or "binary"; the latter two have
+    `data`."""
 
     kind: str
     tokens: Tokens
     pos: int
     name: str | None = None
     data: bytes = b""
+    is_component: bool = False
 
     def binary(self) -> bytes:
         """The module's binary. Raises MalformedError or UnsupportedError where the text is not to be had."""
         if self.kind == "binary":
             return self.data
+        if self.is_component:
+            if self.kind == "text":
+                return encode_component(parse_component_fields(self.tokens, self.pos, self.name))
+            return encode_component(parse_component(decode_source(self.data)))
         if self.kind == "text":
             return encode_module(parse_fields(self.tokens, self.pos, ")", self.name))
         return encode_module(parse_module(decode_source(self.data)))
@@ -91,8 +100,8 @@ class Either:
     options: tuple[Pattern, ...]
 
 
-Value = Const | NullRef | HostRef
-Pattern = Const | NullRef | HostRef | NanPattern | LanesPattern | RefPattern | Either
+Value = Const | NullRef | HostRef | ComponentValue
+Pattern = Const | NullRef | HostRef | NanPattern | LanesPattern | RefPattern | Either | ComponentValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class DefineModule:
-    """`(module ...)`. Without the word `definition`, an instance of the same name is made as well."""
+    """`(module ...)` or `(component ...)`. Without the word `definition`, an instance of the same name is made as
+    well."""
 
     line: int
     source: ModuleSource
@@ -116,7 +126,7 @@ class DefineModule:
 
 @dataclass(frozen=True, slots=True)
 class MakeInstance:
-    """`(module instance ...)`; `module` is None for the last one defined."""
+    """`(module instance ...)` or `(component instance ...)`; `module` is None for the last one defined."""
 
     line: int
     name: str | None
@@ -225,7 +235,8 @@ class _ScriptParser(TypeParser):
         return line
 
     def module(self) -> DefineModule | MakeInstance:
-        line = self._open("module")
+        is_component = self.at_form("component")
+        line = self._open("component" if is_component else "module")
         opened = self.pos - 2
         word = self.toks[self.pos]
         if word == "instance":
@@ -240,10 +251,10 @@ class _ScriptParser(TypeParser):
         kind = self.toks[self.pos]
         if kind in ("quote", "binary"):
             self.pos += 1
-            source = ModuleSource(kind, self.tokens, self.pos, name, self.strings())
+            source = ModuleSource(kind, self.tokens, self.pos, name, self.strings(), is_component)
             self.expect(")", " or a string")
         else:
-            source = ModuleSource("text", self.tokens, self.pos, name)
+            source = ModuleSource("text", self.tokens, self.pos, name, is_component=is_component)
             self.skip_form(opened)
         return DefineModule(line, source, name, word != "definition")
 
@@ -271,7 +282,7 @@ class _ScriptParser(TypeParser):
             while self.toks[self.pos] == "(":
                 at = self.pos
                 value = self.pattern()
-                if not isinstance(value, Const | NullRef | HostRef):
+                if not isinstance(value, Value):
                     raise self.unexpected("a value", at)
                 values.append(value)
             args = tuple(values)
@@ -289,7 +300,7 @@ class _ScriptParser(TypeParser):
 
     def assert_stops(self, kind: str) -> AssertStops | AssertModule:
         line = self._open(f"assert_{kind}")
-        if kind == "trap" and self.at_form("module"):
+        if kind == "trap" and (self.at_form("module") or self.at_form("component")):
             return self._assert_module(line, kind)
         action = self.action()
         message = "" if kind == "exception" else self._message()
@@ -349,6 +360,9 @@ class _ScriptParser(TypeParser):
             pattern = self._vector()
         elif rest == "const" and (type_ in _INTEGERS or type_ in _FLOATS):
             pattern = self._lane(type_)
+        elif is_component_value(word):
+            self.pos -= 1
+            pattern = read_value(self)
         elif word == "ref.null":
             pattern = NullRef(None if self.toks[self.pos] == ")" else self.heap_type())
         elif word in ("ref.extern", "ref.host") and self.toks[self.pos] != ")":
@@ -395,6 +409,7 @@ class _ScriptParser(TypeParser):
 
 _COMMANDS: Final[dict[str, Callable[[_ScriptParser], Command]]] = {
     "module": _ScriptParser.module,
+    "component": _ScriptParser.module,
     "register": _ScriptParser.register,
     "invoke": _ScriptParser.perform,
     "get": _ScriptParser.perform,

@@ -214,15 +214,16 @@ class _Checker:
             matcher.extern(args[name], wanted, f"import `{name}`")
         made = fresh(type_.exported)
         scope.defined += made.values()
-        substitution = Substitution({**matcher.bound, **made}, self._work)
+        substitution = Substitution({**matcher.bound, **made}, self._work, matcher.values)
         exports = {name: substitution(extern) for name, extern in type_.exports.items()}
         scope.spaces["instance"].append(T.InstanceType(exports))
 
     def inline_exports(self, scope: Scope, definition: InlineExports) -> None:
-        names = Names("export")
+        # What is put together gets no names by that, neither its types nor, for its methods, its resources.
+        names = Names("export", knows_resources=False)
         exports: dict[str, T.ExternType] = {}
         for name, sort, index in definition.exports:
-            extern = self._named(self._item(scope, sort, index), name.name)
+            extern = self._item(scope, sort, index)
             names.add(name, extern)
             exports[name.name] = extern
         type_ = T.InstanceType(exports)

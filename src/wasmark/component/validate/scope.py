@@ -27,12 +27,14 @@ _NAMED_ONLY: Final = (T.Record, T.Variant, T.Enum, T.Flags)
 
 
 class Names:
-    """The imports, or the exports, of one scope. `what` is "import" or "export"."""
+    """The imports, or the exports, of one scope. `what` is "import" or "export"; what has a name here has one in `also`,
+    too. Methods need a resource among the names, so there can be none unless it `knows_resources`."""
 
-    def __init__(self, what: str, also: Names | None = None) -> None:
+    def __init__(self, what: str, also: Names | None = None, *, knows_resources: bool = True) -> None:
         self.what = what
         self._set = NameSet(what)
         self._also = also
+        self._knows_resources = knows_resources
         self._types: dict[int, object] = {}  # by id: the types that have a name
         self._resources: dict[str, T.ResourceType] = {}
 
@@ -43,7 +45,7 @@ class Names:
         if name.kind not in ("label", "interface"):
             self._check_annotated(name, extern)
         self._set.add(name)
-        if isinstance(extern, T.TypeExtern) and isinstance(extern.type, T.ResourceType):
+        if self._knows_resources and isinstance(extern, T.TypeExtern) and isinstance(extern.type, T.ResourceType):
             self._resources[name.text] = extern.type
 
     def _check_attributes(self, name: Name, written: ExternName, extern: T.ExternType) -> None:

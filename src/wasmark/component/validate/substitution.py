@@ -41,13 +41,22 @@ class Work:
 
 
 class Substitution:
-    """Puts resource types in the place of others. What was one object before is one object behind it, too; what
-    mentions none of the resource types stays the same object."""
+    """Puts resource types in the place of others, and value types that are equal to them but other objects in the place
+    of value types. What was one object before is one object behind it, too; what mentions nothing that is replaced
+    stays the same object."""
 
-    def __init__(self, mapping: Mapping[ResourceType, ResourceType], work: Work) -> None:
+    def __init__(
+        self,
+        mapping: Mapping[ResourceType, ResourceType],
+        work: Work,
+        values: Mapping[int, tuple[ValType, ValType]] | None = None,
+    ) -> None:
+        """values: by the id of a value type, this type and the one in its place."""
         self._mapping = mapping
         self._work = work
         self._known: dict[int, tuple[Any, Any]] = {}  # by id: what it was, what it is now
+        if values is not None:
+            self._known.update(values)
 
     def __call__(self, type_: Any) -> Any:
         """A type of any kind, or what is imported or exported."""

@@ -42,13 +42,15 @@ _SORTS: Final[dict[type, str]] = {
 
 class Matcher:
     """Compares what is given with what is expected. `variables` are resource types of what is expected; `bound` says
-    what they have turned out to be. All methods raise InvalidError where something does not fit."""
+    what they have turned out to be, and `values`, by id, what was given for the value types that are expected by a name
+    (`Substitution` takes both). All methods raise InvalidError where something does not fit."""
 
     def __init__(self, registry: TypeRegistry, work: Work, variables: Iterable[T.ResourceType] = ()) -> None:
         self._registry = registry
         self._work = work
         self._variables = set(variables)
         self.bound: dict[T.ResourceType, T.ResourceType] = {}
+        self.values: dict[int, tuple[T.ValType, T.ValType]] = {}
         self._known: dict[tuple[int, int], tuple[object, object]] = {}
 
     def extern(self, actual: T.ExternType, expected: T.ExternType, what: str) -> None:
@@ -68,6 +70,7 @@ class Matcher:
             raise InvalidError(f"type mismatch in {what}: expected {_described(wanted)}, found resource")
         elif isinstance(wanted, T.ValType) and isinstance(given, T.ValType):
             self.value(given, wanted, what)
+            self.values[id(wanted)] = wanted, given
         elif isinstance(wanted, T.ValType) or isinstance(given, T.ValType) or given.__class__ is not wanted.__class__:
             raise InvalidError(f"type mismatch in {what}: expected {_described(wanted)}, found {_described(given)}")
         else:
@@ -127,7 +130,7 @@ class Matcher:
         imports = Matcher(self._registry, self._work, given.imported)
         offered = Substitution(self.bound, self._work)  # it may mention our variables
         imports.exports({name: offered(each) for name, each in wanted.imports.items()}, given.imports, what, "import")
-        made = Substitution(imports.bound, self._work)
+        made = Substitution(imports.bound, self._work, imports.values)
         self._variables.update(wanted.exported)
         self.exports({name: made(each) for name, each in given.exports.items()}, wanted.exports, what)
 
