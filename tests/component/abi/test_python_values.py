@@ -176,7 +176,22 @@ def test_a_function_has_a_signature_and_takes_keywords() -> None:
 
 def test_parameters_may_be_called_what_the_code_uses_itself() -> None:
     here = world()
-    names = ["g", "p", "core", "value", "char", "scope", "r", "own", "block", "explain", "owning", "outer", "doomed", "s0"]
+    names = [
+        "g",
+        "p",
+        "core",
+        "value",
+        "char",
+        "scope",
+        "r",
+        "own",
+        "block",
+        "explain",
+        "owning",
+        "outer",
+        "doomed",
+        "s0",
+    ]
     func = T.FuncType(tuple((name, P["string"]) for name in names[:8]))
     seen: list[Any] = []
     call = here.function(func, lambda *args: seen.extend(here.lift_params([P["string"]] * 8, args)))
