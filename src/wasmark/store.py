@@ -274,16 +274,17 @@ class Store:
 
     def _arrived(self, address: int, pcs: list[int], omitted: int) -> WasmException:
         """The Python exception for one of wasm's that nobody caught; `pcs` as `trap` has them."""
-        thrown = self._frames_of(address)
-        if thrown[1:] != pcs[1 : len(thrown)]:  # it was thrown first from elsewhere
-            pcs, omitted = thrown, 0
-        found = self._exception_object(address, pcs, omitted)
-        _word.pack_into(self._block, L.STORE_UNCAUGHT, 0)
-        return found
+        try:
+            thrown = self._frames_of(address)
+            if thrown[1:] != pcs[1 : len(thrown)]:  # it was thrown first from elsewhere
+                pcs, omitted = thrown, 0
+            return self._exception_object(address, pcs, omitted)
+        finally:
+            self.runtime.arrived(self.block_address, address)
 
     def _frames_of(self, address: int) -> list[int]:
         """The innermost frames that were active when an exception was made, as `trap` has them."""
-        count = ctypes.c_uint64.from_address(address + L.EXCEPTION_FRAME_COUNT).value
+        count = ctypes.c_uint32.from_address(address + L.EXCEPTION_FRAME_COUNT).value
         thrown = list((ctypes.c_uint64 * count).from_address(address + L.EXCEPTION_FRAMES))
         return [thrown[0] - 1, *thrown[1:]] if thrown else []
 
@@ -291,10 +292,10 @@ class Store:
         """The Python exception that stands for one of wasm's, as long as wasm has that."""
         externs = self.collector.externs
         place = ctypes.c_uint64.from_address(address + L.EXCEPTION_OBJECT)
-        if place.value:
-            known: WasmException = externs.value(place.value)
-            return known
         with self.owned(), self.collector.paused():
+            if place.value:
+                known: WasmException = externs.value(place.value)
+                return known
             tag = self.tag_at(ctypes.c_uint64.from_address(address + L.EXCEPTION_TAG).value)
             values = []
             at = address + L.EXCEPTION_VALUES
@@ -326,12 +327,10 @@ class Store:
             at += L.EXCEPTION_VALUE_SIZE
         return address
 
-    def throw_in(self, error: WasmException) -> int:
-        """The same, where native code is going to have the exception at once."""
+    def throw_in(self, error: WasmException, word: int) -> None:
+        """The same; the address goes into a word of the native stack, where the exception is safe from collections."""
         with self.owned(), self.collector.paused():
-            address = self.exception_address(error)
-            _word.pack_into(self._block, L.STORE_UNCAUGHT, address)  # so that it is there until it has been thrown
-            return address
+            ctypes.c_uint64.from_address(word).value = self.exception_address(error)
 
     def add_tag(self, tag: Tag) -> None:
         """Take a tag in that belongs to no instance."""

@@ -55,13 +55,13 @@ class Tag:
         return f"<wasmark.Tag {self.name} [{' '.join(map(str, self.type.params))}]>"
 
 
-def _throw_in(error: WasmException, block: int) -> int:
-    """What native code asks when a host function raised: the exception that this is in the store with this block, or 0
-    where it is none of that store's. Raises TypeError or OverflowError for values that its tag does not take."""
+def _throw_in(error: WasmException, block: int, word: int) -> None:
+    """What native code asks when a host function raised: the exception that this is in the store with this block, into
+    the word at an address, which stays 0 where it is none of that store's. Raises TypeError or OverflowError for values
+    that its tag does not take."""
     tag = error.tag
-    if not isinstance(tag, Tag) or tag.store.block_address != block:
-        return 0
-    return tag.store.throw_in(error)
+    if isinstance(tag, Tag) and tag.store.block_address == block:
+        tag.store.throw_in(error, word)
 
 
 set_python_hook(L.HOOK_EXCEPTION, WasmException)

@@ -49,7 +49,7 @@ STORE_TAIL_CONTEXT: Final = 224  # what code of the first tier has for the regis
 STORE_TAIL_INTEGERS: Final = 232  # 8 bytes each
 STORE_TAIL_FLOATS: Final = 272  # 16 bytes each
 STORE_EXCEPTION: Final = 400  # the exception that a call with a handler came back for, or 0
-STORE_UNCAUGHT: Final = 408  # the exception that nobody caught last, on its way to Python
+STORE_UNCAUGHT: Final = 408  # the first of the exceptions that nobody caught, on their way to Python
 STORE_NEW_EXCEPTION: Final = 416  # a callee pair: (tag, number of values) -> exception, or 0
 STORE_THROW: Final = 432  # a callee pair: (exception), does not return
 STORE_BLOCK_SIZE: Final = 448
@@ -72,9 +72,11 @@ TAIL_FIRST: Final = 16
 # --- Exception: an object of the heap that is like an array of words (`Collector.allocate_words`) ---
 EXCEPTION_TAG: Final = 16  # its TagDef
 EXCEPTION_OBJECT: Final = 24  # the reference to the Python exception that stands for it, or 0
-EXCEPTION_FRAME_COUNT: Final = 32
+EXCEPTION_FRAME_COUNT: Final = 32  # 32 bits
+EXCEPTION_LEAVING: Final = 36  # 32 bits: how many times it is on its way to Python
 EXCEPTION_FRAMES: Final = 40  # return addresses of the frames that were active when it was thrown, innermost first
 EXCEPTION_FRAMES_KEPT: Final = 16
+EXCEPTION_NEXT: Final = 168  # the next one of STORE_UNCAUGHT
 EXCEPTION_VALUES: Final = 176
 EXCEPTION_VALUE_SIZE: Final = 16
 EXCEPTION_WORDS: Final = 20  # before the values
@@ -154,9 +156,7 @@ HOOK_TRAP: Final = 8  # (func, report): raises the trap that the report tells of
 HOOK_READ: Final = 16  # (memory, *arguments): a read in which anything is out of the ordinary
 HOOK_CATCHES: Final = 24  # (return address) -> whether the call has a handler for exceptions
 HOOK_EXCEPTION: Final = 32  # the class of wasm's exceptions in Python
-HOOK_THROW: Final = (
-    40  # (exception of that class, address of a StoreBlock) -> address of the exception, 0 if it has none
-)
+HOOK_THROW: Final = 40  # (exception of that class, address of a StoreBlock, of a word that gets the exception, or 0)
 HOOKS_SIZE: Final = 48
 
 OBJECT_TYPE: Final = object.__basicsize__ - 8

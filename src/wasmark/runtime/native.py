@@ -73,6 +73,7 @@ class Runtime:
 
     `enter(store, trampoline, code, context, slots, report)` answers a STATUS_*, with the activation in `report` where
     it trapped; `own(store, answer)` 1, 0 or -1, which is also left in the 32-bit word `answer`; `disown(store)`.
+    `arrived(store, exception)`: Python has what stands for an exception that nobody caught.
     `allocate(heap, descriptor, size, length)` and `collect(...)` are for `Heap`.
     `claim()` makes our signal handlers the first in line, with whoever is there now behind them; cheap when that is so
     already. `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
@@ -83,6 +84,7 @@ class Runtime:
     __slots__ = (
         "_image",
         "allocate",
+        "arrived",
         "claim",
         "collect",
         "disown",
@@ -116,6 +118,7 @@ class Runtime:
         self.enter: Callable[..., int] = self._function("wasmark_enter_reporting", 6)
         self.own: Callable[..., int] = self._function("wasmark_own", 2)
         self.disown: Callable[..., int] = self._function("wasmark_disown", 1)
+        self.arrived: Callable[..., int] = self._function("wasmark_arrived", 2)
         self.collect: Callable[..., int] = self._function("wasmark_gc_collect", 8)
         allocate = ctypes.PYFUNCTYPE(
             ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
