@@ -7,7 +7,7 @@ imported. A command reports failure by raising; the statuses are decided here an
     1    bad input: one line on stderr
     2    wrong usage (argparse)
     130  interrupted
-    134  a trap: its traceback on stderr
+    134  a trap, or an exception that nobody caught: its traceback on stderr
 """
 
 from __future__ import annotations
