@@ -34,7 +34,7 @@ def read_binary(file: str) -> bytes:
 
 @contextlib.contextmanager
 def naming(file: str) -> Iterator[None]:
-    """Put the file's name in front of what goes wrong with the module in it. What its code does is not about the file."""
+    """Put the file's name in front of what goes wrong with the module in it. What its code does is its own affair."""
     try:
         yield
     except (Trap, WasmException, Exit, InputError):

@@ -52,7 +52,8 @@ STORE_EXCEPTION: Final = 400  # the exception that a call with a handler came ba
 STORE_UNCAUGHT: Final = 408  # the first of the exceptions that nobody caught, on their way to Python
 STORE_NEW_EXCEPTION: Final = 416  # a callee pair: (tag, number of values) -> exception, or 0
 STORE_THROW: Final = 432  # a callee pair: (exception), does not return
-STORE_BLOCK_SIZE: Final = 448
+STORE_SPREAD_RETURN: Final = 448  # where those return that `wasmark_spread` called
+STORE_BLOCK_SIZE: Final = 464
 BUILTIN_SIGNATURES: Final = {
     STORE_MEMORY_GROW: "rI:I",
     STORE_TABLE_GROW: "rIr:I",
@@ -68,6 +69,7 @@ BUILTIN_SIGNATURES: Final = {
 TAIL_CODE: Final = 0  # who is called
 TAIL_COUNT: Final = 8
 TAIL_FIRST: Final = 16
+TAIL_ROOM: Final = 16  # words for which each frame of `wasmark_spread` has room, whatever it was made for
 
 # --- Exception: an object of the heap that is like an array of words (`Collector.allocate_words`) ---
 EXCEPTION_TAG: Final = 16  # its TagDef

@@ -77,8 +77,9 @@ class Runtime:
     `allocate(heap, descriptor, size, length)` and `collect(...)` are for `Heap`.
     `claim()` makes our signal handlers the first in line, with whoever is there now behind them; cheap when that is so
     already. `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
-    what memories export and read their bytes with, `spread` that of `wasmark_spread` (`compile/image/spread.ll`),
-    `exception_functions` those of the native functions that a store offers to code, by their place in it.
+    what memories export and read their bytes with, `spread` that of `wasmark_spread` and of where its callees return
+    (`compile/image/spread.ll`), `exception_functions` those of the native functions that a store offers to code, by
+    their place in it.
     """
 
     __slots__ = (
@@ -106,7 +107,7 @@ class Runtime:
         set_word(STATE_KEY, key.value)
         self.get_buffer = image.symbols["wasmark_get_buffer"][0]
         self.read = image.symbols["wasmark_read"][0]
-        self.spread = image.symbols["wasmark_spread"][0]
+        self.spread = tuple(image.symbols[name][0] for name in ("wasmark_spread", "wasmark_spread_return"))
         self.exception_functions = {
             offset: image.symbols[f"wasmark_{name}"][0]
             for offset, name in (
