@@ -25,6 +25,7 @@ OUTPUTS = {
         r"(?=(?s:.*share.*split.*settle.*))(?:.*\n)+"
         r"\['share', 'split', 'settle'\] INTEGER_DIVISION_BY_ZERO\n"
     ),
+    "explore": r"wrote mean\.html, \d\d,\d{3} bytes: open it in a browser, and point at an instruction\n",
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "draw_graph": (
         r"compiled 1,205 functions to machine code in [\d.]+ s\ndrew the graph in [\d.]+ ms\n"

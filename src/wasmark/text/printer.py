@@ -24,10 +24,9 @@ from wasmark.text.literals import byte_strings, identifier, name_string
 from wasmark.text.naming import SPACES, Naming, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from wasmark.binary import Instr
     from wasmark.core.model import (
         ConstExpr,
         CustomSection,
@@ -62,19 +61,6 @@ def print_module(model: ModuleModel) -> Iterator[str]:
     Raises as `decode_body` does where a body cannot be decoded.
     """
     return _Printer(model).module()
-
-
-def print_functions(model: ModuleModel) -> Iterator[tuple[str, list[tuple[int, str]]]]:
-    """Each function that the module defines: its head, which is a line, or two where it declares locals, and (offset in
-    the module, line) of each of its instructions, without the final `end` and without annotations.
-
-    Raises as `decode_body` does where a body cannot be decoded.
-    """
-    printer = _Printer(model)
-    printer.counts["func"] = model.imported["func"]
-    for function in model.functions:
-        head, instrs, lines = printer.function(function)
-        yield head, [(offset, line) for (_, _, offset), line in zip(instrs, lines({}), strict=False)]
 
 
 class _Printer:
@@ -132,7 +118,7 @@ class _Printer:
         for number, segment in enumerate(model.elements):
             yield f"  (elem{self.naming.elements.declare(number)}{self._element(segment)})\n"
         for function in model.functions:
-            yield from self._function(function)
+            yield from self.function(function)
         for number, data in enumerate(model.data_segments):
             yield from self._data(number, data)
         if self.needs_data_count:
@@ -297,26 +283,15 @@ class _Printer:
             parts.append(self._const(item, "item"))
         return "".join(parts)
 
-    def _function(self, function: Function) -> Iterator[str]:
-        index = self.counts["func"]
-        head, _, lines = self.function(function)
-        yield head
-        for line in lines(self.metadata.get(index, {})):
-            yield f"{line}\n"
-        yield "  )\n"
-
-    def function(
-        self, function: Function
-    ) -> tuple[str, list[Instr], Callable[[Mapping[int, list[str]]], Iterator[str]]]:
-        """The next function that is defined: its head, its instructions, and what prints these with annotations."""
+    def function(self, function: Function) -> Iterator[str]:
         model = self.model
         index = self.counts["func"]
         naming = self.naming
         types = [type_ for count, type_ in function.locals for _ in range(count)]
-        type_use, locals_ = self._head_of_function(index, function.type_index, types)
-        head = f"  (func{self._declare('func')}{type_use}\n"
+        head, locals_ = self._head_of_function(index, function.type_index, types)
+        yield f"  (func{self._declare('func')}{head}\n"
         if locals_:
-            head += f"   {locals_}\n"
+            yield f"   {locals_}\n"
         instrs = decode_body(model, function.start, function.end)
         if self.needs_data_count and any(op.imm in NAMES_DATA for op, _, _ in instrs):
             self.needs_data_count = False
@@ -326,11 +301,9 @@ class _Printer:
             said = {label: name for label, name in model.names.labels[index].items() if name and label < blocks}
             self.said.labels[index] = said
             labels = {label: identifier(name) for label, name in said.items()}
-
-        def lines(annotations: Mapping[int, list[str]]) -> Iterator[str]:
-            return print_body(instrs, model.data, naming, labels, annotations)
-
-        return head, instrs, lines
+        for line in print_body(instrs, model.data, naming, labels, self.metadata.get(index, {})):
+            yield f"{line}\n"
+        yield "  )\n"
 
     def _data(self, number: int, segment: DataSegment) -> Iterator[str]:
         text = f"  (data{self.naming.data.declare(number)}"
@@ -438,3 +411,16 @@ _IMPORT_TYPES: Final[dict[str, Callable[[_Printer, Any], str]]] = {
     "global": _Printer._global_type,
     "tag": _Printer._tag_type,
 }
+
+
+def print_functions(model: ModuleModel) -> Iterator[list[str]]:
+    """Each function that the module defines, without annotations, as lines: its head, its locals if it declares any,
+    its instructions one a line, the bracket.
+
+    Raises as `print_module` does.
+    """
+    printer = _Printer(model)
+    printer.metadata.clear()
+    printer.counts["func"] = model.imported["func"]
+    for function in model.functions:
+        yield "".join(printer.function(function)).split("\n")[:-1]
