@@ -21,12 +21,19 @@ from wasmark.runtime.image import LineSource
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any, Final, Protocol
+    from typing import Final, Protocol
 
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.code_memory import CodeMemory
 else:
     Protocol = object
+
+
+THUNKS: Final = "thunk"
+"""What a lazy module's functions are called through, and what has them compiled."""
+
+FIRST_TIER: Final = "first"
+OPTIMISED: Final = "optimised"
 
 
 class Lines(Protocol):
@@ -64,8 +71,8 @@ class RegisteredModule(Protocol):
 class GrowingModule(RegisteredModule, Protocol):
     """A module that is compiled bit by bit."""
 
-    def code_objects(self) -> Iterable[CodeObject]:
-        """All of its code by now."""
+    def code_objects(self) -> Sequence[CodeObject]:
+        """All of its code by now; what comes later stands behind what was there before."""
 
 
 def _trap_instruction(code: int) -> bytes:
@@ -87,19 +94,19 @@ class CodeModule:
     """The part of a code object that belongs to one module.
 
     functions: (function index, start, end exclusive), absolute addresses, sorted here by address. A function may have
-    several ranges. Where it is a callable, which answers them, it is called when they are asked for. `info` is whatever
-    the compiler wants to keep with it.
+    several ranges. Where it is a callable, which answers them, it is called when they are asked for. tier: where the
+    code comes from, THUNKS, FIRST_TIER or OPTIMISED.
     """
 
-    __slots__ = ("_by_index", "_functions", "_module", "info")
+    __slots__ = ("_by_index", "_functions", "_module", "tier")
 
     def __init__(
         self,
         functions: Iterable[tuple[int, int, int]] | Callable[[], Iterable[tuple[int, int, int]]],
-        info: Any = None,
+        tier: str = OPTIMISED,
     ) -> None:
         self._functions = functions if callable(functions) else _sorted(functions)
-        self.info = info
+        self.tier = tier
         self._module: weakref.ref[RegisteredModule] | None = None
         self._by_index: dict[int, list[tuple[int, int]]] | None = None
 
@@ -331,6 +338,13 @@ class CodeObject:
                 for pc in self._occurrences(wanted, begin, behind):
                     found[pc - start] = instruction is not None or self.find_function(pc) is not None
         return bytes(found)
+
+    def trap_sites(self, start: int, end: int) -> int:
+        """How many instructions of wasm, or parts of them, have machine code in [start, end) that may trap."""
+        traps = self.trap_map(start, end)
+        return sum(
+            1 in traps[begin - start : behind - start] for begin, behind, _, _ in self.lines.stretches(start, end)
+        )
 
     def _occurrences(self, instruction: bytes, start: int, end: int) -> Iterator[int]:
         """Where in [start, end) an instruction starts."""

@@ -13,29 +13,17 @@ from wasmark.binary import decode_body
 from wasmark.debug.disassembly import Disassembler
 from wasmark.errors import TrapCode
 from wasmark.registry.process_table import find_code
+from wasmark.registry.table import function_names
 from wasmark.text.printer import print_functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wasmark import Module
-    from wasmark.core.model import ModuleModel
     from wasmark.registry import CodeObject
 
 NO_ROW: Final = -1
 """The row of machine code whose instruction is not one of the function's own."""
-
-
-def function_names(model: ModuleModel) -> dict[int, str]:
-    """The names of functions: from the name section, else that of an export, else that of the import."""
-    names: dict[int, str] = {}
-    imported = (import_ for import_ in model.imports if import_.kind == "func")
-    names.update((index, f"{import_.module}.{import_.name}") for index, import_ in enumerate(imported))
-    for export in reversed(model.exports):
-        if export.kind == "func":
-            names[export.index] = export.name
-    names.update(model.names.functions)
-    return names
 
 
 class Lister:
