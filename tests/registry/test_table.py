@@ -110,7 +110,7 @@ def test_an_empty_registry_has_an_empty_table() -> None:
     table = ModuleRegistry().dump()
     assert (len(table), list(table)) == (0, [])
     assert len(str(table).split("\n")) == 2
-    assert repr(ModuleRegistry()) == "<wasmark.ModuleRegistry: 0 modules, 0 code objects, 0 bytes>"
+    assert repr(ModuleRegistry()) == "<wasmark.ModuleRegistry of 0 modules: 0 code objects, 0 bytes>"
 
 
 def test_asking_for_the_ranges_of_a_function_again_looks_at_new_code_only() -> None:

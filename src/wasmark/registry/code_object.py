@@ -133,6 +133,10 @@ class CodeModule:
         """The module whose code this is, while it lives."""
         return self._module() if self._module is not None else None
 
+    def __repr__(self) -> str:
+        functions = f", {len(self.functions):,} functions" if self.listed else ""
+        return f"<CodeModule {self.tier}{functions}, of {self.module!r}>"
+
     def ranges(self, func_index: int) -> list[tuple[int, int]]:
         """Every (start, end exclusive) of a function here; empty where it has none."""
         by_index = self._by_index
@@ -282,6 +286,13 @@ class CodeObject:
             array("Q", [row[1] for row in rows]),
             array("I", [row[2] for row in rows]),
             array("I", [row[3] for row in rows]),
+        )
+
+    def __repr__(self) -> str:
+        parts = ", ".join(map(repr, self.modules)) if len(self.modules) < 4 else f"{len(self.modules)} modules"
+        where = f"[{self.text_start:#x}, {self.text_end:#x})"
+        return (
+            f"<CodeObject {self.id} at {where}: {parts or 'no module'}{'' if self.is_registered else ', unregistered'}>"
         )
 
     @property

@@ -284,7 +284,7 @@ class ModuleRegistry:
             self._code_of(module)
         codes = self._loaded.copy()
         size = sum(code.text_end - code.text_start for code in codes)
-        return f"<wasmark.ModuleRegistry: {len(modules)} modules, {len(codes)} code objects, {size:,} bytes>"
+        return f"<wasmark.ModuleRegistry of {len(modules)} modules: {len(codes):,} code objects, {size:,} bytes>"
 
     def _repr_html_(self) -> str:
         return self.dump()._repr_html_()
