@@ -152,6 +152,12 @@ class _FramedError(Error):
             frames = self._frames = tuple(frames() if callable(frames) else frames)
         return frames
 
+    def _repr_html_(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import frames_html
+
+        return frames_html(self)
+
     def _with_frames(self, head: str) -> str:
         late_import("wasmark.registry.frames")
         from wasmark.registry.frames import format_frames
@@ -186,6 +192,10 @@ class Trap(_FramedError):  # noqa: N818 - the public name
     def __reduce__(self) -> tuple[Any, ...]:
         """It can travel between processes; its frames lose their modules on the way."""
         return functools.partial(type(self), pc=self.pc), (self.code,), {**self.__dict__, "_frames": self.frames}
+
+    def __repr__(self) -> str:
+        frames = self.frames
+        return f"<wasmark.Trap {self.code.name}{f' in {frames[0]}' if frames else ''}>"
 
     def __str__(self) -> str:
         head = f"wasm trap: {self.code.message}"
@@ -225,9 +235,15 @@ class WasmException(_FramedError):  # noqa: N818 - the public name
         """It can travel between processes; its tag, and the modules of its frames, get lost on the way."""
         return type(self), (None, self.values), {"_frames": self.frames, "omitted": self.omitted}
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"<wasmark.WasmException {self._said()}>"
+
+    def _said(self) -> str:
         name = "exception" if self.tag is None else self.tag.name
-        return self._with_frames(f"wasm exception: {name}({', '.join(map(repr, self.values))})")
+        return f"{name}({', '.join(map(repr, self.values))})"
+
+    def __str__(self) -> str:
+        return self._with_frames(f"wasm exception: {self._said()}")
 
 
 class Exit(Error):  # noqa: N818 - the public name
@@ -239,3 +255,6 @@ class Exit(Error):  # noqa: N818 - the public name
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code,), self.__dict__
+
+    def __repr__(self) -> str:
+        return f"Exit({self.code})"

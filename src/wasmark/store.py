@@ -32,7 +32,7 @@ from wasmark.values import bits_value, value_bits, value_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Final, TypeVar
 
     from wasmark.collector import Collector
@@ -100,7 +100,10 @@ class Store:
         self._objects: weakref.WeakValueDictionary[int, HeapObject] = weakref.WeakValueDictionary()  # by address
 
     def __repr__(self) -> str:
-        return f"<wasmark.Store: {len(self._instances)} instances>"
+        late_import("wasmark.shown")
+        from wasmark.shown import counted
+
+        return f"<wasmark.Store: {counted(len(self._instances), 'instance')}>"
 
     @property
     def registry(self) -> ModuleRegistry:
@@ -387,6 +390,11 @@ class Store:
         if state is None:
             return self._instances[ctypes.c_uint64.from_address(context + L.HOST_OWNER).value].import_name(address)
         return state.function_name(address)
+
+    def parameter_names(self, address: int) -> Mapping[int, str]:
+        """What the name section calls the locals of the function of a FuncRef; nothing for a host function."""
+        state = self._instances.get(ctypes.c_uint64.from_address(address + L.FUNCREF_CONTEXT).value)
+        return {} if state is None else state.local_names(address)
 
     def reference_bits(self, value: Any, type_: RefType) -> int:
         """The bits of a reference (`type_` in the engine's canonical types).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wasmark.core.types import SubType
 from wasmark.errors import WasmException
+from wasmark.jit.late_import import late_import
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.native import set_python_hook
 
@@ -52,7 +53,10 @@ class Tag:
         self.name = name
 
     def __repr__(self) -> str:
-        return f"<wasmark.Tag {self.name} [{' '.join(map(str, self.type.params))}]>"
+        late_import("wasmark.shown")
+        from wasmark.shown import shown_name
+
+        return f"<wasmark.Tag {shown_name(self.name)} [{' '.join(map(str, self.type.params))}]>"
 
 
 def _throw_in(error: WasmException, block: int, word: int) -> None:

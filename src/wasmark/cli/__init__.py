@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, str]] = {
     "wat2wasm": "translate the text format to the binary format",
     "wasm2wat": "translate the binary format to the text format",
     "objdump": "show sections, functions, and the machine code beside its wasm instructions",
+    "explore": "write a page that shows wasm text and machine code side by side",
     "wast": "run scripts in the format of the official test suite",
     "cache": "show or clear the cache of compiled code",
 }
