@@ -19,6 +19,7 @@ print(instance.exports.settle(100, 4))
 for start, end in store.registry.function_ranges(module, 0):
     for pc in range(start, end):
         frame = store.registry.lookup_frame_info(pc)
-        assert frame is not None and frame.module is module
+        assert frame is not None
+        assert frame.module is module
         if wasmark.registry.is_wasm_trap_pc(pc):
             print(f"start + {pc - start:#x}: {frame}: {store.registry.lookup_trap_code(pc).message}")
