@@ -45,6 +45,8 @@ class TrapCode(enum.IntEnum):
     GC_HEAP_EXHAUSTED = 25
     UNALIGNED_ATOMIC = 32
     EXPECTED_SHARED_MEMORY = 33
+    OUT_OF_FUEL = 40
+    INTERRUPT = 41
 
     @property
     def message(self) -> str:
@@ -74,6 +76,8 @@ _TRAP_MESSAGES = {
     TrapCode.GC_HEAP_EXHAUSTED: "garbage-collected heap exhausted",
     TrapCode.UNALIGNED_ATOMIC: "unaligned atomic",
     TrapCode.EXPECTED_SHARED_MEMORY: "expected shared memory",
+    TrapCode.OUT_OF_FUEL: "all fuel consumed",
+    TrapCode.INTERRUPT: "interrupted",
 }
 
 

@@ -157,6 +157,7 @@ class Store:
         if count > self._tail_words:
             address = self.allocate(L.TAIL_FIRST + L.SLOT_SIZE * count)
             _word.pack_into(self._block, L.STORE_TAIL_WORDS, address)
+            _word.pack_into(self._block, L.STORE_TAIL_CAPACITY, count)
             self._tail_words = count
 
     def _word(self, offset: int) -> int:
