@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wasmark.registry.frames import FrameInfo
+    from wasmark.stopping import Deadline
     from wasmark.tag import Tag
 
 
@@ -206,6 +207,24 @@ class Trap(_FramedError):  # noqa: N818 - the public name
         if self.detail:
             head += f": {self.detail}"
         return self._with_frames(head)
+
+
+class Timeout(Trap, TimeoutError):  # noqa: N818 - the public name
+    """Wasm code was stopped because its time was over; `frames` say where, `code` is INTERRUPT.
+
+    `deadline` is the `Deadline` that had passed, None where it was the time limit of a store (or the error has come out
+    of another process).
+    """
+
+    deadline: Deadline | None = None
+
+    def __init__(self, code: TrapCode = TrapCode.INTERRUPT, **rest: Any) -> None:
+        super().__init__(code, **rest)
+        self.errno = self.strerror = None  # OSError takes its arguments for these
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, arguments, state = super().__reduce__()
+        return make, arguments, {**state, "deadline": None}
 
 
 class WasmException(_FramedError):  # noqa: N818 - the public name
