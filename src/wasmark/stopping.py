@@ -1,4 +1,4 @@
-"""Deadlines: how long the wasm calls of a thread may take (see `docs/rationale.md`: what is stopped, and what is not)."""
+"""Deadlines: how long the wasm calls of a thread may take. `docs/rationale.md` says what is not stopped."""
 
 from __future__ import annotations
 

@@ -249,6 +249,13 @@ def thread_state() -> ThreadState:
     return state
 
 
+def in_the_middle_of_wasm() -> bool:
+    """Whether this is called by a Python signal handler that came between two instructions of wasm code: what the code
+    has in registers must stay true."""
+    state: ThreadState | None = getattr(_here, "state", None)
+    return state is not None and state.block is not None and bool(state.block[L.THREAD_INJECTED // 8])
+
+
 def _after_fork_in_child() -> None:
     state: ThreadState | None = getattr(_here, "state", None)
     reset_after_fork(state.block if state is not None else None)

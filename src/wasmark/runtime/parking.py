@@ -1,8 +1,8 @@
 """Where threads wait at an address of a shared memory until another one notifies them (threads proposal).
 
 A thread that waits has let the GIL go; a Python signal handler of its own runs meanwhile, and what that raises ends the
-wait; so does a deadline of the thread. The value is compared, and the queue changed, under one lock: who stores first and notifies then wakes everybody
-who still saw the old value.
+wait; so does a deadline of the thread. The value is compared, and the queue changed, under one lock: who stores first
+and notifies then wakes everybody who still saw the old value.
 """
 
 from __future__ import annotations
