@@ -1,5 +1,5 @@
-"""A module whose functions keep much in registers, on the stack and in the store while they run, and answer with a number
-that shows if any of it got lost; and somebody who disturbs them, at any instruction."""
+"""A module whose functions keep much in registers, on the stack and in the store while they run, and answer with a
+number that shows if any of it got lost; and somebody who disturbs them, at any instruction."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ TEXT: Final = """(module $machine
       (i64.store (i32.const 8) (local.get $n))
       (memory.fill (i32.const 100) (i32.wrap_i64 (local.get $n)) (i32.const 50000))
       (memory.copy (i32.const 96) (i32.const 90) (i32.const 50000))
-      (local.set $sum (i64.rotl (i64.add (local.get $sum) (i64.add (i64.load (i32.const 8)) (i64.load (i32.const 5000))))
-        (i64.const 1)))
+      (local.set $sum (i64.rotl (i64.add (local.get $sum)
+        (i64.add (i64.load (i32.const 8)) (i64.load (i32.const 5000)))) (i64.const 1)))
       (br_if $more (i64.ne (local.tee $n (i64.sub (local.get $n) (i64.const 1))) (i64.const 0))))
     local.get $sum)
   (func (export "grow") (param $n i64) (result i64)
@@ -136,10 +136,12 @@ TEXT: Final = """(module $machine
     (loop $more
       (local.set $list (struct.new $node (local.get $n) (local.get $list)))
       (local.set $junk (array.new $bytes (i32.wrap_i64 (local.get $n)) (i32.const 3000)))
-      (local.set $sum (i64.add (local.get $sum) (i64.extend_i32_u (array.get_u $bytes (local.get $junk) (i32.const 2999)))))
+      (local.set $sum (i64.add (local.get $sum)
+        (i64.extend_i32_u (array.get_u $bytes (local.get $junk) (i32.const 2999)))))
       (if (i64.eqz (i64.and (local.get $n) (i64.const 1023))) (then
         (loop $each (if (ref.is_null (local.get $list)) (then) (else
-          (local.set $sum (i64.add (i64.rotl (local.get $sum) (i64.const 1)) (struct.get $node $value (local.get $list))))
+          (local.set $sum (i64.add (i64.rotl (local.get $sum) (i64.const 1))
+            (struct.get $node $value (local.get $list))))
           (local.set $list (struct.get $node $next (local.get $list)))
           (br $each))))))
       (br_if $more (i64.ne (local.tee $n (i64.sub (local.get $n) (i64.const 1))) (i64.const 0))))

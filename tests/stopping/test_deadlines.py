@@ -353,8 +353,8 @@ def test_the_limits_of_stores_nest() -> None:
     outer.store.timeout, inner.store.timeout = SOON, 30
     with pytest.raises(wasmark.Timeout):
         outer.exports.once()
+    outer.store.timeout = 30
     with wasmark.deadline(SOON) as deadline, pytest.raises(wasmark.Timeout) as caught:
-        outer.store.timeout = 30
         outer.exports.once()
     assert caught.value.deadline is deadline
 
