@@ -11,6 +11,7 @@ from wasmark.errors import (
     InvalidError,
     LinkError,
     MalformedError,
+    Timeout,
     Trap,
     TrapCode,
     UnsupportedError,
@@ -24,6 +25,7 @@ from wasmark.memory import Memory
 from wasmark.module import Module
 from wasmark.objects import Array, Struct
 from wasmark.registry import FrameInfo
+from wasmark.stopping import Deadline, deadline
 from wasmark.store import Store
 from wasmark.table import Table
 from wasmark.tag import Tag
@@ -31,6 +33,7 @@ from wasmark.tag import Tag
 __all__ = [
     "Array",
     "Config",
+    "Deadline",
     "Engine",
     "Error",
     "Exit",
@@ -55,9 +58,11 @@ __all__ = [
     "Table",
     "TableType",
     "Tag",
+    "Timeout",
     "Trap",
     "TrapCode",
     "UnsupportedError",
     "WasmException",
+    "deadline",
     "registry",
 ]

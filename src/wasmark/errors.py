@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wasmark.registry.frames import FrameInfo
+    from wasmark.stopping import Deadline
     from wasmark.tag import Tag
 
 
@@ -45,6 +46,8 @@ class TrapCode(enum.IntEnum):
     GC_HEAP_EXHAUSTED = 25
     UNALIGNED_ATOMIC = 32
     EXPECTED_SHARED_MEMORY = 33
+    OUT_OF_FUEL = 40
+    INTERRUPT = 41
 
     @property
     def message(self) -> str:
@@ -74,6 +77,8 @@ _TRAP_MESSAGES = {
     TrapCode.GC_HEAP_EXHAUSTED: "garbage-collected heap exhausted",
     TrapCode.UNALIGNED_ATOMIC: "unaligned atomic",
     TrapCode.EXPECTED_SHARED_MEMORY: "expected shared memory",
+    TrapCode.OUT_OF_FUEL: "all fuel consumed",
+    TrapCode.INTERRUPT: "interrupted",
 }
 
 
@@ -202,6 +207,24 @@ class Trap(_FramedError):  # noqa: N818 - the public name
         if self.detail:
             head += f": {self.detail}"
         return self._with_frames(head)
+
+
+class Timeout(Trap, TimeoutError):  # noqa: N818 - the public name
+    """Wasm code was stopped because its time was over; `frames` say where, `code` is INTERRUPT.
+
+    `deadline` is the `Deadline` that had passed, None where it was the time limit of a store (or the error has come out
+    of another process).
+    """
+
+    deadline: Deadline | None = None
+
+    def __init__(self, code: TrapCode = TrapCode.INTERRUPT, **rest: Any) -> None:
+        super().__init__(code, **rest)
+        self.errno = self.strerror = None  # OSError takes its arguments for these
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, arguments, state = super().__reduce__()
+        return make, arguments, {**state, "deadline": None}
 
 
 class WasmException(_FramedError):  # noqa: N818 - the public name

@@ -20,12 +20,13 @@ import weakref
 
 from wasmark.core.types import HeapType, RefType
 from wasmark.engine import Engine, default_engine
-from wasmark.errors import Error, Trap, TrapCode, WasmException
+from wasmark.errors import Error, Timeout, Trap, TrapCode, WasmException
 from wasmark.jit.late_import import late_import
 from wasmark.registry import ModuleRegistry
 from wasmark.registry.frames import frames_at
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime import parking
+from wasmark.runtime.deadlines import deadlines, nanoseconds, remaining
 from wasmark.runtime.native import futex_wait, thread_state
 from wasmark.store_plan import CALLABLES
 from wasmark.values import bits_value, value_bits, value_size
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _word: Final = struct.Struct("<Q")
 # From ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_EXCEPTION, ACT_FRAME_COUNT
 _report: Final = struct.Struct("<QQ32xQQ")
+_NANOSECONDS: Final = 1_000_000_000
 _TRAP_CODES: Final = {code.value: code for code in TrapCode}
 
 
@@ -83,7 +85,8 @@ class Store:
     _registry_is_whole = False
     _tail_words = 0  # room for so many words of tail calls
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, *, timeout: float | None = None) -> None:
+        """timeout: see the property of this name."""
         self.engine = engine = engine if engine is not None else default_engine()
         plan = engine.store_plan()
         runtime = self.runtime = plan.runtime
@@ -98,6 +101,8 @@ class Store:
         self.memories: dict[int, LinearMemory] = {}  # by MemoryDef
         self.tables: dict[int, ReferenceTable] = {}  # by TableDef
         self._objects: weakref.WeakValueDictionary[int, HeapObject] = weakref.WeakValueDictionary()  # by address
+        if timeout is not None:
+            self.timeout = timeout
 
     def __repr__(self) -> str:
         late_import("wasmark.shown")
@@ -132,6 +137,19 @@ class Store:
             assert collector is not None
         return collector
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that each outermost call into the store may take, before it ends with a `Timeout`; None for no limit.
+
+        What is set counts from the next such call on. Raises TypeError or ValueError for what is no number.
+        """
+        limit = self._word(L.STORE_TIMEOUT)
+        return limit / _NANOSECONDS if limit else None
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        _word.pack_into(self._block, L.STORE_TIMEOUT, 0 if seconds is None else nanoseconds(seconds))
+
     def collect(self) -> None:
         """Free the objects, and let go of the Python objects, that nobody can reach any more.
 
@@ -157,6 +175,7 @@ class Store:
         if count > self._tail_words:
             address = self.allocate(L.TAIL_FIRST + L.SLOT_SIZE * count)
             _word.pack_into(self._block, L.STORE_TAIL_WORDS, address)
+            _word.pack_into(self._block, L.STORE_TAIL_CAPACITY, count)
             self._tail_words = count
 
     def _word(self, offset: int) -> int:
@@ -218,8 +237,11 @@ class Store:
     def _wait_for_owner(self) -> None:
         """Wait until the thread that runs in the store has left it, or for a moment: signals want to be handled.
 
-        Raises Error where that thread did not come along into a forked process.
+        Raises Error where that thread did not come along into a forked process, Timeout where a deadline of this
+        thread has passed.
         """
+        if remaining() == 0:
+            raise self._timeout(deadlines().nearest() or 0)
         waiters = ctypes.c_uint64.from_address(self.block_address + L.STORE_WAITERS)
         releases = self.block_address + L.STORE_RELEASES
         seen = ctypes.c_uint32.from_address(releases).value
@@ -270,8 +292,18 @@ class Store:
         omitted = max(0, count - 2 * kept)
         if code == L.THROWN:
             return self._arrived(exception, pcs, omitted)
-        sites = self.registry.locate_frames(pcs)
-        return Trap(_TRAP_CODES[code], pc=pc, frames=functools.partial(frames_at, sites), omitted=omitted)
+        frames = functools.partial(frames_at, self.registry.locate_frames(pcs))
+        if code == TrapCode.INTERRUPT:
+            return self._timeout(exception, pc=pc, frames=frames, omitted=omitted)
+        return Trap(_TRAP_CODES[code], pc=pc, frames=frames, omitted=omitted)
+
+    def _timeout(self, end: int, **where: Any) -> Timeout:
+        """The error for a deadline that has passed, given by its moment."""
+        owner = deadlines().owner(end)
+        seconds = self.timeout if owner is None else owner.seconds
+        error = Timeout(detail=f"it took longer than {seconds} s", **where)
+        error.deadline = owner
+        return error
 
     # --- exceptions -------------------------------------------------------------------------------
 

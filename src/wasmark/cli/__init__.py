@@ -6,6 +6,7 @@ imported. A command reports failure by raising; the statuses are decided here an
     0    done                       (a WASI program's own status passes through)
     1    bad input: one line on stderr
     2    wrong usage (argparse)
+    124  its time was over: a traceback of where it was on stderr
     130  interrupted
     134  a trap, or an exception that nobody caught: its traceback on stderr
 """
@@ -18,7 +19,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.errors import Error, Exit, Trap, WasmException
+from wasmark.errors import Error, Exit, Timeout, Trap, WasmException
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ COMMANDS: Final[dict[str, str]] = {
 """Command -> what it does; the file of the same name has the rest."""
 
 EXIT_BAD_INPUT: Final = 1
+EXIT_TIMEOUT: Final = 124
 EXIT_INTERRUPTED: Final = 130
 EXIT_TRAP: Final = 134
 
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_.code & 0xFF
     except (Trap, WasmException) as error:
         print(error, file=sys.stderr)
-        return EXIT_TRAP
+        return EXIT_TIMEOUT if isinstance(error, Timeout) else EXIT_TRAP
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). Nothing to say, and nothing more to flush when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

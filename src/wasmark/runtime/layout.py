@@ -23,7 +23,13 @@ THREAD_ID: Final = 48  # the kernel's thread id, or 0 while the block has no thr
 THREAD_SEEN: Final = 56  # the monitor's: THREAD_SEQUENCE at its last round
 THREAD_TICKED: Final = 64  # 1 from the monitor's signal until its handler has run
 THREAD_NEXT: Final = 72  # the next block of the monitor's list
-THREAD_REPORT: Final = 80  # copy of the activation that trapped last
+THREAD_PENDING: Final = 80  # 1 where the way back into wasm is to see to what may have come up (`stopping.ll`)
+THREAD_DEADLINE: Final = 88  # the nearest deadline that Python has set (CLOCK_MONOTONIC, ns), or 0
+THREAD_TIMEOUT: Final = 96  # the nearest one that a store's time limit has set, or 0
+THREAD_MAIN: Final = 104  # 1 where Python signal handlers run in the thread
+THREAD_NEXT_LOOK: Final = 112  # when wasm code is to be left next for Python signal handlers (CLOCK_MONOTONIC, ns)
+THREAD_INJECTED: Final = 120  # how many Python signal handlers run in the thread in the middle of wasm code
+THREAD_REPORT: Final = 128  # copy of the activation that trapped last
 
 # --- StoreBlock: one a store, reached from every vmctx and host context ---------------------------
 STORE_STACK_LIMIT: Final = 0  # lowest frame address that wasm code may have
@@ -53,7 +59,13 @@ STORE_UNCAUGHT: Final = 408  # the first of the exceptions that nobody caught, o
 STORE_NEW_EXCEPTION: Final = 416  # a callee pair: (tag, number of values) -> exception, or 0
 STORE_THROW: Final = 432  # a callee pair: (exception), does not return
 STORE_SPREAD_RETURN: Final = 448  # where those return that `wasmark_spread` called
-STORE_BLOCK_SIZE: Final = 464
+STORE_TIMEOUT: Final = 464  # nanoseconds that an outermost call into the store may take, or 0
+STORE_TAIL_CAPACITY: Final = 480  # how many words of a tail call there is room for
+STORE_FILL: Final = 488  # address of `wasmark_fill`
+STORE_COPY: Final = 496  # address of `wasmark_copy`
+STORE_BLOCK_SIZE: Final = 512
+STORE_TRANSIENT: Final = (STORE_TAIL_CONTEXT, STORE_UNCAUGHT)
+"""What code keeps here from one instruction to another that comes soon: whoever comes in between gives it back."""
 BUILTIN_SIGNATURES: Final = {
     STORE_MEMORY_GROW: "rI:I",
     STORE_TABLE_GROW: "rIr:I",
@@ -188,11 +200,12 @@ ACT_STACK_LIMIT: Final = 104
 ACT_OUTERMOST: Final = 112  # 1 where this entry made its thread the owner of the store
 ACT_SAVED_LIMIT: Final = 120  # of the store, for the way back
 ACT_SAVED_ACTIVATION: Final = 128  # of the store, for the way back
-ACT_EXCEPTION: Final = 136  # the exception that nobody caught, where the trap code is THROWN
+ACT_EXCEPTION: Final = 136  # the exception that nobody caught, where the trap code is THROWN; the deadline that passed
 ACT_FRAME_COUNT: Final = 144  # frames seen by the walk
 ACT_FRAMES: Final = 152  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
 FRAMES_KEPT: Final = 32
-ACT_SIZE: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8
+ACT_SAVED_TIMEOUT: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8  # THREAD_TIMEOUT, for the way back
+ACT_SIZE: Final = ACT_SAVED_TIMEOUT + 8
 THREAD_BLOCK_SIZE: Final = THREAD_REPORT + ACT_SIZE
 
 STATUS_RETURNED: Final = 0
@@ -203,6 +216,9 @@ STATUS_BUSY: Final = 4  # nothing happened: another thread runs in the store
 
 THROWN: Final = 255
 """Stands for a trap code where it was no trap but an exception that nobody caught."""
+
+PIECE: Final = 1 << 20
+"""Bytes that an instruction fills or copies without looking up."""
 
 SLOT_SIZE: Final = 8
 """One argument or result in the buffers of trampolines and host calls."""
