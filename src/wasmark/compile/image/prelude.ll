@@ -16,6 +16,13 @@ declare void @PyErr_Fetch(ptr, ptr, ptr)
 declare void @PyErr_NormalizeException(ptr, ptr, ptr)
 declare void @PyErr_Restore(ptr, ptr, ptr)
 declare i32 @PyException_SetTraceback(ptr, ptr)
+declare void @PyErr_SetObject(ptr, ptr)
+declare i32 @PyTraceBack_Here(ptr)
+declare ptr @PyThreadState_Get()
+declare ptr @PyFrame_New(ptr, ptr, ptr, ptr)
+declare i64 @PyList_Size(ptr)
+declare ptr @PyList_GetItem(ptr, i64)
+declare ptr @PyTuple_GetItem(ptr, i64)
 declare i32 @madvise(ptr, i64, i32)
 declare ptr @PyLong_FromVoidPtr(ptr)
 declare ptr @PyLong_AsVoidPtr(ptr)
@@ -43,6 +50,8 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1 immarg)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1 immarg)
 @PyLong_Type = external global i8
 @PyExc_BufferError = external global ptr
+@PyExc_RecursionError = external global ptr
+@PyExc_MemoryError = external global ptr
 @_Py_NoneStruct = external global i8
 @_Py_TrueStruct = external global i8
 @_Py_FalseStruct = external global i8
