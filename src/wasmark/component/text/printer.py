@@ -92,8 +92,8 @@ class _Scope:
         return self.spaces[sort].declare(index)
 
     def index(self, sort: str, index: int) -> str:
-        """How something is referred to."""
-        return self.spaces[sort].index(index)
+        """How something is referred to: by its name once it has been declared, and only so much may be said."""
+        return self.spaces[sort].index(index) if index < self.counts[sort] else str(index)
 
 
 def _sizes(model: ComponentModel) -> dict[str, int]:
