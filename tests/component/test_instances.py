@@ -256,9 +256,15 @@ def test_a_class_of_pythons_is_a_resource_for_a_component(user: Component) -> No
     [
         ({}, "nothing is given for 'demo:shop/counters@1.1.0'"),
         ({"demo:shop/counters@2.1.0": {}}, "nothing is given for 'demo:shop/counters@1.1.0'"),
-        ({"demo:shop/counters@1.0.0": {}}, r"counters@1.1.0#\[constructor\]counter': what is given has no such function"),
+        (
+            {"demo:shop/counters@1.0.0": {}},
+            r"counters@1.1.0#\[constructor\]counter': what is given has no such function",
+        ),
         ({"demo:shop/counters": {"Counter": int}}, r"\[method\]counter.get-value': what is given has no such function"),
-        ({"demo:shop/counters": {"counter": int, "take": 3, "[method]counter.get-value": abs}}, "is int, not a function"),
+        (
+            {"demo:shop/counters": {"counter": int, "take": 3, "[method]counter.get-value": abs}},
+            "is int, not a function",
+        ),
     ],
 )
 def test_an_import_that_is_not_there_or_does_not_fit(user: Component, imports: Any, message: str) -> None:

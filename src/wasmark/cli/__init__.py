@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "validate": "check modules, binary or text",
     "wat2wasm": "translate the text format to the binary format",
     "wasm2wat": "translate the binary format to the text format",
+    "bindgen": "write the types of a component as a Python stub file",
     "objdump": "show sections, functions, and the machine code beside its wasm instructions",
     "wast": "run scripts in the format of the official test suite",
     "cache": "show or clear the cache of compiled code",
