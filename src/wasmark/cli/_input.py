@@ -20,16 +20,15 @@ class InputError(Error):
 
 
 def read_binary(file: str) -> bytes:
-    """The module in `file` as a binary; text is translated. Raises OSError, or InputError for malformed text."""
+    """The module or component in `file` as a binary; text is translated. Raises OSError, or InputError for bad text."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     if not data.lstrip(b" \t\r\n").startswith(_TEXT_STARTS):
         return data
-    from wasmark.binary.encoder import encode_module
-    from wasmark.text import parse_module
+    from wasmark.text.any_text import binary_of
     from wasmark.text.lexer import decode_source
 
     with naming(file):
-        return encode_module(parse_module(decode_source(data)))
+        return binary_of(decode_source(data))
 
 
 @contextlib.contextmanager

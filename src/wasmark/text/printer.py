@@ -15,7 +15,7 @@ from wasmark.binary.decoder import SECTION_ORDER
 from wasmark.binary.instructions import NAMES_DATA
 from wasmark.binary.metadata import CODE_METADATA, read_code_metadata, write_code_metadata
 from wasmark.binary.names import NAME_SECTION, write_names
-from wasmark.core.model import EXTERN_KINDS, Names
+from wasmark.core.model import EXTERN_KINDS, ModuleModel, Names
 from wasmark.core.types import FuncType, HeapType, RefType, StructType
 from wasmark.errors import MalformedError
 from wasmark.text.annotations import DATA_COUNT, place_text
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         Function,
         Global,
         Import,
-        ModuleModel,
         Table,
     )
     from wasmark.core.types import (
@@ -55,12 +54,25 @@ _PAGE_SIZE_LOG2: Final = 16
 _NO_NAMES: Final = Space({}, 0)
 
 
-def print_module(model: ModuleModel) -> Iterator[str]:
+def print_module(model: ModuleModel, head: str | None = None, *, says_name: bool = True) -> Iterator[str]:
     """The text of a decoded module in pieces, which are lines or more.
 
-    Raises as `decode_body` does where a body cannot be decoded.
+    head: its first line, where that is not for the module alone to say; `says_name` is whether it gives the module its
+    name. Raises as `decode_body` does where a body cannot be decoded.
     """
-    return _Printer(model).module()
+    return _Printer(model).module(head, says_name=says_name)
+
+
+def sub_type_text(type_: SubType) -> str:
+    """The text of a defined type, which refers to others by number."""
+    return _Printer(ModuleModel())._sub_type(0, type_)
+
+
+def external_text(kind: str, desc: Any) -> str:
+    """What stands behind the kind of an import or export in the type of a module, with a space before it."""
+    if kind == "func":
+        return f" (type {desc})"
+    return _IMPORT_TYPES[kind](_Printer(ModuleModel()), desc)
 
 
 class _Printer:
@@ -95,9 +107,13 @@ class _Printer:
         self.needs_data_count = model.data_count is not None
         self.customs = self._customs_to_print()
 
-    def module(self) -> Iterator[str]:
+    def module(self, head: str | None, *, says_name: bool) -> Iterator[str]:
         model = self.model
-        yield self._head()
+        if head is None:
+            head = self._head()
+        if says_name:
+            self.said.module = model.names.module
+        yield head
         for first, count in model.rec_groups:
             yield self._rec_group(first, model.types[first : first + count])
         for import_ in model.imports:
@@ -128,7 +144,7 @@ class _Printer:
         yield ")\n"
 
     def _head(self) -> str:
-        name = self.said.module = self.model.names.module
+        name = self.model.names.module
         if name is None:
             return "(module\n"
         return f"(module {identifier(name)}\n" if name else '(module (@name "")\n'
