@@ -25,6 +25,17 @@ OUTPUTS = {
         r"(?=(?s:.*share.*split.*settle.*))(?:.*\n)+"
         r"\['share', 'split', 'settle'\] INTEGER_DIVISION_BY_ZERO\n"
     ),
+    "addresses": (
+        r"25\n"
+        r"start \+ 0x\w+: ledger!share @ \+0x5 \(wasm offset 0x\w+\): integer divide by zero\n"
+        r"start \+ 0x\w+: ledger!share @ \+0x5 \(wasm offset 0x\w+\): integer overflow\n"
+    ),
+    "registry_table": (
+        r"385\nmodule +function +tier +start +end +bytes +traps\n[- ]+\n"
+        r"(?=(?s:.*\bthunk\b.*\bfirst\b.*\boptimised\b))(?:squares +(?:square|sum) .*\n)+"
+        r"\d+ bytes of optimised code\n"
+    ),
+    "explore": r"wrote mean\.html, \d\d,\d{3} bytes: open it in a browser, and point at an instruction\n",
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "draw_graph": (
         r"compiled 1,205 functions to machine code in [\d.]+ s\ndrew the graph in [\d.]+ ms\n"

@@ -111,6 +111,13 @@ class Config(FrozenRecord):
         if self.compile_processes is not None and self.compile_processes < 1:
             raise ValueError("compile_processes must be at least 1")
 
+    def __repr__(self) -> str:
+        """What is not as it is in any other: `Config(strategy='eager')`."""
+        standard = Config()
+        fields = ((name, getattr(self, name)) for name in self.field_names)
+        differences = (f"{name}={value!r}" for name, value in fields if value != getattr(standard, name))
+        return f"Config({', '.join(differences)})"
+
     @property
     def deterministic(self) -> bool:
         """Whether relaxed instructions are those of the deterministic profile."""

@@ -4,9 +4,11 @@ passed on."""
 from __future__ import annotations
 
 import ctypes
+import keyword
 
 from wasmark.compile.abi import is_plain, signature
 from wasmark.core.types import FuncType, SubType
+from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import stubs
 from wasmark.registry.process_table import is_catch_site
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
@@ -52,6 +54,11 @@ def shape_of(engine: Engine, type_id: int) -> Shape:
     return found
 
 
+def _identifier(name: str | None, otherwise: str) -> str:
+    """A name of the module's, where Python can have it for a parameter."""
+    return name if name is not None and name.isidentifier() and not keyword.iskeyword(name) else otherwise
+
+
 class _Doc:
     """`__doc__` of an instance says what the function is; that of the class stays what it is."""
 
@@ -59,7 +66,9 @@ class _Doc:
         self._of_class = of_class
 
     def __get__(self, instance: Any, owner: type) -> str:
-        return self._of_class if instance is None else f"{instance.__name__}: {instance.type}"
+        if instance is None:
+            return self._of_class
+        return f"{instance.__name__}{instance.__signature__}\n\nA WebAssembly function of type {instance.type}."
 
 
 class _FuncMethods(NativeFields):  # type: ignore[misc]
@@ -117,8 +126,13 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         import inspect
 
         kind = inspect.Parameter.POSITIONAL_ONLY
+        known = self.store.parameter_names(self.address)
+        names = [_identifier(known.get(i), f"p{i}") for i in range(len(self.type.params))]
+        if len(set(names)) != len(names):
+            names = [f"p{i}" for i in range(len(names))]
         parameters = [
-            inspect.Parameter(f"p{i}", kind, annotation=str(type_)) for i, type_ in enumerate(self.type.params)
+            inspect.Parameter(name, kind, annotation=str(type_))
+            for name, type_ in zip(names, self.type.params, strict=True)
         ]
         results = [str(type_) for type_ in self.type.results]
         returns: Any = None if not results else results[0] if len(results) == 1 else tuple(results)
@@ -199,7 +213,10 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         return TypeError(f"{self.__name__}() takes {wanted} argument{'' if wanted == 1 else 's'} ({given} given)")
 
     def __repr__(self) -> str:
-        return f"<wasmark.Func {self.__name__} {self.type}>"
+        late_import("wasmark.shown")
+        from wasmark.shown import shown_name
+
+        return f"<wasmark.Func {shown_name(self.__name__)} {self.type}>"
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wasmark.errors import Error, Exit, MalformedError, Trap
+from wasmark.errors import Error, Exit, MalformedError, Trap, WasmException
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +33,10 @@ def read_binary(file: str) -> bytes:
 
 @contextlib.contextmanager
 def naming(file: str) -> Iterator[None]:
-    """Put the file's name in front of what goes wrong with the module in it. Traps and exits are not about the file."""
+    """Put the file's name in front of what goes wrong with the module in it. What its code does is its own affair."""
     try:
         yield
-    except (Trap, Exit, InputError):
+    except (Trap, WasmException, Exit, InputError):
         raise
     except Error as error:
         has_line = isinstance(error, MalformedError) and error.line is not None

@@ -7,12 +7,9 @@ to the program. `--` ends our options by force.
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.cli import EXIT_INTERRUPTED
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
@@ -23,7 +20,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+    from wasmark import Instance
     from wasmark.core.types import FuncType, ValType
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise ValueError
+    return value
+
 
 WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
     "--strategy": {
@@ -49,6 +55,12 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
         "action": "append",
         "default": [],
         "help": "set an environment variable (K alone: with the value that it has here); the program sees no others",
+    },
+    "--timeout": {
+        "metavar": "S",
+        "type": seconds,
+        "help": "stop the program after so many seconds (it may take longer to compile), show where it was, and end "
+        "with status 124",
     },
 }
 """The options of this command. All of them take a value, which is what `split` relies on."""
@@ -90,7 +102,7 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def execute(args: argparse.Namespace) -> int:
     """Compile, link with WASI, and run. Raises what the module raises; a program's status comes as `Exit`."""
-    from wasmark import Config, Engine, Linker, Store
+    from wasmark import Config, Engine, Linker, Store, deadline
 
     engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
@@ -103,49 +115,28 @@ def execute(args: argparse.Namespace) -> int:
         env=dict(map(_environment, args.env)),
         preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
     )
+    with deadline(args.timeout):
+        return _run(args, lambda: linker.instantiate(module, store))
+
+
+def _run(args: argparse.Namespace, instantiate: Callable[[], Instance]) -> int:
     with naming(args.file):
-        exports = _interruptible(lambda: linker.instantiate(module, store)).exports
+        exports = instantiate().exports
     if args.invoke is None:
         if "_start" not in exports:
             raise InputError(f"{args.file}: no _start to run; {_callable_exports(exports)}")
-        _interruptible(exports["_start"])
+        exports["_start"]()
         return 0
     if args.invoke not in exports or not callable(exports[args.invoke]):
         raise InputError(f"{args.file}: no exported function {args.invoke!r}; {_callable_exports(exports)}")
     func = exports[args.invoke]
     values = parse_arguments(func.type, args.program_args)
     if "_initialize" in exports:
-        _interruptible(exports["_initialize"])
-    result = _interruptible(lambda: func(*values))
+        exports["_initialize"]()
+    result = func(*values)
     for type_, value in zip(func.type.results, _as_tuple(result), strict=True):
         print(format_value(type_, value))
     return 0
-
-
-def _interruptible(action: Callable[[], Any]) -> Any:
-    """Run `action` in a thread of its own, so that the main thread, which is the one that hears of Ctrl-C, is free to.
-
-    Wasm code that is running cannot be stopped yet: the process ends under it.
-    """
-    outcome: list[Any] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(action())
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="wasm", daemon=True)
-    thread.start()
-    try:
-        thread.join()
-    except KeyboardInterrupt:
-        sys.stdout.flush()
-        os._exit(EXIT_INTERRUPTED)
-    if failure:
-        raise failure[0]
-    return outcome[0]
 
 
 def _callable_exports(exports: Any) -> str:

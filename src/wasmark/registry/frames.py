@@ -181,7 +181,11 @@ def frames_at(sites: Sequence[Site]) -> list[FrameInfo]:
 def lookup_frame_info(pc: int) -> FrameInfo | None:
     """The frame at `pc`, whatever store it runs in. None where no wasm function is."""
     code = find_code(pc)
-    return frame_info(code, pc, [part.module for part in code.modules]) if code is not None else None
+    found = code.find_function(pc) if code is not None else None
+    if code is None or found is None:
+        return None
+    module = code.modules[found[0]].module
+    return FrameInfo(module, found[1], None, pc, code) if module is not None else None
 
 
 def format_frames(frames: Sequence[FrameInfo], omitted: int = 0) -> list[str]:

@@ -134,7 +134,7 @@ class _Printer:
         for number, segment in enumerate(model.elements):
             yield f"  (elem{self.naming.elements.declare(number)}{self._element(segment)})\n"
         for function in model.functions:
-            yield from self._function(function)
+            yield from self.function(function)
         for number, data in enumerate(model.data_segments):
             yield from self._data(number, data)
         if self.needs_data_count:
@@ -299,7 +299,7 @@ class _Printer:
             parts.append(self._const(item, "item"))
         return "".join(parts)
 
-    def _function(self, function: Function) -> Iterator[str]:
+    def function(self, function: Function) -> Iterator[str]:
         model = self.model
         index = self.counts["func"]
         naming = self.naming
@@ -427,3 +427,16 @@ _IMPORT_TYPES: Final[dict[str, Callable[[_Printer, Any], str]]] = {
     "global": _Printer._global_type,
     "tag": _Printer._tag_type,
 }
+
+
+def print_functions(model: ModuleModel) -> Iterator[list[str]]:
+    """Each function that the module defines, without annotations, as lines: its head, its locals if it declares any,
+    its instructions one a line, the bracket.
+
+    Raises as `print_module` does.
+    """
+    printer = _Printer(model)
+    printer.metadata.clear()
+    printer.counts["func"] = model.imported["func"]
+    for function in model.functions:
+        yield "".join(printer.function(function)).split("\n")[:-1]

@@ -1,8 +1,8 @@
 ; Python -> wasm and wasm -> Python.
 ;
 ; wasmark_enter       runs a trampoline in this thread; a trap, or an exception of a host function, comes back here by a
-;                     jump. It keeps the GIL: the monitor releases it when the call turns out to be a long one, and then
-;                     the way out takes it again.
+;                     jump. It keeps the GIL: the monitor has it released when the call turns out to be a long one, and
+;                     then the way out takes it again.
 ; wasmark_leave_wasm, wasmark_back_to_wasm   around what a host stub does with Python; the GIL is held in between.
 ; wasmark_raise       abandons the wasm frames after a host function raised, or those down to a handler of wasm's own.
 ; wasmark_host_call   a whole host call for signatures that the stubs do not convert themselves.
@@ -95,6 +95,18 @@ enter:
   %a.saved.act = getelementptr i8, ptr %act, i64 $ACT_SAVED_ACTIVATION
   store volatile ptr %old.act, ptr %a.saved.act
   store volatile ptr %act, ptr %s.act
+  %t.timeout = getelementptr i8, ptr %thread, i64 $THREAD_TIMEOUT
+  %old.timeout = load i64, ptr %t.timeout
+  %a.saved.timeout = getelementptr i8, ptr %act, i64 $ACT_SAVED_TIMEOUT
+  store volatile i64 %old.timeout, ptr %a.saved.timeout
+  %s.timeout = getelementptr i8, ptr %store, i64 $STORE_TIMEOUT
+  %timeout = load i64, ptr %s.timeout
+  %timed = icmp ne i64 %timeout, 0
+  br i1 %timed, label %limit.time, label %prepare, !prof !1
+limit.time:
+  call void @limit_time(ptr %thread, i64 %timeout, ptr %old.act)
+  br label %prepare
+prepare:
   store volatile ptr %fp, ptr %act
   %sp = call ptr @llvm.stacksave.p0()
   %a.sp = getelementptr i8, ptr %act, i64 16
@@ -105,6 +117,16 @@ enter:
   br i1 %direct, label %run, label %back
 run:
   call void @running(ptr %thread)
+  %due = call i1 @due(ptr %thread)
+  br i1 %due, label %attend, label %go, !prof !1
+attend:
+  call void @stop_if_late(ptr %act, ptr %thread, i64 0, ptr %fp)
+  br i1 %outermost, label %from.python, label %go
+from.python: ; which has seen to all else
+  %t.pending = getelementptr i8, ptr %thread, i64 $THREAD_PENDING
+  store volatile i64 0, ptr %t.pending
+  br label %go
+go:
   call void %trampoline(ptr %context, ptr %code, ptr %slots)
   br label %leave
 back:
@@ -132,6 +154,10 @@ leave:
   %act2 = load volatile ptr, ptr %l.saved.act
   %l.act = getelementptr i8, ptr %store2, i64 $STORE_ACTIVATION
   store volatile ptr %act2, ptr %l.act
+  %l.saved.timeout = getelementptr i8, ptr %act, i64 $ACT_SAVED_TIMEOUT
+  %timeout2 = load volatile i64, ptr %l.saved.timeout
+  %l.timeout = getelementptr i8, ptr %thread3, i64 $THREAD_TIMEOUT
+  store volatile i64 %timeout2, ptr %l.timeout
   %l.previous = getelementptr i8, ptr %act, i64 $ACT_PREVIOUS
   %previous2 = load volatile ptr, ptr %l.previous
   store volatile ptr %previous2, ptr %thread3
@@ -265,6 +291,14 @@ define void @wasmark_back_to_wasm(ptr %context) #0 {
   %a.thread = getelementptr i8, ptr %act, i64 $ACT_THREAD
   %thread = load ptr, ptr %a.thread
   call void @running(ptr %thread)
+  %due = call i1 @due(ptr %thread)
+  br i1 %due, label %attend, label %done, !prof !1
+attend:
+  %a.exit = getelementptr i8, ptr %act, i64 $ACT_EXIT_FP
+  %exit = load ptr, ptr %a.exit
+  call void @attend_call(ptr %act, ptr %thread, ptr %exit)
+  br label %done
+done:
   ret void
 }
 

@@ -3,8 +3,8 @@
 ; wasmark_signal   SIGSEGV, SIGBUS and SIGILL: asks the process table whether the pc is ours, finds out which trap it is,
 ;                  writes down the frames, and makes the interrupted thread continue in wasmark_unwind. All else goes to
 ;                  the handler that was there before.
-; wasmark_tick     the monitor's signal: a thread has been in wasm for long. Wasm code holds no lock, so wherever in it
-;                  the signal finds the thread, the GIL can be released.
+; wasmark_tick     the monitor's signal: a thread has been in wasm for long. Where it finds the pc in wasm code it makes the
+;                  thread continue in wasmark_interrupted (`stopping.ll`); elsewhere it leaves a note for the way back.
 
 ; The innermost activation of this thread, or null.
 define internal ptr @activation() {
@@ -360,22 +360,19 @@ known:
   br i1 %sent, label %ours, label %chain
 ours:
   store volatile i64 0, ptr %t.ticked
-  %c.pc = getelementptr i8, ptr %context, i64 $CONTEXT_RIP
-  %pc = load i64, ptr %c.pc
-  %wasm = call i1 @is_wasm(i64 %pc)
-  br i1 %wasm, label %inside, label %done
-inside:
   %t.in = getelementptr i8, ptr %thread, i64 $THREAD_IN_WASM
   %in = load volatile i64, ptr %t.in
   %running = icmp ne i64 %in, 0
-  %t.released = getelementptr i8, ptr %thread, i64 $THREAD_RELEASED
-  %state = load volatile ptr, ptr %t.released
-  %held = icmp eq ptr %state, null
-  %may = and i1 %running, %held
-  br i1 %may, label %release, label %done
-release:
-  %released = call ptr @PyEval_SaveThread()
-  store volatile ptr %released, ptr %t.released
+  br i1 %running, label %inside, label %done
+inside:
+  %t.pending = getelementptr i8, ptr %thread, i64 $THREAD_PENDING
+  store volatile i64 1, ptr %t.pending
+  %c.pc = getelementptr i8, ptr %context, i64 $CONTEXT_RIP
+  %pc = load i64, ptr %c.pc
+  %wasm = call i1 @is_wasm(i64 %pc)
+  br i1 %wasm, label %divert, label %done
+divert:
+  call void @divert(ptr %context, i64 %pc)
   br label %done
 done:
   ret void
