@@ -62,7 +62,8 @@ def test_a_type_checker_is_content_and_checks_programs_with_it(tmp_path: Path) -
     # There is nothing to say but about the program.
     assert checked.stdout.splitlines() == [
         'program.py:4: note: Revealed type is "counter.CountersInterface.Counter"',
-        'program.py:5: error: Argument 1 to "take" of "CountersInterface" has incompatible type "str"; expected "Counter"'
+        'program.py:5: error: Argument 1 to "take" of "CountersInterface" has incompatible type "str"; '
+        'expected "Counter"'
         "  [arg-type]",
         "Found 1 error in 1 file (checked 5 source files)",
     ]
