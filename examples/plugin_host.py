@@ -10,7 +10,8 @@ import wasmark
 
 PLUGINS = {
     "honest": '(module (func (export "run") (result i32) (i32.const 42)))',
-    "endless": '(module $endless (func $turn (loop br 0)) (func (export "run") (result i32) (call $turn) (i32.const 0)))',
+    "endless": """(module $endless (func $turn (loop br 0))
+        (func (export "run") (result i32) (call $turn) (i32.const 0)))""",
     "wrong": '(module $wrong (func (export "run") (result i32) unreachable))',
     "tough": """(module $tough (tag $t) (func $throw (throw $t))
       (func (export "run") (result i32) (loop $again

@@ -37,6 +37,15 @@ OUTPUTS = {
         r"\d+ bytes of optimised code\n"
     ),
     "explore": r"wrote mean\.html, \d\d,\d{3} bytes: open it in a browser, and point at an instruction\n",
+    "traceback_frames": (
+        r"2997\n<module>   shop\.exports\.order\(7, 1\)\norder      call \$total +;; 0x49\n"
+        r"total      call \$price +;; 0x3d\nprice      return PRICES\[item\]\n"
+    ),
+    "symbols": (
+        r"[\d.]+\nended with status 0\n\d+ _ZN3std4path4Path11to_path_buf17h\w+E\n"
+        r"(    [\w:<>,&\[\] ]+ at /rustc/\w+/library/[\w/]+\.rs:\d+(:\d+)?\n)+"
+        r"    std::path::Path::to_path_buf at /rustc/\w+/library/std/src/path\.rs:\d+:\d+\n"
+    ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "draw_graph": (
         r"compiled 1,205 functions to machine code in [\d.]+ s\ndrew the graph in [\d.]+ ms\n"

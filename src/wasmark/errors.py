@@ -163,11 +163,20 @@ class _FramedError(Error):
 
         return frames_html(self)
 
-    def _with_frames(self, head: str) -> str:
+    def _head(self) -> str:
+        """The first line of the message."""
+        raise NotImplementedError
+
+    def format(self, *, sources: bool = False) -> str:
+        """The message, with a line for each frame and, where `sources` or `Config.debug_info` says so, for each source
+        position that the debug information of a module has for it."""
         late_import("wasmark.registry.frames")
         from wasmark.registry.frames import format_frames
 
-        return "\n".join([head, *format_frames(self.frames, self.omitted)])
+        return "\n".join([self._head(), *format_frames(self.frames, self.omitted, sources=sources)])
+
+    def __str__(self) -> str:
+        return self.format()
 
 
 class Trap(_FramedError):  # noqa: N818 - the public name
@@ -202,11 +211,9 @@ class Trap(_FramedError):  # noqa: N818 - the public name
         frames = self.frames
         return f"<wasmark.Trap {self.code.name}{f' in {frames[0]}' if frames else ''}>"
 
-    def __str__(self) -> str:
+    def _head(self) -> str:
         head = f"wasm trap: {self.code.message}"
-        if self.detail:
-            head += f": {self.detail}"
-        return self._with_frames(head)
+        return f"{head}: {self.detail}" if self.detail else head
 
 
 class Timeout(Trap, TimeoutError):  # noqa: N818 - the public name
@@ -265,8 +272,8 @@ class WasmException(_FramedError):  # noqa: N818 - the public name
         name = "exception" if self.tag is None else self.tag.name
         return f"{name}({', '.join(map(repr, self.values))})"
 
-    def __str__(self) -> str:
-        return self._with_frames(f"wasm exception: {self._said()}")
+    def _head(self) -> str:
+        return f"wasm exception: {self._said()}"
 
 
 class Exit(Error):  # noqa: N818 - the public name

@@ -8,6 +8,7 @@ import keyword
 
 from wasmark.compile.abi import is_plain, signature
 from wasmark.core.types import FuncType, SubType
+from wasmark.debug.python_frames import frames_of, passes
 from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import stubs
 from wasmark.registry.process_table import is_catch_site
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wasmark.engine import Engine
+    from wasmark.errors import Trap, WasmException
     from wasmark.jit.cache import CodeCache
     from wasmark.store import Store
     from wasmark.values import References
@@ -138,6 +140,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         returns: Any = None if not results else results[0] if len(results) == 1 else tuple(results)
         return inspect.Signature(parameters, return_annotation=returns)
 
+    @passes
     def call(self, /, *args: Any, **keywords: Any) -> Any:
         """The call in Python's own words: where a call stub ends up when anything is out of the ordinary."""
         if keywords:
@@ -152,6 +155,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
             return results[0]
         return results or None
 
+    @passes
     def _run(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         shape = self._shape
         slots = shape.buffer()
@@ -160,6 +164,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         store.enter(shape.stubs.trampoline, self.code_address, self.context, ctypes.addressof(slots))
         return shape.results.unpack(slots, store)
 
+    @passes
     def _run_with_references(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         shape, store = self._shape, self.store
         slots = shape.buffer()
@@ -186,9 +191,10 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
                 collector.slots = outer
         return results
 
-    def raise_trap(self, report: bytes) -> None:
-        """Raise the trap or exception that a call of this function ended in; `report` is the activation it left."""
-        raise self.store.trap(report)
+    def trap(self, report: bytes) -> tuple[Trap | WasmException, list[Any]]:
+        """The trap or exception that a call of this function ended in, and its frames for a traceback; `report` is the
+        activation it left."""
+        return self.store.trap(report), frames_of(report, L.ACT_FRAME_COUNT)
 
     def call_bits(self, args: list[int]) -> list[int]:
         """Call with raw bits: one unsigned integer an argument and a result (references by address, NaN payloads
@@ -231,7 +237,7 @@ else:
     Func.__doc__ = _Doc(_FuncMethods.__doc__)
 
 set_python_hook(L.HOOK_CALL, _FuncMethods.call)
-set_python_hook(L.HOOK_TRAP, _FuncMethods.raise_trap)
+set_python_hook(L.HOOK_TRAP, _FuncMethods.trap)
 set_python_hook(L.HOOK_CATCHES, is_catch_site)
 
 
@@ -270,6 +276,7 @@ def dispatcher(shape: Shape, label: str, callable_: Callable[..., Any], store: S
 
     collector = store.collector
 
+    @passes
     def dispatch(address: int) -> None:
         with collector.paused():
             args = params.unpack(slots_type.from_address(address), store)

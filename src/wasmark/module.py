@@ -136,6 +136,11 @@ class Module:
         """The name from the name section, or else the one given."""
         return self.model.names.module or self._name
 
+    @property
+    def wants_debug_info(self) -> bool:
+        """For tracebacks: `Config.debug_info`."""
+        return self.engine.config.debug_info
+
     def code_object(self) -> CodeObject | None:
         """The native code; None where the module defines no functions. Of a lazy module, that of its thunks."""
         return self._code

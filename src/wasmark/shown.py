@@ -6,7 +6,7 @@ from __future__ import annotations
 import html
 from itertools import islice
 
-from wasmark.registry.frames import _printable as printable
+from wasmark.registry.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

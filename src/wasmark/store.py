@@ -19,6 +19,7 @@ import struct
 import weakref
 
 from wasmark.core.types import HeapType, RefType
+from wasmark.debug.python_frames import frames_of, passes
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error, Timeout, Trap, TrapCode, WasmException
 from wasmark.jit.late_import import late_import
@@ -33,7 +34,7 @@ from wasmark.values import bits_value, value_bits, value_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Final, TypeVar
 
     from wasmark.collector import Collector
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from wasmark.instance_state import InstanceState
     from wasmark.module import Module
     from wasmark.objects import HeapObject
+    from wasmark.registry.frames import FrameInfo
     from wasmark.runtime.linear_memory import LinearMemory
     from wasmark.runtime.reference_table import ReferenceTable
     from wasmark.tag import Tag
@@ -48,8 +50,8 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 _word: Final = struct.Struct("<Q")
-# From ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_EXCEPTION, ACT_FRAME_COUNT
-_report: Final = struct.Struct("<QQ32xQQ")
+# From ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_EXCEPTION, ACT_FRAME_COUNT, ACT_OWN_COUNT
+_report: Final = struct.Struct("<QQ32xQQQ")
 _NANOSECONDS: Final = 1_000_000_000
 _TRAP_CODES: Final = {code.value: code for code in TrapCode}
 
@@ -216,6 +218,7 @@ class Store:
 
     # --- into wasm --------------------------------------------------------------------------------
 
+    @passes
     def enter(self, trampoline: int, code: int, context: int, slots: int) -> None:
         """Run wasm code in this thread: `trampoline(context, code, slots)`.
 
@@ -228,7 +231,7 @@ class Store:
             if status == L.STATUS_RETURNED:
                 return
             if status == L.STATUS_TRAPPED:
-                raise self.trap(report.raw)
+                self.runtime.raise_with(self.trap(report.raw), frames_of(report.raw, L.ACT_FRAME_COUNT))
             if status == L.STATUS_NEW_THREAD:
                 thread_state()
             else:
@@ -283,19 +286,28 @@ class Store:
 
     def trap(self, activation: bytes) -> Trap | WasmException:
         """The trap, or the exception that nobody caught, that a copy of its activation tells of."""
-        code, pc, exception, count = _report.unpack_from(activation, L.ACT_TRAP_CODE)
+        code, pc, exception, count, own = _report.unpack_from(activation, L.ACT_TRAP_CODE)
         kept = L.FRAMES_KEPT
-        pcs = list(struct.unpack_from(f"<{min(count, 2 * kept)}Q", activation, L.ACT_FRAMES))
+        pcs: tuple[int, ...] = struct.unpack_from(f"<{min(count, 2 * kept)}Q", activation, L.ACT_FRAMES)
+        omitted = 0
         if count > 2 * kept:  # the second half is a ring
+            omitted = count - 2 * kept
             start = kept + count % kept
-            pcs[kept:] = pcs[start:] + pcs[kept:start]
-        omitted = max(0, count - 2 * kept)
+            pcs = pcs[:kept] + pcs[start:] + pcs[kept:start]
         if code == L.THROWN:
-            return self._arrived(exception, pcs, omitted)
-        frames = functools.partial(frames_at, self.registry.locate_frames(pcs))
+            return self._arrived(exception, list(pcs), omitted)
+        frames = self._frames(pcs, own == count)
         if code == TrapCode.INTERRUPT:
             return self._timeout(exception, pc=pc, frames=frames, omitted=omitted)
         return Trap(_TRAP_CODES[code], pc=pc, frames=frames, omitted=omitted)
+
+    def _frames(self, pcs: Sequence[int], here: bool) -> Callable[[], list[FrameInfo]]:
+        """What finds the frames of a stack, of this store alone or of others as well: those may be gone by then, so it
+        keeps what it takes of them."""
+        registry = self.registry
+        if here:
+            return functools.partial(registry.frames, pcs)
+        return functools.partial(frames_at, registry.locate_frames(pcs))
 
     def _timeout(self, end: int, **where: Any) -> Timeout:
         """The error for a deadline that has passed, given by its moment."""
@@ -338,8 +350,7 @@ class Store:
                 bits = int.from_bytes(ctypes.string_at(at, value_size(type_)), "little")
                 values.append(bits_value(bits, type_, self))
                 at += L.EXCEPTION_VALUE_SIZE
-            sites = self.registry.locate_frames(pcs)
-            found = WasmException(tag, values, frames=functools.partial(frames_at, sites), omitted=omitted)
+            found = WasmException(tag, values, frames=self._frames(pcs, False), omitted=omitted)
             place.value = externs.handle(found)
         return found
 

@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, str]] = {
     "bindgen": "write the types of a component as a Python stub file",
     "objdump": "show sections, functions, and the machine code beside its wasm instructions",
     "explore": "write a page that shows wasm text and machine code side by side",
+    "addr2line": "say which function, file and line a byte of a module belongs to",
     "wast": "run scripts in the format of the official test suite",
     "cache": "show or clear the cache of compiled code",
 }
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exit as exit_:
         return exit_.code & 0xFF
     except (Trap, WasmException) as error:
-        print(error, file=sys.stderr)
+        print(error.format(sources=True), file=sys.stderr)
         return EXIT_TIMEOUT if isinstance(error, Timeout) else EXIT_TRAP
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). Nothing to say, and nothing more to flush when Python ends.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from wasmark.binary import decode_body, decode_module
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._tables import print_table
+from wasmark.registry.names import function_name
 from wasmark.text.instruction_printer import format_instruction
 
 if TYPE_CHECKING:
@@ -73,14 +74,6 @@ def execute(args: argparse.Namespace) -> int:
                 for line in _disassemble(module, disassembler, index, start, end):
                     print(line)
     return 0
-
-
-def function_name(model: ModuleModel, index: int) -> str | None:
-    """The name section's name, else a name under which the function is exported."""
-    name = model.names.functions.get(index)
-    if name is None:
-        name = next((export.name for export in model.exports if export.kind == "func" and export.index == index), None)
-    return name
 
 
 def _find_function(model: ModuleModel, text: str) -> int:

@@ -1,1 +1,1 @@
-"""What tools and people look at running or compiled code with. Nothing here is imported before somebody asks for it."""
+"""What tools and people look at running or compiled code with; and how it looks in Python's tracebacks."""

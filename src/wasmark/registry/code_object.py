@@ -61,6 +61,10 @@ class RegisteredModule(Protocol):
     def name(self) -> str | None:
         """What the module is called in messages, where its name section says nothing."""
 
+    @property
+    def wants_debug_info(self) -> bool:
+        """Whether tracebacks of Python's are to have source positions out of its debug information."""
+
     def code_object(self) -> CodeObject | None:
         """Its code; None where it has no functions of its own."""
 
@@ -233,6 +237,7 @@ class CodeObject:
         "__weakref__",
         "_index",
         "_lease",
+        "_places",
         "_text",
         "code_memory",
         "has_traps_written_down",
@@ -264,6 +269,7 @@ class CodeObject:
         self.trampolines = dict(trampolines or {})
         self.lines = CodeLines(line_sources, lines)
         self._index = self._index_functions() if all(module.listed for module in self.modules) else None
+        self._places: dict[int, tuple[int, int, int, int] | None] = {}
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
         self.id, self._lease, self.owners = process_table.adopt(self)
@@ -314,6 +320,15 @@ class CodeObject:
         if position < 0 or pc >= index.ends[position]:
             return None
         return index.module_numbers[position], index.func_indices[position]
+
+    def place(self, pc: int) -> tuple[int, int, int, int] | None:
+        """What `find_function` and `find_line` say of `pc`, in one tuple, and are not asked a second time: for frames,
+        which are at the same few places again and again. None where no function is."""
+        try:
+            return self._places[pc]
+        except KeyError:
+            found = self.find_function(pc)
+            return self._places.setdefault(pc, None if found is None else (*found, *self.find_line(pc)))
 
     def find_line(self, pc: int) -> tuple[int, int]:
         """(line, column) of `pc` as `line_table` explains them; (0, 0) where nothing is known."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 import threading
 
 from wasmark.jit.late_import import late_import
-from wasmark.registry.frames import FrameInfo, Site, frame_info
-from wasmark.registry.process_table import ensure_registered, find_code, find_id
+from wasmark.registry.frames import FrameInfo, Site, frame_info, frames_at
+from wasmark.registry.process_table import ensure_registered, find_code, find_id, when_code_goes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, Protocol
+    from typing import Any, Final, Protocol
 
     from wasmark.errors import TrapCode
     from wasmark.registry.code_object import CodeModule, CodeObject, GrowingModule, RegisteredModule
@@ -51,6 +51,17 @@ def _growing(module: Any) -> GrowingModule | None:
     return growing
 
 
+_generation: Final = [0]
+"""How often code has gone."""
+
+
+def _next_generation() -> None:
+    _generation[0] += 1
+
+
+when_code_goes(_next_generation)
+
+
 class _Owned:
     """A module's code in one registry. `parts` are its code objects, and which of their parts is the module's; `seen`
     is how many of those that the module has were looked at, and `indexed` how many parts `ranges` has: function index
@@ -69,7 +80,7 @@ class _Owned:
 class ModuleRegistry:
     """The loaded code of a store. Look-ups answer None for everything that is not in it, whatever they are given."""
 
-    __slots__ = ("_by_id", "_kept", "_loaded", "_lock", "_owned")
+    __slots__ = ("_by_id", "_frames", "_generation", "_kept", "_loaded", "_lock", "_owned")
 
     def __init__(self) -> None:
         # A finalizer may run in the middle of a change, and look something up.
@@ -80,6 +91,9 @@ class ModuleRegistry:
         # Everything that was registered, by identity; what is not to be found in `_loaded` has no code.
         self._kept: dict[int, object] = {}
         self._owned: dict[int, _Owned] = {}
+        # By return address, or by the negative pc of an innermost frame; as long as no code has gone.
+        self._frames: dict[int, FrameInfo | None] = {}
+        self._generation = _generation[0]
 
     def __len__(self) -> int:
         """How many code objects are loaded."""
@@ -210,6 +224,27 @@ class ModuleRegistry:
             if found is not None:
                 sites.append((*found, at))
         return sites
+
+    def frames(self, pcs: Sequence[int]) -> list[FrameInfo]:
+        """The frames of a stack, given as `locate_frames` wants it, where it goes through this store alone. What was at
+        an address once is not looked up again."""
+        if self._generation != _generation[0]:
+            self._generation = _generation[0]
+            self._frames = {}
+        known = self._frames
+        frames = []
+        back = 0
+        for pc in pcs:
+            key = pc if back else -pc
+            try:
+                frame = known[key]
+            except KeyError:
+                found = frames_at(self.locate_frames((pc - back,)), innermost=not back)
+                frame = known[key] = found[0] if found else None
+            back = 1
+            if frame is not None:
+                frames.append(frame)
+        return frames
 
     def _code_and_owners(self, pc: int) -> tuple[CodeObject, Sequence[RegisteredModule | None]] | None:
         """The code at `pc`, of this store or another; None where it is that of no module."""

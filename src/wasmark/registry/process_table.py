@@ -158,6 +158,15 @@ def adopt(code: CodeObject) -> tuple[int, Lease, memoryview[int]]:
     return id_, lease, words
 
 
+_listeners: list[Callable[[], None]] = []
+
+
+def when_code_goes(forget: Callable[[], None]) -> None:
+    """Have a function called whenever a code object goes, before other code can come to be at its addresses. It may be
+    called in any thread and at any moment, and must not raise."""
+    _listeners.append(forget)
+
+
 def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: slice, memory: CodeMemory) -> None:
     # In this order: no signal may be taken for ours when the pages already belong to nobody, or to somebody else.
     if index[pages.start] == id_:
@@ -168,6 +177,8 @@ def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: sl
     _codes.pop(id_, None)
     _lines.pop(id_, None)
     forget_catch_sites()
+    for forget in _listeners:
+        forget()
     memory.free()
 
 

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from itertools import islice
 
-from wasmark.registry.frames import _printable as printable
+from wasmark.registry.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -166,12 +166,14 @@ BLOCK_MORE: Final = 255  # a later one
 
 # --- Hooks: what native code calls of Python, PyObject * each --------------------------------------
 HOOK_CALL: Final = 0  # (func, *arguments): a call in which anything is out of the ordinary
-HOOK_TRAP: Final = 8  # (func, report): raises the trap that the report tells of
+HOOK_TRAP: Final = 8  # (func, report) -> the exception that the report tells of, and what FRAMES answers of it
 HOOK_READ: Final = 16  # (memory, *arguments): a read in which anything is out of the ordinary
 HOOK_CATCHES: Final = 24  # (return address) -> whether the call has a handler for exceptions
 HOOK_EXCEPTION: Final = 32  # the class of wasm's exceptions in Python
 HOOK_THROW: Final = 40  # (exception of that class, address of a StoreBlock, of a word that gets the exception, or 0)
-HOOKS_SIZE: Final = 48
+HOOK_FRAMES: Final = 48  # (report from ACT_FRAME_COUNT on) -> a list: code and globals of each frame, innermost first
+HOOK_TRIM: Final = 56  # (traceback) -> the same without the frames of this package that it begins with, or None
+HOOKS_SIZE: Final = 64
 
 OBJECT_TYPE: Final = object.__basicsize__ - 8
 """Where a Python object points to its type."""
@@ -202,7 +204,8 @@ ACT_SAVED_LIMIT: Final = 120  # of the store, for the way back
 ACT_SAVED_ACTIVATION: Final = 128  # of the store, for the way back
 ACT_EXCEPTION: Final = 136  # the exception that nobody caught, where the trap code is THROWN; the deadline that passed
 ACT_FRAME_COUNT: Final = 144  # frames seen by the walk
-ACT_FRAMES: Final = 152  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
+ACT_OWN_COUNT: Final = 152  # those of them that are the activation's own: the innermost ones
+ACT_FRAMES: Final = 160  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
 FRAMES_KEPT: Final = 32
 ACT_SAVED_TIMEOUT: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8  # THREAD_TIMEOUT, for the way back
 ACT_SIZE: Final = ACT_SAVED_TIMEOUT + 8

@@ -32,7 +32,7 @@ from wasmark.runtime.symbols import process_symbol
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Final
+    from typing import Any, Final, NoReturn
 
     from wasmark.runtime.image import LoadedImage
 
@@ -77,10 +77,10 @@ class Runtime:
     `arrived(store, exception)`: Python has what stands for an exception that nobody caught.
     `allocate(heap, descriptor, size, length)` and `collect(...)` are for `Heap`.
     `claim()` makes our signal handlers the first in line, with whoever is there now behind them; cheap when that is so
-    already. `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
-    what memories export and read their bytes with, `spread` that of `wasmark_spread` and of where its callees return
-    (`compile/image/spread.ll`), `exception_functions` those of the native functions that a store offers to code, by
-    their place in it.
+    already. `stamp` and `poke` are explained in `compile/image/methods.ll`, `raise_with` in `tracebacks.ll`.
+    `get_buffer` and `read` are addresses of what memories export and read their bytes with, `spread` that of
+    `wasmark_spread` and of where its callees return (`compile/image/spread.ll`), `exception_functions` those of the
+    native functions that a store offers to code, by their place in it.
     """
 
     __slots__ = (
@@ -95,6 +95,7 @@ class Runtime:
         "get_buffer",
         "own",
         "poke",
+        "raise_with",
         "read",
         "spread",
         "stamp",
@@ -128,6 +129,7 @@ class Runtime:
         self.allocate: Callable[..., int | None] = allocate(image.symbols["wasmark_gc_allocate"][0])
         self.stamp: Callable[[bytes, bytes, bytes, int], tuple[bytearray, int]] = self._method("wasmark_stamp")
         self.poke: Callable[..., None] = self._method("wasmark_poke")
+        self.raise_with: Callable[[BaseException, list[Any]], NoReturn] = self._method("wasmark_raise_with")
         set_natives(self._method("wasmark_discard"), self._method("wasmark_untrack"))
         self.claim: Callable[[], None] = self._method("wasmark_claim_method")
         self.claim()

@@ -75,6 +75,17 @@ def external_text(kind: str, desc: Any) -> str:
     return _IMPORT_TYPES[kind](_Printer(ModuleModel()), desc)
 
 
+def print_function(model: ModuleModel, index: int) -> list[str]:
+    """The lines of a defined function: its head, its locals if it has any, its instructions one a line, the bracket.
+
+    Raises as `print_module` does.
+    """
+    printer = _Printer(model)
+    printer.counts["func"] = index
+    function = model.functions[index - model.imported["func"]]
+    return [line.removesuffix("\n").removeprefix("  ") for line in printer.function(function)]
+
+
 class _Printer:
     """Prints one module. `said` are the names that the text gives, as far as it goes."""
 

@@ -15,8 +15,8 @@ from wasmark.runtime import catch_sites, layout, monitor, signal_state
 from wasmark.runtime.linear_memory import GRANULE_COUNT, GRANULE_SHIFT
 
 _PARTS: Final = (
-    *("prelude.ll", "entry.ll", "spread.ll", "signals.ll", "stopping.ll", "exceptions.ll", "monitor.ll"),
-    *("methods.ll", "heap.ll"),
+    *("prelude.ll", "entry.ll", "spread.ll", "signals.ll", "stopping.ll", "exceptions.ll", "tracebacks.ll"),
+    *("monitor.ll", "methods.ll", "heap.ll"),
 )
 _NAME: Final = re.compile(r"\$([A-Z][A-Z_0-9]*)")
 

@@ -310,6 +310,9 @@ define void @wasmark_raise(ptr %context) #0 {
   %fp = call ptr @llvm.frameaddress.p0(i32 0)
   %caller = load ptr, ptr %fp
   call void @throw_in(ptr %store, ptr %act, ptr %caller)
+  %a.end = getelementptr i8, ptr %act, i64 $ACT_ENTRY_FP
+  %end = load ptr, ptr %a.end
+  %added = call i1 @add_wasm_frames(ptr %act, ptr %caller, ptr %end)
   %a.status = getelementptr i8, ptr %act, i64 $ACT_STATUS
   store volatile i64 $STATUS_RAISED, ptr %a.status
   call void @llvm.eh.sjlj.longjmp(ptr %act)
@@ -330,11 +333,14 @@ go:
   %result = call ptr @PyObject_Vectorcall(ptr %callable, ptr %arguments, i64 1, ptr null)
   call void @Py_DecRef(ptr %address)
   %failed = icmp eq ptr %result, null
-  br i1 %failed, label %raised, label %returned
+  br i1 %failed, label %trim, label %returned
 returned:
   call void @Py_DecRef(ptr %result)
   call void @wasmark_back_to_wasm(ptr %context)
   ret void
+trim:
+  call void @trim()
+  br label %raised
 raised:
   call void @wasmark_raise(ptr %context)
   unreachable
@@ -373,6 +379,12 @@ define ptr @wasmark_call_slow(ptr %function, ptr %arguments, i64 %nargsf, ptr %n
   %slow = load ptr, ptr %p.slow
   %count = and i64 %nargsf, 9223372036854775807
   %result = call ptr @call_python(ptr %slow, ptr %function, ptr %arguments, i64 %count, ptr %names)
+  %failed = icmp eq ptr %result, null
+  br i1 %failed, label %raised, label %done
+raised:
+  call void @trim()
+  br label %done
+done:
   ret ptr %result
 }
 
@@ -397,7 +409,7 @@ copy:
   ret ptr %result
 }
 
-; After a trap: `raise_trap(function, report)`, which does not return a value. The report is a copy, as above.
+; After a trap: raises what `trap(function, report)` answers. The report is a copy, as above.
 define ptr @wasmark_raise_trap(ptr %function) #0 {
   %arguments = alloca [2 x ptr]
   %key = call i32 @key()
@@ -412,11 +424,18 @@ go:
   store ptr %function, ptr %arguments
   %second = getelementptr ptr, ptr %arguments, i64 1
   store ptr %report, ptr %second
-  %p.raise = getelementptr i8, ptr @wasmark_python, i64 $HOOK_TRAP
-  %raise = load ptr, ptr %p.raise
-  %result = call ptr @PyObject_Vectorcall(ptr %raise, ptr %arguments, i64 2, ptr null)
+  %p.trap = getelementptr i8, ptr @wasmark_python, i64 $HOOK_TRAP
+  %trap = load ptr, ptr %p.trap
+  %result = call ptr @PyObject_Vectorcall(ptr %trap, ptr %arguments, i64 2, ptr null)
   call void @Py_DecRef(ptr %report)
-  ret ptr %result
+  %raised = icmp eq ptr %result, null
+  br i1 %raised, label %failed, label %raise
+raise:
+  %exception = call ptr @PyTuple_GetItem(ptr %result, i64 0)
+  %frames = call ptr @PyTuple_GetItem(ptr %result, i64 1)
+  call void @raise_with(ptr %exception, ptr %frames)
+  call void @Py_DecRef(ptr %result)
+  ret ptr null
 }
 
 define i32 @wasmark_get_buffer(ptr %self, ptr %view, i32 %flags) {

@@ -131,6 +131,7 @@ uncaught:
   call void @llvm.eh.sjlj.longjmp(ptr %act)
   unreachable
 raised:
+  %added = call i1 @add_wasm_frames(ptr %act, ptr %fp, ptr %end)
   %r.status = getelementptr i8, ptr %act, i64 $ACT_STATUS
   store volatile i64 $STATUS_RAISED, ptr %r.status
   call void @llvm.eh.sjlj.longjmp(ptr %act)
@@ -208,6 +209,17 @@ look:
   %number = ptrtoint ptr %found to i64
   switch i64 %number, label %convert [ i64 0, label %restore i64 -1, label %drop ]
 convert:
+  ; It passes the frames up to the one with the handler, as it would those of Python.
+  %t0 = load ptr, ptr %type
+  %v0 = load ptr, ptr %value
+  %b0 = load ptr, ptr %trace
+  call void @PyErr_Restore(ptr %t0, ptr %v0, ptr %b0)
+  %behind = getelementptr i8, ptr %found, i64 1
+  %same = call i1 @add_wasm_frames(ptr %act, ptr %fp, ptr %behind)
+  br i1 %same, label %offer, label %out
+offer:
+  call void @PyErr_Fetch(ptr %type, ptr %value, ptr %trace)
+  call void @PyErr_NormalizeException(ptr %type, ptr %value, ptr %trace)
   %object = load ptr, ptr %value
   %traceback = load ptr, ptr %trace
   %no.trace = icmp eq ptr %traceback, null

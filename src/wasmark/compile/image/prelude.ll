@@ -18,6 +18,13 @@ declare void @PyErr_Fetch(ptr, ptr, ptr)
 declare void @PyErr_NormalizeException(ptr, ptr, ptr)
 declare void @PyErr_Restore(ptr, ptr, ptr)
 declare i32 @PyException_SetTraceback(ptr, ptr)
+declare void @PyErr_SetObject(ptr, ptr)
+declare i32 @PyTraceBack_Here(ptr)
+declare ptr @PyThreadState_Get()
+declare ptr @PyFrame_New(ptr, ptr, ptr, ptr)
+declare i64 @PyList_Size(ptr)
+declare ptr @PyList_GetItem(ptr, i64)
+declare ptr @PyTuple_GetItem(ptr, i64)
 declare i32 @madvise(ptr, i64, i32)
 declare ptr @PyLong_FromVoidPtr(ptr)
 declare ptr @PyLong_AsVoidPtr(ptr)
@@ -48,6 +55,8 @@ declare i64 @llvm.umin.i64(i64, i64)
 declare i64 @llvm.umax.i64(i64, i64)
 @PyLong_Type = external global i8
 @PyExc_BufferError = external global ptr
+@PyExc_RecursionError = external global ptr
+@PyExc_MemoryError = external global ptr
 @_Py_NoneStruct = external global i8
 @_Py_TrueStruct = external global i8
 @_Py_FalseStruct = external global i8
