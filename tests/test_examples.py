@@ -19,6 +19,7 @@ OUTPUTS = {
         r"from the host function, through wasm: 4 is too much for me\n"
     ),
     "memory": r"WRITTEN BY PYTHON, SHOUTED BY WASM\n2 pages; the old view still reads WRITTEN\n",
+    "component": r"Ada\ntoo young: Bob\narg 'who'\.age: expected u8, got 700\n",
     "trap": (
         r"52\n"
         r"wasm trap: integer divide by zero\n"

@@ -305,6 +305,7 @@ def test_a_trap_has_its_frames_and_names_the_component(shop: Component) -> None:
         instance.exports.fail()
     (frame,) = caught.value.frames
     assert (frame.component_name, frame.func_name) == ("shop", "fail")
+    assert "shop/Main!fail @ +0x" in str(caught.value)
     with pytest.raises(ComponentTrap, match="cannot enter component instance"):
         instance.exports.live()
 

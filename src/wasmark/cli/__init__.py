@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, str]] = {
     "validate": "check modules, binary or text",
     "wat2wasm": "translate the text format to the binary format",
     "wasm2wat": "translate the binary format to the text format",
+    "bindgen": "write the types of a component as a Python stub file",
     "objdump": "show sections, functions, and the machine code beside its wasm instructions",
     "explore": "write a page that shows wasm text and machine code side by side",
     "addr2line": "say which function, file and line a byte of a module belongs to",

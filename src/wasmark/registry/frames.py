@@ -140,6 +140,9 @@ class FrameInfo:
         module, function = self.module_name, self.func_name
         module = "<module>" if module is None else printable(module)
         function = f"func[{self.func_index}]" if function is None else printable(demangled(function))
+        component = self.component_name
+        if component is not None:
+            module = f"{printable(component)}/{module}"
         return f"{module}!{function} @ +{self.func_offset:#x} (wasm offset {self.module_offset:#x})"
 
     def __repr__(self) -> str:

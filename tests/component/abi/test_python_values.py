@@ -1,5 +1,5 @@
-"""What Python programs see of types: classes, names, signatures; what else they may give; and what they are told where a
-value does not fit."""
+"""What Python programs see of types: classes, names, signatures; what else they may give; and what they are told where
+a value does not fit."""
 
 from __future__ import annotations
 
