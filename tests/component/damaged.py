@@ -1,7 +1,8 @@
 """The process that the damaged components are let loose in: `python -m tests.component.damaged FIRST COUNT`.
 
-Every seed makes a component, which is decoded, printed, read again, validated and, where it is still valid, compiled and
-instantiated. Whatever is no `wasmark.Error` ends the process with the seed. It prints what happened how often, as JSON.
+Every seed makes a component, which is decoded, printed, read again, validated and, where it is still valid, compiled
+and instantiated. Whatever is no `wasmark.Error` ends the process with the seed. It prints what happened how often, as
+JSON.
 """
 
 from __future__ import annotations
