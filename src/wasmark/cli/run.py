@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from wasmark import Instance
+    from wasmark import Engine, Instance
     from wasmark.core.types import FuncType, ValType
+    from wasmark.wasi import Wasi
 
 
 def seconds(text: str) -> float:
@@ -66,6 +67,12 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
 """The options of this command. All of them take a value, which is what `split` relies on."""
 
 
+_COMPONENT: Final = b"\0asm\x0d\0\1\0"
+"""How the binary of a component starts."""
+_RUN: Final = "wasi:cli/run@0.2.0"
+"""What a command exports; later versions of 0.2 can stand in for it."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "wasmark run [OPTIONS] FILE [OPTIONS] [ARGS...]"
     parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
@@ -103,20 +110,47 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def execute(args: argparse.Namespace) -> int:
     """Compile, link with WASI, and run. Raises what the module raises; a program's status comes as `Exit`."""
     from wasmark import Config, Engine, Linker, Store, deadline
+    from wasmark.wasi import Wasi
 
     engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
-    with naming(args.file):
-        module = compile_module(data, args.file, engine)
-    store = Store(engine)
-    linker = Linker(engine)
-    linker.define_wasi(
+    wasi = Wasi(
         args=[Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
         env=dict(map(_environment, args.env)),
         preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
     )
+    if data[:8] == _COMPONENT:
+        return _run_component(args, data, engine, wasi)
+    with naming(args.file):
+        module = compile_module(data, args.file, engine)
+    store = Store(engine)
+    linker = Linker(engine)
+    linker.define_wasi(wasi)
     with deadline(args.timeout):
         return _run(args, lambda: linker.instantiate(module, store))
+
+
+def _run_component(args: argparse.Namespace, data: bytes, engine: Engine, wasi: Wasi) -> int:
+    """The same for a component: a command has `wasi:cli/run`."""
+    from wasmark import Component, ComponentLinker, ResultError, deadline
+
+    if args.invoke is not None:
+        raise InputError(f"{args.file}: --invoke is for modules; this is a component")
+    linker = ComponentLinker(engine)
+    linker.define_wasi(wasi)
+    with naming(args.file):
+        component = Component(data, engine, name=Path(args.file).stem)
+    with deadline(args.timeout):
+        with naming(args.file):
+            exports = linker.instantiate(component).exports
+        command = exports.get(_RUN)
+        if command is None:
+            raise InputError(f"{args.file}: no {_RUN.partition('@')[0]} to run; it exports {', '.join(exports)}")
+        try:
+            command.run()
+        except ResultError:
+            return 1
+    return 0
 
 
 def _run(args: argparse.Namespace, instantiate: Callable[[], Instance]) -> int:

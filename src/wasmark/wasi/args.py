@@ -23,6 +23,11 @@ class StringTable:
             self._offsets.append(offset)
             offset += len(item)
 
+    @property
+    def strings(self) -> list[bytes]:
+        """The strings themselves."""
+        return self.block.split(b"\0")[:-1]
+
     def put(self, memory: GuestMemory, pointers: int, block: int) -> None:
         """Write the array at `pointers` and the bytes at `block`."""
         memory.check(pointers, 4 * self.count)

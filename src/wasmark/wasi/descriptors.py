@@ -401,6 +401,11 @@ class DescriptorTable:
             raise WasiError(Errno.NOTCAPABLE)
         return found
 
+    def preopened(self) -> list[Directory]:
+        """The directories that were there from the start, in order."""
+        found = [self._used[number] for number in sorted(self._used)]
+        return [each for each in found if isinstance(each, Directory) and each.preopen_name is not None]
+
     def check_room(self) -> None:
         """`MFILE` if no descriptor can be added."""
         if len(self._used) >= self._limit:

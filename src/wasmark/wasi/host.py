@@ -81,6 +81,11 @@ class Wasi:
             self.close()
             raise
 
+    @property
+    def context(self) -> Context:
+        """What the functions of this world share; WASI 0.2 is made of the same."""
+        return self._context
+
     def host_functions(
         self, get_memory: Callable[[], memoryview], module: str = SNAPSHOT_PREVIEW1.module
     ) -> dict[str, HostFunction]:
