@@ -28,3 +28,9 @@ def run(program: str, amount: int) -> str:
 def test_every_byte_is_walked_over_while_functions_get_better_code_and_modules_go() -> None:
     line = run("walk", 600 if LONG else 3)
     assert "bytes walked" in line, line
+
+
+@pytest.mark.timeout(3_600)
+def test_traps_interrupts_and_look_ups_in_eight_threads_leave_nothing() -> None:
+    line = run("crowd", 1_000_000 if LONG else 15_000)
+    assert "left: " in line, line
