@@ -60,6 +60,8 @@ def _next_generation() -> None:
 
 
 when_code_goes(_next_generation)
+
+
 class _Owned:
     """A module's code in one registry. `parts` are its code objects, and which of their parts is the module's; `seen`
     is how many of those that the module has were looked at, and `indexed` how many parts `ranges` has: function index
