@@ -11,9 +11,9 @@ import wasmark
 PLUGINS = {
     "honest": '(module (func (export "run") (result i32) (i32.const 42)))',
     "endless": """(module $endless (func $turn (loop br 0))
-        (func (export "run") (result i32) (call $turn) (i32.const 0)))""",
+      (func (export "run") (result i32) (call $turn) (i32.const 0)))""",
     "wrong": '(module $wrong (func (export "run") (result i32) unreachable))',
-    "tough": """(module $tough (tag $t) (func $throw (throw $t))
+    "tough": """(module $tough
       (func (export "run") (result i32) (loop $again
         (block $caught (try_table (catch_all $caught) (loop $spin (br $spin)))) (br $again)) (i32.const 0)))""",
 }
