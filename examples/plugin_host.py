@@ -31,7 +31,7 @@ def on_ctrl_c(number: int, frame: object) -> None:
 presses = 0
 signal.signal(signal.SIGINT, on_ctrl_c)
 for name, text in PLUGINS.items():
-    plugin = wasmark.Instance(wasmark.Module(text), store=wasmark.Store(timeout=0.5)).exports
+    plugin = wasmark.Instance(wasmark.Module(text), store=wasmark.Store(timeout=1)).exports
     try:
         print(f"{name}: {plugin.run()}")
     except wasmark.Timeout as error:
