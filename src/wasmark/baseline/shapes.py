@@ -176,6 +176,7 @@ _STEPS: Final[dict[str, tuple[str, str]]] = {
     "ref.func": ("", "ptr"),
     "ref.func imported": ("", "ptr"),
     "ref.as_non_null": ("r", ""),
+    "fuel": ("", ""),
 }
 
 

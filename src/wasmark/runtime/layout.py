@@ -60,6 +60,7 @@ STORE_NEW_EXCEPTION: Final = 416  # a callee pair: (tag, number of values) -> ex
 STORE_THROW: Final = 432  # a callee pair: (exception), does not return
 STORE_SPREAD_RETURN: Final = 448  # where those return that `wasmark_spread` called
 STORE_TIMEOUT: Final = 464  # nanoseconds that an outermost call into the store may take, or 0
+STORE_FUEL: Final = 472  # what instructions may cost yet, where code counts that
 STORE_TAIL_CAPACITY: Final = 480  # how many words of a tail call there is room for
 STORE_FILL: Final = 488  # address of `wasmark_fill`
 STORE_COPY: Final = 496  # address of `wasmark_copy`
