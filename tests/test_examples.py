@@ -45,6 +45,10 @@ OUTPUTS = {
         r"(    [\w:<>,&\[\] ]+ at /rustc/\w+/library/[\w/]+\.rs:\d+(:\d+)?\n)+"
         r"    std::path::Path::to_path_buf at /rustc/\w+/library/std/src/path\.rs:\d+:\d+\n"
     ),
+    "profile": (
+        r"1459 primes; open profile\.json with speedscope\.app or profiler\.firefox\.com\. Most time was spent in\n"
+        r"  <module> > primes!search > primes!is_prime\n"
+    ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "draw_graph": (
         r"compiled 1,205 functions to machine code in [\d.]+ s\ndrew the graph in [\d.]+ ms\n"

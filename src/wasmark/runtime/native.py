@@ -26,6 +26,7 @@ from wasmark.runtime.monitor import (
     take_thread_block,
 )
 from wasmark.runtime.native_function import native_function
+from wasmark.runtime.sampler import sampler_address
 from wasmark.runtime.signal_state import STATE_KEY, set_word, signal_state_address, word
 from wasmark.runtime.symbols import process_symbol
 
@@ -141,6 +142,11 @@ class Runtime:
     def _method(self, name: str) -> Callable[..., Any]:
         return native_function(name, self._image.symbols[name][0])
 
+    @property
+    def symbols(self) -> dict[str, tuple[int, int]]:
+        """(address, size) of each function of the image."""
+        return self._image.symbols
+
     def symbol(self, name: str) -> int | None:
         """Address of a function of the image or of the process, for linking stubs against."""
         found = self._image.symbols.get(name)
@@ -158,6 +164,8 @@ def image_symbol(name: str) -> int | None:
             return granules_address()
         case "wasmark_monitor":
             return monitor_address()
+        case "wasmark_sampler":
+            return sampler_address()
         case "wasmark_catch_sites":
             return catch_sites_address()
         case "wasmark_python":
