@@ -46,8 +46,8 @@ OUTPUTS = {
         r"    std::path::Path::to_path_buf at /rustc/\w+/library/std/src/path\.rs:\d+:\d+\n"
     ),
     "profile": (
-        r"1459 primes; open profile\.json with speedscope\.app or profiler\.firefox\.com\. Most time was spent in\n"
-        r"  <module> > primes!search > primes!is_prime\n"
+        r"1430 primes; open profile\.json with speedscope\.app or profiler\.firefox\.com\. Most time was spent in\n"
+        r"  <module> > search > search\.<locals>\.<genexpr> > primes!count > primes!is_prime\n"
     ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "draw_graph": (

@@ -73,8 +73,12 @@ def _trampolines(code: CodeObject, other_starts: list[int]) -> list[NativeFuncti
 
 
 def runtime_functions() -> list[NativeFunction]:
-    """The functions of the runtime image, which is no code object."""
-    return sorted(NativeFunction(start, start + size, name, STUB) for name, (start, size) in runtime_symbols().items())
+    """The functions of the runtime image, which is no code object, by address; entries in the middle of one are its."""
+    found: list[NativeFunction] = []
+    for start, size, name in sorted((start, size, name) for name, (start, size) in runtime_symbols().items()):
+        if not found or start >= found[-1].end:
+            found.append(NativeFunction(start, start + size, name, STUB))
+    return found
 
 
 def source_lines(code: CodeObject) -> list[SourceLine]:
