@@ -64,7 +64,14 @@ def test_looks_share_what_the_samples_leave() -> None:
     ]
 
 
-def test_without_looks_it_is_not_known() -> None:
+def test_without_looks_it_is_the_python_code_around() -> None:
+    main, loop = Frame("main", "m.py", 1, python=True), Frame("loop", "m.py", 5, python=True)
+    samples = [Sample(100, 1, 1, (main, loop, *W)), Sample(150, 6, 6, (main, loop, *W, *P))]
+    line = timeline(1, "t", samples, [], 10)
+    assert [span.stack for span in line.spans] == [(main, loop, *W), (main, loop), (main, loop, *W, *P)]
+
+
+def test_without_looks_or_python_code_it_is_not_known() -> None:
     assert spans([Sample(100, 1, 1, W), Sample(150, 6, 6, W)], []) == [
         (100, 110, "wasm"),
         (110, 150, ""),

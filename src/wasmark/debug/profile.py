@@ -258,7 +258,7 @@ class Profile:
     def _frame(self, code: CodeType) -> Frame:
         known = self._python.get(id(code))
         if known is None:
-            frame = Frame(code.co_qualname, code.co_filename, code.co_firstlineno)
+            frame = Frame(code.co_qualname, code.co_filename, code.co_firstlineno, python=True)
             known = self._python[id(code)] = frame, code
         return known[0]
 

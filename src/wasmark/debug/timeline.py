@@ -9,11 +9,13 @@ if TYPE_CHECKING:
 
 
 class Frame(NamedTuple):
-    """A function as a profile shows it. line: its first one, 0 where that is not known."""
+    """A function as a profile shows it. line: its first one, 0 where that is not known. python: whether it is one of
+    Python's."""
 
     name: str
     file: str
     line: int
+    python: bool = False
 
 
 class Look(NamedTuple):
@@ -54,26 +56,27 @@ def timeline(thread: int, name: str, samples: Sequence[Sample], looks: Sequence[
 
     A sample stands for its ticks, each up to the next one. What is left between two samples is not wasm: it is given to
     the next look, or behind the last one to that. So the looks have all the time that the samples leave, however seldom
-    there is one.
+    there is one. Where there is none at all it was in Python code that was there before and behind.
     """
     spans: list[Span] = []
     looks = sorted(looks)
     at_look = 0
     now = min([seen[0].time for seen in (samples, looks) if seen], default=0)
 
-    def fill(until: int) -> None:
+    def fill(until: int, otherwise: tuple[Frame, ...]) -> None:
         nonlocal now, at_look
         while now < until:
             while at_look < len(looks) - 1 and looks[at_look].time <= now:
                 at_look += 1
             look = looks[at_look] if looks else None
             end = min(until, look.time) if look is not None and look.time > now else until
-            spans.append(Span(now, end, look.stack if look is not None else ()))
+            spans.append(Span(now, end, look.stack if look is not None else otherwise))
             now = end
 
     for number, sample in enumerate(samples):
         if not number or sample.first > samples[number - 1].tick + 1:
-            fill(sample.time - (sample.tick - sample.first) * period)
+            before = samples[number - 1].stack if number else ()
+            fill(sample.time - (sample.tick - sample.first) * period, _python_around(before, sample.stack))
         following = samples[number + 1] if number + 1 < len(samples) else None
         end = sample.time + period
         if following is not None and following.first <= sample.tick + 1:
@@ -84,5 +87,16 @@ def timeline(thread: int, name: str, samples: Sequence[Sample], looks: Sequence[
             spans.append(Span(now, end, sample.stack))
             now = end
     if looks:
-        fill(looks[-1].time)
+        fill(looks[-1].time, ())
     return Timeline(thread, name, spans)
+
+
+def _python_around(before: tuple[Frame, ...], behind: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """What two stacks have in common, up to the last function of Python."""
+    last = 0
+    for count, (one, other) in enumerate(zip(before, behind, strict=False), 1):
+        if one != other:
+            break
+        if one.python:
+            last = count
+    return before[:last]
