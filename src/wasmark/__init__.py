@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wasmark.debug.profile import profile
-    from wasmark.debug.tools import enable_jitdump, enable_perf_map
+    from wasmark.debug.tools import enable_crash_reports, enable_jitdump, enable_perf_map
 
 _LATE = {
+    "enable_crash_reports": "wasmark.debug.tools",
     "enable_jitdump": "wasmark.debug.tools",
     "enable_perf_map": "wasmark.debug.tools",
     "profile": "wasmark.debug.profile",
@@ -94,6 +95,7 @@ __all__ = [
     "UnsupportedError",
     "WasmException",
     "deadline",
+    "enable_crash_reports",
     "enable_jitdump",
     "enable_perf_map",
     "profile",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmark.jit.stubs import runtime_symbols, stub_symbols
@@ -12,7 +13,7 @@ from wasmark.registry.names import demangled
 from wasmark.registry.table import function_names
 
 if TYPE_CHECKING:
-    from wasmark.registry.code_object import CodeModule, CodeObject
+    from wasmark.registry.code_object import CodeModule, CodeObject, RegisteredModule
 
 STUB: Final = "stub"
 _KINDS: Final = {OPTIMISED: "", FIRST_TIER: "first tier", THUNKS: "thunk"}
@@ -50,13 +51,24 @@ def native_functions(code: CodeObject) -> list[NativeFunction]:
     return sorted(found)
 
 
+_names: Final[weakref.WeakKeyDictionary[RegisteredModule, dict[int, str]]] = weakref.WeakKeyDictionary()
+
+
+def _names_of(module: RegisteredModule) -> dict[int, str]:
+    """The names of its functions, found out once: a lazy module comes in many pieces."""
+    names = _names.get(module)
+    if names is None:
+        names = _names[module] = {index: demangled(name) for index, name in function_names(module.model).items()}
+    return names
+
+
 def _functions(part: CodeModule) -> list[NativeFunction]:
     module = part.module
-    names = function_names(module.model) if module is not None else {}
+    names = _names_of(module) if module is not None else {}
     label = (module.name or "<module>") + "!" if module is not None else ""
     kind = _KINDS[part.tier]
     return [
-        NativeFunction(start, end, label + demangled(names.get(func_index, f"func[{func_index}]")), kind)
+        NativeFunction(start, end, label + names.get(func_index, f"func[{func_index}]"), kind)
         for func_index, start, end in part.functions
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from wasmark.errors import Error
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from wasmark.debug.perf_file import PerfFile
+
+class _Tool(Protocol):
+    def close(self) -> None:
+        """The process ends."""
+
 
 VARIABLE: Final = "WASMARK_DEBUG"
 _lock = threading.Lock()
@@ -36,7 +40,15 @@ def enable_jitdump(directory: str | os.PathLike[str] = ".") -> None:
     _once("jitdump", lambda: JitDump(directory))
 
 
-def _once(name: str, start: Callable[[], PerfFile]) -> None:
+def enable_crash_reports() -> None:
+    """When the process crashes while wasm is on the stack, have the wasm functions listed on standard error: last,
+    behind what `faulthandler` has to say, before the signal ends the process. Doing it again changes nothing."""
+    from wasmark.debug.crash_reports import CrashReports
+
+    _once("crash-reports", CrashReports)
+
+
+def _once(name: str, start: Callable[[], _Tool]) -> None:
     with _lock:
         if name not in _enabled:
             atexit.register(start().close)
@@ -46,6 +58,7 @@ def _once(name: str, start: Callable[[], PerfFile]) -> None:
 TOOLS: Final[dict[str, Callable[[], None]]] = {
     "perf-map": enable_perf_map,
     "jitdump": enable_jitdump,
+    "crash-reports": enable_crash_reports,
 }
 
 

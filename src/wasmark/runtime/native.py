@@ -16,6 +16,7 @@ from wasmark.registry.process_table import process_table_address
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.catch_sites import catch_sites_address
 from wasmark.runtime.code_memory import map_zeroed
+from wasmark.runtime.crash_names import crash_names_address
 from wasmark.runtime.deadlines import Deadlines, deadlines
 from wasmark.runtime.linear_memory import granules_address, set_natives
 from wasmark.runtime.monitor import (
@@ -147,6 +148,10 @@ class Runtime:
         """(address, size) of each function of the image."""
         return self._image.symbols
 
+    def watch_crashes(self) -> None:
+        """Put our handler in line for the signals that end a process and are never a trap."""
+        self._function("wasmark_watch_crashes", 0)()
+
     def symbol(self, name: str) -> int | None:
         """Address of a function of the image or of the process, for linking stubs against."""
         found = self._image.symbols.get(name)
@@ -164,6 +169,8 @@ def image_symbol(name: str) -> int | None:
             return granules_address()
         case "wasmark_monitor":
             return monitor_address()
+        case "wasmark_crash_names":
+            return crash_names_address()
         case "wasmark_sampler":
             return sampler_address()
         case "wasmark_catch_sites":

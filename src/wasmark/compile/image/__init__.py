@@ -11,12 +11,12 @@ from typing import Final
 
 from wasmark.core.object_layout import ARRAY_ELEMENTS
 from wasmark.errors import TrapCode
-from wasmark.runtime import catch_sites, layout, monitor, sampler, signal_state
+from wasmark.runtime import catch_sites, crash_names, layout, monitor, sampler, signal_state
 from wasmark.runtime.linear_memory import GRANULE_COUNT, GRANULE_SHIFT
 
 _PARTS: Final = (
     *("prelude.ll", "entry.ll", "spread.ll", "signals.ll", "stopping.ll", "exceptions.ll", "tracebacks.ll"),
-    *("monitor.ll", "methods.ll", "heap.ll", "profile.ll"),
+    *("monitor.ll", "methods.ll", "heap.ll", "profile.ll", "crashes.ll"),
 )
 _NAME: Final = re.compile(r"\$([A-Z][A-Z_0-9]*)")
 
@@ -34,6 +34,8 @@ _LINUX_X86_64: Final = {
     "SI_TKILL": -6,
     "SI_QUEUE": -1,
     "SIGILL": 4,
+    "SIGABRT": 6,
+    "SIGFPE": 8,
     "SIGBUS": 7,
     "SIGSEGV": 11,
     "SIGSET_SIZE": 128,
@@ -55,7 +57,7 @@ _LINUX_X86_64: Final = {
 _NUMBERS: Final[dict[str, int]] = {
     **{
         name: value
-        for module in (layout, signal_state, monitor, catch_sites, sampler)
+        for module in (layout, signal_state, monitor, catch_sites, sampler, crash_names)
         for name, value in vars(module).items()
         if isinstance(value, int)
     },
