@@ -55,6 +55,10 @@ OUTPUTS = {
         r"tough took too long, in run\n"
         r"  Ctrl-C: once more to stop it\n  Ctrl-C: stopping it\nthe user stopped it\n"
     ),
+    "profile": (
+        r"1430 primes; open profile\.json with speedscope\.app or profiler\.firefox\.com\. Most time was spent in\n"
+        r"  <module> > search > search\.<locals>\.<genexpr> > primes!count > primes!is_prime\n"
+    ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "draw_graph": (
         r"compiled 1,205 functions to machine code in [\d.]+ s\ndrew the graph in [\d.]+ ms\n"

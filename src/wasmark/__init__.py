@@ -1,5 +1,7 @@
 """Wasmark: a WebAssembly runtime for Python, in Python. Native speed, and an owner for every machine address."""
 
+import os
+
 from wasmark import registry
 from wasmark.config import Config
 from wasmark.core.features import Feature
@@ -29,6 +31,35 @@ from wasmark.stopping import Deadline, deadline
 from wasmark.store import Store
 from wasmark.table import Table
 from wasmark.tag import Tag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wasmark.debug.profile import profile
+    from wasmark.debug.tools import enable_crash_reports, enable_jitdump, enable_perf_map
+
+_LATE = {
+    "enable_crash_reports": "wasmark.debug.tools",
+    "enable_jitdump": "wasmark.debug.tools",
+    "enable_perf_map": "wasmark.debug.tools",
+    "profile": "wasmark.debug.profile",
+}
+"""Names that few programs use, and where they are: imported when they are asked for."""
+
+
+def __getattr__(name: str) -> "Any":
+    if name not in _LATE:
+        raise AttributeError(f"module 'wasmark' has no attribute {name!r}")
+    from wasmark.jit.late_import import late_import
+
+    return getattr(late_import(_LATE[name]), name)
+
+
+if os.environ.get("WASMARK_DEBUG"):
+    from wasmark.debug.tools import enable
+
+    enable(os.environ["WASMARK_DEBUG"])
 
 __all__ = [
     "Array",
@@ -64,5 +95,9 @@ __all__ = [
     "UnsupportedError",
     "WasmException",
     "deadline",
+    "enable_crash_reports",
+    "enable_jitdump",
+    "enable_perf_map",
+    "profile",
     "registry",
 ]

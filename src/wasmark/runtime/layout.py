@@ -209,8 +209,11 @@ ACT_OWN_COUNT: Final = 152  # those of them that are the activation's own: the i
 ACT_FRAMES: Final = 160  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
 FRAMES_KEPT: Final = 32
 ACT_SAVED_TIMEOUT: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8  # THREAD_TIMEOUT, for the way back
-ACT_SIZE: Final = ACT_SAVED_TIMEOUT + 8
-THREAD_BLOCK_SIZE: Final = THREAD_REPORT + ACT_SIZE
+ACT_SAMPLED: Final = ACT_SAVED_TIMEOUT + 8  # the id that it has in a profile, or 0
+ACT_SIZE: Final = ACT_SAMPLED + 8
+THREAD_SAMPLED_SEQUENCE: Final = THREAD_REPORT + ACT_SIZE  # the sampler's: THREAD_SEQUENCE at its last tick
+THREAD_FIRST_TICK: Final = THREAD_SAMPLED_SEQUENCE + 8  # the sampler's tick that the thread has not come round to, or 0
+THREAD_BLOCK_SIZE: Final = THREAD_FIRST_TICK + 8
 
 STATUS_RETURNED: Final = 0
 STATUS_TRAPPED: Final = 1  # or an exception of wasm's came out
