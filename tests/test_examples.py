@@ -46,6 +46,20 @@ OUTPUTS = {
         r"(    [\w:<>,&\[\] ]+ at /rustc/\w+/library/[\w/]+\.rs:\d+(:\d+)?\n)+"
         r"    std::path::Path::to_path_buf at /rustc/\w+/library/std/src/path\.rs:\d+:\d+\n"
     ),
+    "deadline": (
+        r"found an even number, with time left: True\n"
+        r"wasm trap: interrupted: it took longer than 1 s\n.*guess!search.*\n.*guess!find_even.*\n"
+        r"this deadline: True\nready: 1\n"
+    ),
+    "plugin_host": (
+        r"honest: 42\nendless took too long, in turn\nwrong failed: unreachable executed\n"
+        r"tough took too long, in run\n"
+        r"  Ctrl-C: once more to stop it\n  Ctrl-C: stopping it\nthe user stopped it\n"
+    ),
+    "profile": (
+        r"1430 primes; open profile\.json with speedscope\.app or profiler\.firefox\.com\. Most time was spent in\n"
+        r"  <module> > search > search\.<locals>\.<genexpr> > primes!count > primes!is_prime\n"
+    ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "draw_graph": (
         r"compiled 1,205 functions to machine code in [\d.]+ s\ndrew the graph in [\d.]+ ms\n"

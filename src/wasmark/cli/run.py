@@ -32,6 +32,9 @@ def seconds(text: str) -> float:
     return value
 
 
+PERF: Final = {"map": "perf-map", "jitdump": "jitdump"}
+"""What `--perf` can be, and what that enables (see `debug.tools`)."""
+
 WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
     "--strategy": {
         "choices": STRATEGIES,
@@ -62,6 +65,15 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
         "type": seconds,
         "help": "stop the program after so many seconds (it may take longer to compile), show where it was, and end "
         "with status 124",
+    },
+    "--profile": {
+        "metavar": "FILE",
+        "help": "write a profile of wasm and Python code to FILE (JSON, for speedscope and the Firefox profiler)",
+    },
+    "--perf": {
+        "choices": tuple(PERF),
+        "help": "let Linux perf know the functions: map writes /tmp/perf-PID.map, jitdump jit-PID.dump (which "
+        "perf record -k mono and perf inject --jit use)",
     },
 }
 """The options of this command. All of them take a value, which is what `split` relies on."""
@@ -112,6 +124,12 @@ def execute(args: argparse.Namespace) -> int:
     from wasmark import Config, Engine, Linker, Store, deadline
     from wasmark.wasi import Wasi
 
+    if args.profile is not None:
+        return _profiled(args)
+    if args.perf is not None:
+        from wasmark.debug.tools import enable
+
+        enable(PERF[args.perf])
     engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
     wasi = Wasi(
@@ -171,6 +189,19 @@ def _run(args: argparse.Namespace, instantiate: Callable[[], Instance]) -> int:
     for type_, value in zip(func.type.results, _as_tuple(result), strict=True):
         print(format_value(type_, value))
     return 0
+
+
+def _profiled(args: argparse.Namespace) -> int:
+    """`execute`, with the profile written whatever comes of it."""
+    from wasmark import profile
+
+    path, args.profile = args.profile, None
+    taken = profile()
+    try:
+        with taken:
+            return execute(args)
+    finally:
+        taken.save(path)
 
 
 def _callable_exports(exports: Any) -> str:
