@@ -1,4 +1,4 @@
-"""WASI 0.2: what its interfaces do, that nobody gets out of a directory, and that a command runs from the command line."""
+"""WASI 0.2: what its interfaces do, that nobody gets out of a directory, and that a command runs from a shell."""
 
 from __future__ import annotations
 
