@@ -108,7 +108,7 @@ next.look:
   %is.main = icmp ne i64 %main, 0
   br i1 %is.main, label %run, label %gil
 run:
-  call void @run_handlers(ptr %act, ptr %thread, ptr %frame, i64 %now)
+  call void @run_handlers(ptr %act, ptr %thread, i64 %pc, ptr %frame, i64 %now)
   br label %gil
 gil:
   %t.released = getelementptr i8, ptr %thread, i64 $THREAD_RELEASED
@@ -124,7 +124,8 @@ done:
 }
 
 ; Run the Python signal handlers that wait to run. Where others hold the GIL for long, the next time is put off.
-define internal void @run_handlers(ptr %act, ptr %thread, ptr %frame, i64 %before) noinline {
+define internal void @run_handlers(ptr %act, ptr %thread, i64 %pc, ptr %frame, i64 %before) noinline {
+  %innermost = alloca [2 x ptr], align 16
   %words.kept = alloca [$TRANSIENT_SIZE x i8], align 16
   %a.exit = getelementptr i8, ptr %act, i64 $ACT_EXIT_FP
   store volatile ptr %frame, ptr %a.exit
@@ -166,6 +167,14 @@ run:
   %raised = icmp ne i32 %failed, 0
   br i1 %raised, label %leave, label %go.on
 leave:
+  %caller = load ptr, ptr %frame
+  store ptr %caller, ptr %innermost
+  %behind = add i64 %pc, 1 ; a return address is looked up by the byte before it
+  %i.return = getelementptr i8, ptr %innermost, i64 8
+  store i64 %behind, ptr %i.return
+  %a.end = getelementptr i8, ptr %act, i64 $ACT_ENTRY_FP
+  %end = load ptr, ptr %a.end
+  %added = call i1 @add_wasm_frames(ptr %act, ptr %innermost, ptr %end)
   call void @abandon(ptr %act, i64 $STATUS_RAISED)
   unreachable
 go.on:
