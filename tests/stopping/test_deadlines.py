@@ -88,8 +88,8 @@ def names(error: wasmark.Timeout) -> list[str | None]:
 
 
 def stopped(call: Callable[[], object], where: list[str] | None = None) -> wasmark.Timeout:
-    """The error of a call that never ends, with these frames. On a busy machine the time may be over before it is there:
-    then with more time."""
+    """The error of a call that never ends, with these frames. On a busy machine its time may be over before it is
+    there: then it gets more."""
     seconds = SOON
     while True:
         with pytest.raises(wasmark.Timeout) as caught, wasmark.deadline(seconds) as deadline:

@@ -145,6 +145,8 @@ define internal void @run_handlers(ptr %act, ptr %thread, i64 %pc, ptr %frame, i
   call void @llvm.memcpy.p0.p0.i64(ptr %words.kept, ptr %transient, i64 $TRANSIENT_SIZE, i1 true)
   %s.exception = getelementptr i8, ptr %store, i64 $STORE_EXCEPTION
   store volatile ptr null, ptr %s.exception
+  %s.fuel = getelementptr i8, ptr %store, i64 $STORE_FUEL ; code may have it in a register
+  %fuel = load i64, ptr %s.fuel
   %s.capacity = getelementptr i8, ptr %store, i64 $STORE_TAIL_CAPACITY
   %capacity = load i64, ptr %s.capacity
   %tail.words = add i64 %capacity, 2
@@ -185,6 +187,7 @@ give.back: ; the handler may have made more room, elsewhere; code may know of ei
   call void @llvm.memcpy.p0.p0.i64(ptr %tail.now, ptr %tail.kept, i64 %tail.size, i1 true)
   br label %back
 back:
+  store i64 %fuel, ptr %s.fuel
   call void @llvm.memcpy.p0.p0.i64(ptr %transient, ptr %words.kept, i64 $TRANSIENT_SIZE, i1 true)
   call void @running(ptr %thread)
   ret void
