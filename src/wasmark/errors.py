@@ -209,7 +209,7 @@ class Trap(_FramedError):  # noqa: N818 - the public name
 
     def __repr__(self) -> str:
         frames = self.frames
-        return f"<wasmark.Trap {self.code.name}{f' in {frames[0]}' if frames else ''}>"
+        return f"<wasmark.{type(self).__name__} {self.code.name}{f' in {frames[0]}' if frames else ''}>"
 
     def _head(self) -> str:
         head = f"wasm trap: {self.code.message}"
