@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import linecache
+import re
 import subprocess
 import sys
 import textwrap
@@ -402,7 +403,11 @@ def test_modules_of_the_same_name_have_different_texts() -> None:
             wasmark.Instance(module).exports.f(0)
         (line,) = traceback.extract_tb(caught.value.__traceback__)[1:]
         texts.append((line.filename, line.lineno, (line.line or "").split()[0]))
-    assert texts == [("wasm://twin/func[0]", 2, "unreachable"), ("wasm://twin-2/func[0]", 4, "unreachable")]
+    (file, *first), (other, *second) = texts
+    assert first == [2, "unreachable"]
+    assert second == [4, "unreachable"]
+    assert file == "wasm://twin/func[0]"
+    assert re.fullmatch(r"wasm://twin-\d+/func\[0\]", other)
 
 
 def test_an_exception_keeps_its_lines_when_the_module_is_gone_and_the_cache_does_not() -> None:
@@ -420,7 +425,6 @@ def test_an_exception_keeps_its_lines_when_the_module_is_gone_and_the_cache_does
     assert (traceback.extract_tb(error.__traceback__)[-1].line or "").startswith("unreachable")
     assert "wasm://brief/func[0]" in linecache.cache
     error.__traceback__ = None
-    gc.collect()
     assert "wasm://brief/func[0]" not in linecache.cache
 
 
