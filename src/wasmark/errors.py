@@ -277,7 +277,8 @@ class WasmException(_FramedError):  # noqa: N818 - the public name
 
 
 class Exit(Error):  # noqa: N818 - the public name
-    """The program called WASI `proc_exit`; `code` is its exit status."""
+    """The program called WASI `proc_exit`; `code` is its exit status. It is how programs end, so no time is spent on
+    wasm frames in its traceback."""
 
     def __init__(self, code: int) -> None:
         self.code = code
