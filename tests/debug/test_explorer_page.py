@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -201,6 +202,13 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: Capsys) -> None:
     index = expanded(page.read_text())["index"]
     assert (index["title"], index["tiers"]) == ("m.wat", ["first", "optimised"])
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    file, page = Path(os.fsdecode(os.fsencode(tmp_path / "m") + b"\xff.wat")), tmp_path / "m.html"
+    file.write_text("(module)")
+    assert main(["explore", str(file), "-o", str(page)]) == 0
+    assert expanded(page.read_text())["index"]["title"] == "m\ufffd.wat"
 
 
 def test_the_command_reports_what_it_cannot_do(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
