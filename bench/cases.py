@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import calls
 import compiling
+import components
 import instances
 import leaving
 import memories
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 CASES: Final[tuple[Case, ...]] = (
     *calls.CASES,
+    *components.CASES,
     *registry.CASES,
     *memories.CASES,
     *instances.CASES,
