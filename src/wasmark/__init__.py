@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         Some,
     )
     from wasmark.debug.profile import profile
-    from wasmark.debug.tools import enable_crash_reports, enable_jitdump, enable_perf_map
+    from wasmark.debug.tools import enable_crash_reports, enable_debugger, enable_jitdump, enable_perf_map
 
 _LATE = {
     **dict.fromkeys(
@@ -66,6 +66,7 @@ _LATE = {
         "wasmark.component",
     ),
     "enable_crash_reports": "wasmark.debug.tools",
+    "enable_debugger": "wasmark.debug.tools",
     "enable_jitdump": "wasmark.debug.tools",
     "enable_perf_map": "wasmark.debug.tools",
     "profile": "wasmark.debug.profile",
@@ -130,6 +131,7 @@ __all__ = [
     "WasmException",
     "deadline",
     "enable_crash_reports",
+    "enable_debugger",
     "enable_jitdump",
     "enable_perf_map",
     "profile",
