@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         ResultError,
         Some,
     )
+    from wasmark.debug.core_dump import core_dump
     from wasmark.debug.profile import profile
     from wasmark.debug.tools import enable_crash_reports, enable_debugger, enable_jitdump, enable_perf_map
 
@@ -65,6 +66,7 @@ _LATE = {
         ),
         "wasmark.component",
     ),
+    "core_dump": "wasmark.debug.core_dump",
     "enable_crash_reports": "wasmark.debug.tools",
     "enable_debugger": "wasmark.debug.tools",
     "enable_jitdump": "wasmark.debug.tools",
@@ -129,6 +131,7 @@ __all__ = [
     "TrapCode",
     "UnsupportedError",
     "WasmException",
+    "core_dump",
     "deadline",
     "enable_crash_reports",
     "enable_debugger",
