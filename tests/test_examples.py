@@ -69,7 +69,7 @@ OUTPUTS = {
         r"25\nmath!square \[first tier\]\nmath!square \[thunk\]\nmath!sum \[first tier\]\nmath!sum \[thunk\]\n"
     ),
     "profile": (
-        r"1430 primes; open profile\.json with speedscope\.app or profiler\.firefox\.com\. Most time in wasm was spent in\n"
+        r"1430 primes; open profile\.json with .* Most time in wasm was spent in\n"
         r"  <module> > search > search\.<locals>\.<genexpr> > primes!count > primes!is_prime\n"
     ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
