@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import struct
 import tempfile
 import threading
@@ -63,14 +64,15 @@ class GdbJit:
         self._gone: deque[int] = deque()
         self._entries: dict[int, _Entry] = {}  # by the id of the code object; 0: the runtime image
         # The debugger opens it as well, also one that comes later.
-        self._directory = tempfile.TemporaryDirectory(prefix="wasmark-gdb-")
-        path = os.path.join(self._directory.name, "libwasmark-gdb.so")
+        self._directory, self._owner = tempfile.mkdtemp(prefix="wasmark-gdb-"), os.getpid()
+        path = os.path.join(self._directory, "libwasmark-gdb.so")
         data = struct.pack("<IIQQ", _VERSION, 0, 0, 0)
         with open(path, "wb") as file:
             file.write(shared_object(_RETURN, _FUNCTION, data, _DESCRIPTOR))
         library = ctypes.PyDLL(path)
         self._changed = library[_FUNCTION]
         self._descriptor = _Descriptor.in_dll(library, _DESCRIPTOR)
+        os.register_at_fork(after_in_child=self._after_fork)
         watch(self)
         for code in registered_codes():
             self.arrived(code)
@@ -131,6 +133,10 @@ class GdbJit:
         self._changed()
 
     def close(self) -> None:
-        """The process ends."""
+        """The process ends. Its forked children leave the file to it."""
         unwatch(self)
-        self._directory.cleanup()
+        if self._owner == os.getpid():
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()  # it may have been another thread's
