@@ -186,7 +186,7 @@ def test_names_are_right_while_modules_come_and_go() -> None:
 
 def test_names_are_right_while_threads_tier_up_and_unload() -> None:
     """For a minute where WASMARK_LONG is set."""
-    rounds = 20_000 if os.environ.get("WASMARK_LONG") else 500
+    rounds = 180_000 if os.environ.get("WASMARK_LONG") else 500
 
     def work(number: int) -> None:
         count = 0
