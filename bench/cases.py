@@ -11,6 +11,7 @@ import instances
 import leaving
 import memories
 import objects
+import profiling
 import registry
 import running
 import starts
@@ -30,6 +31,7 @@ CASES: Final[tuple[Case, ...]] = (
     *objects.CASES,
     *leaving.CASES,
     *stopping.CASES,
+    *profiling.CASES,
     *starts.CASES,
     *compiling.CASES,
     *translating.CASES,
