@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from programs import Program
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
-_WRITERS: Final = ("compile/function.py", "compile/loop_entry.py")
+_WRITERS: Final = tuple(
+    f"compile/{name}.py" for name in ("writer", "function_memory", "function_objects", "function", "loop_entry")
+)
 """What writes IR; a wheel has these as Python only, for they gain less."""
 
 _LEAST_VALIDATED: Final = 500_000
@@ -110,8 +112,8 @@ def main() -> None:
     assert Path(wasmark.__file__).is_relative_to(source)
     from wasmark.binary import decode_body, decode_module
     from wasmark.compile.check import layout_of, validate_bodies
-    from wasmark.compile.function import ModuleContext
     from wasmark.compile.module import batch_ir, batches
+    from wasmark.compile.writer import ModuleContext
 
     model = decode_module(Path(path).read_bytes())
     count = sum(len(decode_body(model, function.start, function.end)) for function in model.functions)

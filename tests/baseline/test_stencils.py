@@ -131,6 +131,7 @@ def test_translating_with_a_loaded_library_needs_no_llvm(library: Library, tmp_p
         from wasmark.binary import decode_body
         from wasmark.compile.check import escaping_signatures, validated_layout
         from wasmark.config import Config
+        from wasmark.core.flavour import STANDARD
         from wasmark.module import read_module
         library = Library(*marshal.loads(pathlib.Path(sys.argv[1]).read_bytes()))
         model = read_module(
@@ -140,7 +141,7 @@ def test_translating_with_a_loaded_library_needs_no_llvm(library: Library, tmp_p
         library.require(["ii:i"])
         function = model.functions[0]
         body = decode_body(model, function.start, function.end)
-        fragment = Translator(Context(model, layout, library), 0).translate(body)
+        fragment = Translator(Context(model, layout, library, STANDARD), 0).translate(body)
         code = FragmentImage([[fragment]], library, escaping_signatures(model, layout)).load()
         print(len(code.modules[0].functions), list(code.trampolines))
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import llvmlite.binding as llvm
 
 from wasmark.binary import decode_body, decode_module
-from wasmark.compile.function import ModuleContext
 from wasmark.compile.llvm import TRIPLE
 from wasmark.compile.module import batch_ir
+from wasmark.compile.writer import ModuleContext
 from wasmark.core.flavour import Flavour
 from wasmark.runtime.layout import VMLayout
 from wasmark.validate import validate_module

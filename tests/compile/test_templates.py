@@ -14,8 +14,12 @@ import pytest
 from tests.compile.ir import module_context
 from tests.differential.generator import generate
 from wasmark.binary import decode_body, encode_module
+<<<<<<< HEAD
 from wasmark.compile import exceptions, fuel, function_objects, tail_calls, vector_function
 from wasmark.compile import function as translation
+=======
+from wasmark.compile import exceptions, function, function_memory, function_objects, tail_calls, vector_function, writer
+>>>>>>> d42379a (The translator's writing, and what it knows of memories, in files of their own; layouts of objects said once)
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
 from wasmark.compile.atomics import ATOMICS, UNSHARED_WAITS
 from wasmark.compile.function import FunctionTranslator
@@ -23,6 +27,7 @@ from wasmark.compile.hot import Hot
 from wasmark.compile.loop_entry import LoopEntryTranslator
 from wasmark.compile.numeric import NUMERIC
 from wasmark.compile.objects import OBJECTS
+from wasmark.compile.simple import SIMPLE
 from wasmark.compile.tail_calls import leaves_by_tail_call
 from wasmark.compile.templates import prepare
 from wasmark.compile.vector import LANES, NATURAL, SHUFFLE, VECTORS, is_natural
@@ -86,8 +91,8 @@ def filled(template: str, n: int = 7) -> str:
 
 @pytest.mark.parametrize("op", OPCODES, ids=lambda op: f"{op.name}-{op.code:#x}")
 def test_every_row_has_one_lowering(op: Any) -> None:
-    assert translation._SIMPLE[False].keys() == translation._SIMPLE[True].keys()
-    assert (op in translation._SIMPLE[True]) != (op in translation._SPECIAL)
+    assert SIMPLE[False].keys() == SIMPLE[True].keys()
+    assert (op in SIMPLE[True]) != (op in function._SPECIAL)
 
 
 def test_a_row_without_a_lowering_is_noticed_when_the_compiler_is_imported() -> None:
@@ -151,38 +156,38 @@ def translated() -> tuple[dict[str, Recording], list[str]]:
     used = {name: recording(text) for name, text in TEMPLATES.items()}
     functions = []
     with pytest.MonkeyPatch.context() as patch:
-        simple = {op: (used[op.name], *rest) for op, (_, *rest) in translation._SIMPLE[True].items()}
+        simple = {op: (used[op.name], *rest) for op, (_, *rest) in SIMPLE[True].items()}
         natural = {
             op: (used[f"natural {op.name}" if f"natural {op.name}" in used else op.name], *rest)
-            for op, (_, *rest) in translation._SIMPLE[False].items()
+            for op, (_, *rest) in SIMPLE[False].items()
         }
-        patch.setattr(translation, "_SIMPLE", {True: simple, False: natural})
+        patch.setattr(writer, "SIMPLE", {True: simple, False: natural})
         for module, table, kind in (
-            (translation, "ACCESS", "access"),
+            (function_memory, "ACCESS", "access"),
             (vector_function, "ACCESS", "access"),
             (vector_function, "LANES", "lane"),
             (function_objects, "OBJECTS", "object"),
         ):
             patch.setattr(module, table, {name: used[f"{kind} {name}"] for name in getattr(module, table)})
         steps = {name: used[f"accessor {name}"] for name in ACCESSORS} | {name: used[f"step {name}"] for name in STEPS}
-        patch.setattr(translation, "_STEPS", steps)
+        patch.setattr(writer, "STEPS", steps)
         patch.setattr(vector_function, "SHUFFLE", used["shuffle"])
         for table, name in (("ADDRESS_32", "32"), ("ADDRESS_32_OFFSET", "32 offset"), ("ADDRESS_CHECKED", "checked")):
-            patch.setattr(translation, table, used[f"address {name}"])
+            patch.setattr(function_memory, table, used[f"address {name}"])
         for seed in range(60):
             context = module_context(generate(seed).binary, deterministic=seed % 3 == 0, fuel=seed % 2 == 0)
             if seed % 2:
                 context.here = frozenset()  # as in a lazy module
-            bodies = [decode_body(context.model, function.start, function.end) for function in context.model.functions]
+            bodies = [decode_body(context.model, f.start, f.end) for f in context.model.functions]
             context.wide = frozenset(
                 context.imported_functions + index
-                for index, (function, body) in enumerate(zip(context.model.functions, bodies, strict=True))
-                if leaves_by_tail_call(context.model.data, function, body)
+                for index, (f, body) in enumerate(zip(context.model.functions, bodies, strict=True))
+                if leaves_by_tail_call(context.model.data, f, body)
             )
             functions += [FunctionTranslator(context, index, 10).translate(body) for index, body in enumerate(bodies)]
         context = module_context(encode_module(parse_module(LEAVING)))
-        function = context.model.functions[0]
-        body = decode_body(context.model, function.start, function.end)
+        leaving = context.model.functions[0]
+        body = decode_body(context.model, leaving.start, leaving.end)
         (loop,) = (offset for row, _, offset in body if row.name == "loop")
         context.wide = frozenset({0})
         functions.append(FunctionTranslator(context, 0, 10).translate(body))

@@ -15,8 +15,8 @@ import pytest
 import wasmark
 from tests.differential.vectors import constant
 from tests.ways import WAYS, config
-from wasmark.compile import function as translation
 from wasmark.compile import vector
+from wasmark.compile.simple import SIMPLE
 from wasmark.compile.templates import prepare
 from wasmark.core.opcodes import BY_NAME, OPCODES
 from wasmark.runtime.processor import description, has_level
@@ -293,7 +293,7 @@ def test_code_for_old_processors_does_the_same(name: str, monkeypatch: pytest.Mo
     if made == vector.VECTORS[name]:
         return  # there is one template for all
     row = BY_NAME[name]
-    simple = translation._SIMPLE[True]
+    simple = SIMPLE[True]
     monkeypatch.setitem(simple, row, (made, *simple[row][1:]))
     old = exports(module_of([name]), strategy="eager", relaxed_simd="deterministic")
     for args in rows(name, 200):
@@ -311,7 +311,7 @@ from tests.compile.ir import module_context
 from tests.compile.test_vectors import generic, module_of
 from wasmark import Module
 from wasmark.binary import encode_module
-from wasmark.compile import function as translation
+from wasmark.compile.simple import SIMPLE
 from wasmark.compile.llvm import TRIPLE, _initialize
 from wasmark.compile.module import batch_ir
 from wasmark.core.opcodes import BY_NAME
@@ -319,7 +319,7 @@ from wasmark.text import parse_module
 _initialize()
 names = sorted(generic())
 templates = generic()
-for deterministic, simple in translation._SIMPLE.items():
+for deterministic, simple in SIMPLE.items():
     for name in names:
         simple[BY_NAME[name]] = (templates[name], *simple[BY_NAME[name]][1:])
 context = module_context(encode_module(parse_module(module_of(names))))

@@ -14,7 +14,7 @@ from array import array
 from wasmark.baseline.stencil import CALLEE, TAKEN
 from wasmark.compile.abi import signature, slot_count
 from wasmark.core.flavour import STANDARD
-from wasmark.core.object_layout import StructLayouts
+from wasmark.core.object_layout import ObjectLayouts
 from wasmark.core.types import V128, FuncType
 from wasmark.runtime.layout import SLOT_SIZE
 
@@ -146,7 +146,7 @@ class Context:
         self.library = library
         self.imported_functions = model.imported["func"]
         self.imported_globals = model.imported["global"]
-        self.structs = StructLayouts(model.types)
+        self.objects = ObjectLayouts(model.types)
         self._signatures: dict[int, tuple[int, int, str]] = {}
 
     def signature(self, type_index: int) -> tuple[int, int, str]:

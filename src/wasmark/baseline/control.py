@@ -148,8 +148,6 @@ class Control(Assembler):
 
     def end(self, row: Opcode, imm: Any) -> None:
         label = self.labels[-1]
-        if label.own_handler is not None:
-            self.close_handler(label)
         if label.else_fixups is not None:  # an `if` without `else`: its parameters are its results
             if not self.dead:
                 self.carry(label.height, label.results)
@@ -172,10 +170,6 @@ class Control(Assembler):
             self.emit(self.library[self.ending("return")])
 
     # --- branches ---------------------------------------------------------------------------------
-
-    def close_handler(self, label: Label) -> None:
-        """What comes before the `end` of a block that has a handler of its own (see `exceptions`)."""
-        raise NotImplementedError
 
     def br(self, row: Opcode, imm: int) -> None:
         self.leave(self.labels[-1 - imm])

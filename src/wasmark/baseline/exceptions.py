@@ -118,9 +118,14 @@ class Exceptions(TailCalls):
         if kind in (CATCH_REF, CATCH_ALL_REF):
             self.stack.append(exception)
 
-    def close_handler(self, label: Label) -> None:
-        handler = label.own_handler
-        assert handler is not None
+    def end(self, row: Opcode, imm: Any) -> None:
+        label = self.labels[-1]
+        if label.own_handler is not None:
+            self._close(label, label.own_handler)
+        super().end(row, imm)
+
+    def _close(self, label: Label, handler: Handler) -> None:
+        """What comes before the `end` of a block that has a handler of its own."""
         if handler.is_open:
             self._finish(label)
             if handler.is_used and not handler.complete:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from wasmark.baseline.vectors import Vectors
 from wasmark.compile.objects import memory_type, target_of
 from wasmark.core.object_layout import ARRAY_ELEMENTS, size_log2
-from wasmark.core.types import ArrayType, StorageType, StructType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
     from wasmark.core.opcodes import Opcode
-    from wasmark.core.types import RefType
+    from wasmark.core.types import RefType, StorageType
 
 _WIDTH: Final = {"float": "i32", "double": "i64", "ptr": "i64"}
 """Stencils move bits: what is as wide as an integer goes as one."""
@@ -25,16 +24,6 @@ def _width(storage: StorageType) -> str:
 
 class Objects(Vectors):
     """Instructions with a method each."""
-
-    def _struct(self, index: int) -> StructType:
-        composite = self.model.types[index].composite
-        assert isinstance(composite, StructType)
-        return composite
-
-    def _element(self, index: int) -> StorageType:
-        composite = self.model.types[index].composite
-        assert isinstance(composite, ArrayType)
-        return composite.field.storage
 
     def _pop_value(self, width: str) -> int:
         """Pop an operand; the slot, or the first slot, with its value."""
@@ -80,21 +69,19 @@ class Objects(Vectors):
 
     def struct_new(self, row: Opcode, imm: int) -> None:
         self.calls = True
-        type_ = self._struct(imm)
-        offsets, size = self.context.structs[imm]
+        storages, offsets, size = self.context.objects.struct(imm)
         new = self.home_of(len(self.stack))
         self.emit(self.library["struct.new"], d=new, x=self.layout.type_descriptor(imm), y=size)
-        widths = [_width(field.storage) for field in type_.fields]
-        self._initialize(new, list(zip(offsets, widths, strict=True)))
+        self._initialize(new, list(zip(offsets, map(_width, storages), strict=True)))
 
     def struct_new_default(self, row: Opcode, imm: int) -> None:
         self.calls = True
-        _, size = self.context.structs[imm]
+        _, _, size = self.context.objects.struct(imm)
         self.emit(self.library["struct.new"], d=self.push_home(), x=self.layout.type_descriptor(imm), y=size)
 
     def _field(self, imm: tuple[int, int]) -> tuple[str, int]:
-        type_ = self._struct(imm[0])
-        return _width(type_.fields[imm[1]].storage), self.context.structs[imm[0]][0][imm[1]]
+        storage, offset = self.context.objects.field(imm)
+        return _width(storage), offset
 
     def struct_get(self, row: Opcode, imm: tuple[int, int]) -> None:
         width, offset = self._field(imm)
@@ -110,7 +97,7 @@ class Objects(Vectors):
 
     def array_new(self, row: Opcode, imm: int) -> None:
         self.calls = True
-        width = _width(self._element(imm))
+        width = _width(self.context.objects.element(imm))
         b = self.pop_slot()
         a = self._pop_value(width)
         stencil = self.library[f"{row.name} {width}"]
@@ -118,12 +105,12 @@ class Objects(Vectors):
 
     def array_new_default(self, row: Opcode, imm: int) -> None:
         self.calls = True
-        self._unary(f"{row.name} {size_log2(self._element(imm))}", x=self.layout.type_descriptor(imm))
+        self._unary(f"{row.name} {size_log2(self.context.objects.element(imm))}", x=self.layout.type_descriptor(imm))
 
     def array_new_fixed(self, row: Opcode, imm: tuple[int, int]) -> None:
         self.calls = True
         index, count = imm
-        element = self._element(index)
+        element = self.context.objects.element(index)
         shift, width = size_log2(element), _width(element)
         new = self.home_of(len(self.stack))
         x, size = self.layout.type_descriptor(index), ARRAY_ELEMENTS + (count << shift)
@@ -134,7 +121,9 @@ class Objects(Vectors):
         self.calls = True
         index, data = imm
         y = self.layout.data_segments + 16 * data
-        self._binary(f"{row.name} {size_log2(self._element(index))}", x=self.layout.type_descriptor(index), y=y)
+        self._binary(
+            f"{row.name} {size_log2(self.context.objects.element(index))}", x=self.layout.type_descriptor(index), y=y
+        )
 
     def array_new_elem(self, row: Opcode, imm: tuple[int, int]) -> None:
         self.calls = True
@@ -142,12 +131,12 @@ class Objects(Vectors):
         self._binary(row.name, x=self.layout.type_descriptor(index), y=self.layout.element_segments + 16 * segment)
 
     def array_get(self, row: Opcode, imm: int) -> None:
-        width = _width(self._element(imm))
+        width = _width(self.context.objects.element(imm))
         a, b = self._two()
         self.emit(self.library[f"{row.name} {width}"], a=a, b=b, d=self._push_value(width))
 
     def array_set(self, row: Opcode, imm: int) -> None:
-        width = _width(self._element(imm))
+        width = _width(self.context.objects.element(imm))
         c = self._pop_value(width)
         a, b = self._two()
         self.emit(self.library[f"{row.name} {width}"], a=a, b=b, c=c)
@@ -156,15 +145,15 @@ class Objects(Vectors):
         self._unary(row.name)
 
     def array_fill(self, row: Opcode, imm: int) -> None:
-        width = _width(self._element(imm))
+        width = _width(self.context.objects.element(imm))
         self._successive(f"{row.name} {width}", 5 if width == "v128" else 4)
 
     def array_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
-        self._successive(f"{row.name} {size_log2(self._element(imm[0]))}", 5)
+        self._successive(f"{row.name} {size_log2(self.context.objects.element(imm[0]))}", 5)
 
     def array_init_data(self, row: Opcode, imm: tuple[int, int]) -> None:
         y = self.layout.data_segments + 16 * imm[1]
-        self._successive(f"{row.name} {size_log2(self._element(imm[0]))}", 4, y)
+        self._successive(f"{row.name} {size_log2(self.context.objects.element(imm[0]))}", 4, y)
 
     def array_init_elem(self, row: Opcode, imm: tuple[int, int]) -> None:
         self._successive(row.name, 4, self.layout.element_segments + 16 * imm[1])

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Final
 
-    from wasmark.compile.function import Frame, FunctionTranslator
+    from wasmark.compile.function import FunctionTranslator
+    from wasmark.compile.writer import Frame
     from wasmark.core.opcodes import Opcode
 
 _PENDING: Final = STORE_BLOCK + f"%xp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {L.STORE_EXCEPTION}\n"

@@ -10,194 +10,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.binary.metadata import LIKELY, UNLIKELY, branch_hints
+from wasmark.binary.metadata import LIKELY, UNLIKELY
 from wasmark.compile import exceptions, fuel, tail_calls
-from wasmark.compile.abi import LETTER_TO_LLVM, Places, llvm_type, result_type, signature
-from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
+from wasmark.compile.abi import Places, llvm_type, result_type
+from wasmark.compile.access import LOADS, STORES, USE
 from wasmark.compile.atomics import ATOMICS, HOSTED, translate_atomic, translate_fence
 from wasmark.compile.function_objects import ObjectInstructions
 from wasmark.compile.method_names import METHOD_NAMES
-from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
-from wasmark.compile.templates import MEMORY_ACCESS_COLUMN, location
-from wasmark.compile.vector import NATURAL, V128, VECTORS, is_natural
+from wasmark.compile.numeric import NEUTRAL, float_constant
+from wasmark.compile.simple import ARITHMETIC, BINARY, SIMPLE, TERNARY, UNARY
+from wasmark.compile.templates import location
+from wasmark.compile.vector import V128
 from wasmark.compile.vector_function import VECTOR_RULES
 from wasmark.compile.wide_arithmetic import WIDE, translate_wide
-from wasmark.core.flavour import STANDARD, Flavour
-from wasmark.core.object_layout import StructLayouts
+from wasmark.compile.writer import Frame
 from wasmark.core.opcodes import OPCODES, Opcode
-from wasmark.core.types import FuncType
-from wasmark.runtime.layout import OFFSET_GUARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmark.binary import Instr
-    from wasmark.compile.exceptions import Handler
-    from wasmark.core.model import Function, ModuleModel
+    from wasmark.compile.writer import ModuleContext
     from wasmark.core.types import ValType
-    from wasmark.runtime.layout import VMLayout
-
-Operand = tuple[str, str]
-"""(LLVM type, LLVM value)"""
 
 _LEAF_BODY_LIMIT: Final = 4096
 """A function without calls and with fewer body bytes than this needs no stack check: its frame fits the headroom below
 the limit many times over."""
 
-_CALLING: Final = HOSTED | {
-    op.name
-    for op in OPCODES
-    if op.name in ("call", "call_indirect", "call_ref", "memory.grow", "table.grow", *exceptions.INSTRUCTIONS)
-    or ".new" in op.name
+_CALLING: Final = {
+    *HOSTED,
+    *exceptions.INSTRUCTIONS,
+    *("call", "call_indirect", "call_ref", "memory.grow", "table.grow"),
+    *(op.name for op in OPCODES if ".new" in op.name),
 }
 
 _WEIGHTS: Final[dict[bytes | None, str]] = {LIKELY: ", !prof !1", UNLIKELY: ", !prof !2"}
 """What a branch hint is for LLVM; the numbers are those of `prelude.METADATA`."""
 
-_UNARY: Final = 1
-_BINARY: Final = 2
-_OF_FLOATS: Final = 3
-_ARITHMETIC: Final = 4
-_TERNARY: Final = 5
-_TERNARY_OPERANDS: Final = 3
 _COMMUTATIVE: Final = frozenset({"add", "mul"})
-
-
-def _operands(op: Opcode) -> int:
-    params = (op.sig or "").split(":")[0]
-    if params not in ("ff", "FF"):
-        return _TERNARY if len(params) == _TERNARY_OPERANDS else len(params)
-    return _ARITHMETIC if op.name[4:] in ARITHMETIC else _OF_FLOATS
-
-
-def _simple(templates: dict[str, str]) -> dict[Opcode, tuple[str, int, str]]:
-    return {
-        op: (templates[op.name], _operands(op), LETTER_TO_LLVM[op.sig[-1]])
-        for op in OPCODES
-        if op.sig is not None and op.name in templates
-    }
-
-
-_SIMPLE: Final[dict[bool, dict[Opcode, tuple[str, int, str]]]] = {
-    deterministic: _simple(
-        NUMERIC
-        | VECTORS
-        | {name: text for name, text in NATURAL.items() if is_natural(name, deterministic=deterministic)}
-    )
-    for deterministic in (False, True)
-}
-"""Rows that only compute -> (template, one of the five kinds of operands above, result type); by whether relaxed ones
-are to be deterministic."""
-
-
-class Frame:
-    """A label (core §4.2.8): where a branch goes and the slots for what it carries. `label` is used by branches to
-    it."""
-
-    __slots__ = (
-        "else_label",
-        "entry_values",
-        "handler",
-        "height",
-        "is_loop",
-        "label",
-        "own_handler",
-        "results",
-        "slots",
-        "types",
-        "used",
-    )
-
-    def __init__(self, label: str, types: list[str], results: list[str], height: int, *, is_loop: bool = False) -> None:
-        self.label = label
-        self.types = types  # of the values that a branch carries
-        self.results = results
-        self.height = height
-        self.is_loop = is_loop
-        self.slots: list[str] = []
-        self.used = False
-        self.else_label: str | None = None
-        self.entry_values: list[Operand] = []
-        self.handler: Handler | None = None  # where exceptions go that are thrown directly inside
-        self.own_handler: Handler | None = None
-
-
-class ModuleContext:
-    """What all functions of one module share while they are translated.
-
-    here: the functions (by number, imported ones not counted) that can be called by their symbols; the others are
-    called through the module's table of functions. None means all.
-    """
-
-    def __init__(
-        self,
-        model: ModuleModel,
-        layout: VMLayout,
-        prefix: str,
-        here: frozenset[int] | None = None,
-        flavour: Flavour = STANDARD,
-    ) -> None:
-        self.here = here
-        self.flavour = flavour
-        self.simple = _SIMPLE[flavour.deterministic]
-        self.model = model
-        self.layout = layout
-        self.prefix = prefix
-        self.imported_functions = model.imported["func"]
-        self.imported_globals = model.imported["global"]
-        self.branch_hints = branch_hints(model)
-        self.structs = StructLayouts(model.types)
-        self._signatures: dict[int, tuple[list[str], list[str], str]] = {}
-        self.wide: frozenset[int] = frozenset()
-        """Of the functions that go to LLVM together, those of the wide type (see `tail_calls`), by index."""
-
-    def abi_string(self, type_index: int) -> str:
-        """The ABI string of a function type."""
-        type_ = self.model.types[type_index].composite
-        assert isinstance(type_, FuncType)
-        return signature(type_)
-
-    def signature(self, type_index: int) -> tuple[list[str], list[str], str]:
-        """(parameter types, result types, return type) of a function type, as LLVM types."""
-        found = self._signatures.get(type_index)
-        if found is None:
-            type_: FuncType = self.model.types[type_index].composite  # type: ignore[assignment]
-            params = [llvm_type(t) for t in type_.params]
-            results = [llvm_type(t) for t in type_.results]
-            found = self._signatures[type_index] = (params, results, result_type(results))
-        return found
-
-    def symbol(self, func_index: int) -> str:
-        """The symbol of a defined function."""
-        return f"{self.prefix}f{func_index}"
 
 
 class FunctionTranslator(ObjectInstructions):
     """Translates one body; make a new one for each function."""
 
     def __init__(self, context: ModuleContext, defined_index: int, scope: int) -> None:
-        self.context = context
-        self.layout = context.layout
-        self.model = context.model
-        self.function: Function = context.model.functions[defined_index]
-        self.func_index = context.imported_functions + defined_index
+        super().__init__(context, defined_index, scope)
         self.branch_hints = context.branch_hints.get(self.func_index, {})
-        self.scope = scope
-        self.head: list[str] = []  # allocas
-        self.out: list[str] = []
-        self.stack: list[Operand] = []
-        self.frames: list[Frame] = []
         self.local_types: list[str] = []
-        self.n = 0
-        self.d = ""
-        self.offset = 0  # of the instruction that is being translated, in the module
-        self.dead = False
         self.keeps_fuel = False  # whether it knows what is left, beside the store
         self.results: list[str] = []
         self.places: Places | None = None  # of the parameters, where the function has the wide type
-        self.bases: dict[int, str] = {}
         self.calls: set[int] = set()  # functions called directly
-        self.loaded: dict[str, tuple[int, str]] = {}  # loaded float, not used yet -> (place in `out`, location)
         self.literals: dict[str, tuple[str, bool, str]] = {}  # fenced float constant -> (itself, neutral, the fence)
 
     def translate(self, instrs: list[Instr]) -> str:
@@ -289,17 +152,17 @@ class FunctionTranslator(ObjectInstructions):
                 self.n = n = self.n + 1
                 result = f"%v{n}"
                 d = f", !dbg !DILocation(line: {offset}, scope: !{scope}"
-                if count == _UNARY:
+                if count == UNARY:
                     emit(template.format(r=result, a=pop()[1], n=n, d=d))
-                elif count == _TERNARY:
+                elif count == TERNARY:
                     c, b, a = pop()[1], pop()[1], pop()[1]
                     emit(template.format(r=result, a=a, b=b, c=c, n=n, d=d))
                 else:
                     b = pop()[1]
                     a = pop()[1]
-                    if count != _BINARY and (a in literals or b in literals):
-                        a, b = self._literal_operands(a, b, arithmetic=count == _ARITHMETIC)
-                    if count == _ARITHMETIC and (a in loaded) != (b in loaded):
+                    if count != BINARY and (a in literals or b in literals):
+                        a, b = self._literal_operands(a, b, arithmetic=count == ARITHMETIC)
+                    if count == ARITHMETIC and (a in loaded) != (b in loaded):
                         folded = self._memory_operand(row, type_, a, b)
                         if folded is not None:
                             emit(template.format(r=result, a=a, b=b, n=n, d=folded) + USE.format(type=type_, r=result))
@@ -313,21 +176,6 @@ class FunctionTranslator(ObjectInstructions):
             special[row](self, row, imm)
 
     # --- helpers ----------------------------------------------------------------------------------
-
-    def _step(self, key: str, **operands: object) -> str:
-        """Emit a template of `access`, or a step of another kind; returns the name of its result."""
-        self.n += 1
-        result = f"%v{self.n}"
-        self.out.append(_STEPS[key].format(r=result, vm="%vm", n=self.n, d=self.d, **operands))
-        return result
-
-    def fill(self, template: str, type_: str | None, operands: dict[str, Any], *, same: bool = False) -> None:
-        """Emit a template; its result, of this type, is pushed (None: it has none). With `same`, it belongs to the one
-        before, whose names it goes on with."""
-        self.n += not same
-        self.out.append(template.format(r=f"%v{self.n}", n=self.n, d=self.d, **operands))
-        if type_ is not None:
-            self.stack.append((type_, f"%v{self.n}"))
 
     def _fence(self, type_: str, value: str) -> str:
         self.n += 1
@@ -363,21 +211,6 @@ class FunctionTranslator(ObjectInstructions):
         self.out[place] = self.out[place].removesuffix(USE.format(type=type_, r=value))
         return located
 
-    def _widen(self, value: str, *, is64: bool) -> str:
-        """An address or index as i64."""
-        if is64:
-            return value
-        self.n += 1
-        self.out.append(f"%w{self.n} = zext i32 {value} to i64{self.d})")
-        return f"%w{self.n}"
-
-    def _narrow(self, value: str, *, is64: bool) -> Operand:
-        if is64:
-            return "i64", value
-        self.n += 1
-        self.out.append(f"%w{self.n} = trunc i64 {value} to i32{self.d})")
-        return "i32", f"%w{self.n}"
-
     def _condition(self) -> str:
         self.n += 1
         self.out.append(f"%c{self.n} = icmp ne i32 {self.stack.pop()[1]}, 0{self.d})")
@@ -387,44 +220,7 @@ class FunctionTranslator(ObjectInstructions):
         """What the module says about the branch that is being translated, which goes to its first label or not."""
         return _WEIGHTS.get(self.branch_hints.get(self.offset - self.function.entry), "")
 
-    def fresh(self) -> str:
-        """A name for a value that nothing else has."""
-        self.n += 1
-        return f"%v{self.n}"
-
-    def _label(self, prefix: str) -> str:
-        self.n += 1
-        return f"{prefix}{self.n}"
-
-    def take(self, count: int) -> list[Operand]:
-        """Pop operands; the deepest first."""
-        if not count:
-            return []
-        taken = self.stack[-count:]
-        del self.stack[-count:]
-        return taken
-
     # --- labels and branches ----------------------------------------------------------------------
-
-    def _slots(self, frame: Frame) -> list[str]:
-        if not frame.slots and frame.types:
-            self.n += 1
-            frame.slots = [f"%s{self.n}.{i}" for i in range(len(frame.types))]
-            self.head.extend(f"{slot} = alloca {type_}" for slot, type_ in zip(frame.slots, frame.types, strict=True))
-        return frame.slots
-
-    def _carry(self, frame: Frame) -> str:
-        """Store what a branch to `frame` carries; returns the label to jump to. The operands stay on the stack.
-
-        Also right before a conditional branch that is not taken: the slots are read at the label only, and every way
-        there stores them first.
-        """
-        frame.used = True
-        slots = self._slots(frame)
-        if slots:
-            for slot, (type_, value) in zip(slots, self.stack[-len(slots) :], strict=True):
-                self.out.append(f"store {type_} {value}, ptr {slot}")
-        return frame.label
 
     def _arrive(self, frame: Frame) -> None:
         """Put what came to `frame` by branches on the stack, which is as high as that says."""
@@ -674,18 +470,6 @@ class FunctionTranslator(ObjectInstructions):
         self.loaded.pop(value, None)
         self.out.append(f"store {type_} {value}, ptr %L{imm}")
 
-    def _global(self, action: str, index: int, **operands: object) -> str:
-        type_ = llvm_type(self.model.global_types[index].value)
-        if index < self.context.imported_globals:
-            return self._step(f"{action} imported", o=self.layout.global_pointers + 8 * index, type=type_, **operands)
-        return self._step(action, o=self.layout.global_cell(index), type=type_, **operands)
-
-    def global_get(self, row: Opcode, imm: int) -> None:
-        self.stack.append((llvm_type(self.model.global_types[imm].value), self._global("global.get", imm)))
-
-    def global_set(self, row: Opcode, imm: int) -> None:
-        self._global("global.set", imm, a=self.stack.pop()[1])
-
     def integer_const(self, row: Opcode, imm: int) -> None:
         self.stack.append((row.name[:3], str(imm)))
 
@@ -695,132 +479,6 @@ class FunctionTranslator(ObjectInstructions):
         fenced = self._fence(type_, value)
         self.literals[fenced] = (value, imm in NEUTRAL[type_], self.out[-1])
         self.stack.append((type_, fenced))
-
-    # --- memory -----------------------------------------------------------------------------------
-
-    def address(self, row: Opcode, imm: tuple[int, int, int], address: str) -> None:
-        """Emit the address of an access as `%p<self.n>`."""
-        _, memory, offset = imm
-        base = self.bases[memory]
-        type_ = self.model.memory_types[memory]
-        if type_.is_guarded and offset + row.access <= OFFSET_GUARD:
-            self.n += 1
-            template = ADDRESS_32_OFFSET if offset else ADDRESS_32
-            self.out.append(template.format(a=address, base=base, o=offset, n=self.n, d=self.d))
-            return
-        address = self._widen(address, is64=type_.limits.is64)
-        extent = offset + row.access
-        if extent >= 1 << 63:  # beyond every possible memory: fails the check, and stays a valid constant
-            offset, extent = 0, (1 << 63) - 1
-        self._step("memory.length", o=self.layout.memory_def(memory))
-        length = f"%len{self.n}"
-        self.n += 1
-        self.out.append(
-            ADDRESS_CHECKED.format(a=address, base=base, o=offset, extent=extent, length=length, n=self.n, d=self.d)
-        )
-
-    def load(self, row: Opcode, imm: tuple[int, int, int]) -> None:
-        self.address(row, imm, self.stack.pop()[1])
-        result = f"%v{self.n}"
-        self.out.append(ACCESS[row.name].format(r=result, n=self.n, d=self.d))
-        type_ = LOADS[row.name][2]
-        if type_[0] != "i":
-            self.loaded[result] = (len(self.out) - 1, f"{self.d}, column: {MEMORY_ACCESS_COLUMN}")
-        self.stack.append((type_, result))
-
-    def store(self, row: Opcode, imm: tuple[int, int, int]) -> None:
-        value = self.stack.pop()[1]
-        self.address(row, imm, self.stack.pop()[1])
-        self.out.append(ACCESS[row.name].format(b=value, n=self.n, d=self.d))
-
-    def memory_size(self, row: Opcode, imm: int) -> None:
-        type_ = self.model.memory_types[imm]
-        pages = self._step("memory.size", o=self.layout.memory_def(imm), shift=type_.page_size_log2)
-        self.stack.append(self._narrow(pages, is64=type_.limits.is64))
-
-    def memory_grow(self, row: Opcode, imm: int) -> None:
-        is64 = self.model.memory_types[imm].limits.is64
-        delta = self._widen(self.stack.pop()[1], is64=is64)
-        pages = self._step("memory.grow", o=self.layout.memory_def(imm), a=delta)
-        self.stack.append(self._narrow(pages, is64=is64))
-
-    def _bulk(self, row: Opcode, where: tuple[int, int], is64: tuple[bool, bool, bool], **offsets: int) -> None:
-        """A bulk instruction: pops length, source (or value) and destination; `is64` of each, deepest first."""
-        c = self._widen(self.stack.pop()[1], is64=is64[2])
-        b = self.stack.pop()[1] if row.name.endswith("fill") else self._widen(self.stack.pop()[1], is64=is64[1])
-        a = self._widen(self.stack.pop()[1], is64=is64[0])
-        self._step(row.name, a=a, b=b, c=c, o=where[0], o2=where[1])
-
-    def memory_fill(self, row: Opcode, imm: int) -> None:
-        is64 = self.model.memory_types[imm].limits.is64
-        self._bulk(row, (self.layout.memory_def(imm), 0), (is64, is64, is64))
-
-    def memory_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
-        to, from_ = (self.model.memory_types[index].limits.is64 for index in imm)
-        where = (self.layout.memory_def(imm[0]), self.layout.memory_def(imm[1]))
-        self._bulk(row, where, (to, from_, to and from_))
-
-    def memory_init(self, row: Opcode, imm: tuple[int, int]) -> None:
-        segment, memory = imm
-        where = (self.layout.memory_def(memory), self.layout.data_segments + 16 * segment)
-        self._bulk(row, where, (self.model.memory_types[memory].limits.is64, False, False))
-
-    def data_drop(self, row: Opcode, imm: int) -> None:
-        self._step(row.name, o=self.layout.data_segments + 16 * imm)
-
-    # --- tables and references --------------------------------------------------------------------
-
-    def table_get(self, row: Opcode, imm: int) -> None:
-        index = self._widen(self.stack.pop()[1], is64=self.model.table_types[imm].limits.is64)
-        self.stack.append(("ptr", self._step(row.name, o=self.layout.table_def(imm), a=index)))
-
-    def table_set(self, row: Opcode, imm: int) -> None:
-        value = self.stack.pop()[1]
-        index = self._widen(self.stack.pop()[1], is64=self.model.table_types[imm].limits.is64)
-        self._step(row.name, o=self.layout.table_def(imm), a=index, b=value)
-
-    def table_size(self, row: Opcode, imm: int) -> None:
-        size = self._step(row.name, o=self.layout.table_def(imm))
-        self.stack.append(self._narrow(size, is64=self.model.table_types[imm].limits.is64))
-
-    def table_grow(self, row: Opcode, imm: int) -> None:
-        is64 = self.model.table_types[imm].limits.is64
-        delta = self._widen(self.stack.pop()[1], is64=is64)
-        size = self._step(row.name, o=self.layout.table_def(imm), a=self.stack.pop()[1], b=delta)
-        self.stack.append(self._narrow(size, is64=is64))
-
-    def table_fill(self, row: Opcode, imm: int) -> None:
-        is64 = self.model.table_types[imm].limits.is64
-        self._bulk(row, (self.layout.table_def(imm), 0), (is64, False, is64))
-
-    def table_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
-        to, from_ = (self.model.table_types[index].limits.is64 for index in imm)
-        where = (self.layout.table_def(imm[0]), self.layout.table_def(imm[1]))
-        self._bulk(row, where, (to, from_, to and from_))
-
-    def table_init(self, row: Opcode, imm: tuple[int, int]) -> None:
-        segment, table = imm
-        where = (self.layout.table_def(table), self.layout.element_segments + 16 * segment)
-        self._bulk(row, where, (self.model.table_types[table].limits.is64, False, False))
-
-    def elem_drop(self, row: Opcode, imm: int) -> None:
-        self._step(row.name, o=self.layout.element_segments + 16 * imm)
-
-    def ref_null(self, row: Opcode, imm: Any) -> None:
-        self.stack.append(("ptr", "null"))
-
-    def ref_is_null(self, row: Opcode, imm: Any) -> None:
-        self.stack.append(("i32", self._step(row.name, a=self.stack.pop()[1])))
-
-    def ref_as_non_null(self, row: Opcode, imm: Any) -> None:
-        self._step(row.name, a=self.stack[-1][1])
-
-    def ref_func(self, row: Opcode, imm: int) -> None:
-        if imm < self.context.imported_functions:
-            value = self._step("ref.func imported", o=self.layout.imported_function(imm) + 16)
-        else:
-            value = self._step("ref.func", o=self.layout.funcref(imm))
-        self.stack.append(("ptr", value))
 
 
 _OPENERS: Final = frozenset({"block", "loop", "if", "try_table", "try"})
@@ -854,11 +512,9 @@ _RULES: Final[dict[str, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
     **exceptions.INSTRUCTIONS,
 }
 """Rules that are in files of their own."""
-_STEPS: Final = {**ACCESSORS, **tail_calls.STEPS, **exceptions.STEPS, **fuel.STEPS}
-
 _SPECIAL: Final[dict[Opcode, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
     op: _RULES.get(op.name) or getattr(FunctionTranslator, _method_name(op.name))
     for op in (*OPCODES, fuel.FUEL)
-    if op not in _SIMPLE[False]
+    if op not in SIMPLE[False]
 }
 """Rows with a rule of their own -> the method that translates them. A row without one fails here, at import."""

@@ -5,34 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wasmark.compile.function_memory import MemoryInstructions
 from wasmark.compile.objects import OBJECTS, memory_type, target_of, value_type
 from wasmark.core.object_layout import ARRAY_ELEMENTS, size_log2
-from wasmark.core.types import ArrayType, StorageType, StructType
 
 if TYPE_CHECKING:
-    from wasmark.compile.function import Frame, ModuleContext, Operand
-    from wasmark.core.model import ModuleModel
     from wasmark.core.opcodes import Opcode
     from wasmark.core.types import RefType
-    from wasmark.runtime.layout import VMLayout
 
 
-class ObjectInstructions:
+class ObjectInstructions(MemoryInstructions):
     """The part of the translator that knows objects."""
-
-    if TYPE_CHECKING:
-        context: ModuleContext
-        model: ModuleModel
-        layout: VMLayout
-        out: list[str]
-        stack: list[Operand]
-        frames: list[Frame]
-        n: int
-        d: str
-
-        def take(self, count: int) -> list[Operand]: ...
-        def _carry(self, frame: Frame) -> str: ...
-        def _label(self, prefix: str) -> str: ...
 
     def _object(self, key: str, **operands: object) -> str:
         """Emit a template of `objects`; returns the name of its result."""
@@ -44,34 +27,23 @@ class ObjectInstructions:
     def _operands(self, count: int) -> list[str]:
         return [value for _, value in self.take(count)]
 
-    def _struct(self, index: int) -> StructType:
-        composite = self.model.types[index].composite
-        assert isinstance(composite, StructType)
-        return composite
-
-    def _element(self, index: int) -> StorageType:
-        composite = self.model.types[index].composite
-        assert isinstance(composite, ArrayType)
-        return composite.field.storage
-
     # --- structures -------------------------------------------------------------------------------
 
     def struct_new(self, row: Opcode, imm: int) -> None:
-        type_ = self._struct(imm)
-        offsets, size = self.context.structs[imm]
-        values = self._operands(len(type_.fields))
+        storages, offsets, size = self.context.objects.struct(imm)
+        values = self._operands(len(storages))
         new = self._object("struct.new", o=self.layout.type_descriptor(imm), size=size)
-        for field, offset, value in zip(type_.fields, offsets, values, strict=True):
-            self._object(f"initial {memory_type(field.storage)}", a=new, b=value, o=offset)
+        for storage, offset, value in zip(storages, offsets, values, strict=True):
+            self._object(f"initial {memory_type(storage)}", a=new, b=value, o=offset)
         self.stack.append(("ptr", new))
 
     def struct_new_default(self, row: Opcode, imm: int) -> None:
-        _, size = self.context.structs[imm]
+        _, _, size = self.context.objects.struct(imm)
         self.stack.append(("ptr", self._object("struct.new", o=self.layout.type_descriptor(imm), size=size)))
 
     def _field(self, imm: tuple[int, int]) -> tuple[str, int]:
-        type_ = self._struct(imm[0])
-        return memory_type(type_.fields[imm[1]].storage), self.context.structs[imm[0]][0][imm[1]]
+        storage, offset = self.context.objects.field(imm)
+        return memory_type(storage), offset
 
     def struct_get(self, row: Opcode, imm: tuple[int, int]) -> None:
         memory, offset = self._field(imm)
@@ -87,17 +59,17 @@ class ObjectInstructions:
 
     def array_new(self, row: Opcode, imm: int) -> None:
         a, b = self._operands(2)
-        key = f"{row.name} {memory_type(self._element(imm))}"
+        key = f"{row.name} {memory_type(self.context.objects.element(imm))}"
         self.stack.append(("ptr", self._object(key, a=a, b=b, o=self.layout.type_descriptor(imm))))
 
     def array_new_default(self, row: Opcode, imm: int) -> None:
-        key = f"{row.name} {size_log2(self._element(imm))}"
+        key = f"{row.name} {size_log2(self.context.objects.element(imm))}"
         new = self._object(key, a=self.stack.pop()[1], o=self.layout.type_descriptor(imm))
         self.stack.append(("ptr", new))
 
     def array_new_fixed(self, row: Opcode, imm: tuple[int, int]) -> None:
         index, count = imm
-        element = self._element(index)
+        element = self.context.objects.element(index)
         shift = size_log2(element)
         values = self._operands(count)
         size = ARRAY_ELEMENTS + (count << shift)
@@ -109,7 +81,7 @@ class ObjectInstructions:
     def array_new_data(self, row: Opcode, imm: tuple[int, int]) -> None:
         index, data = imm
         a, b = self._operands(2)
-        key = f"{row.name} {size_log2(self._element(index))}"
+        key = f"{row.name} {size_log2(self.context.objects.element(index))}"
         o2 = self.layout.data_segments + 16 * data
         self.stack.append(("ptr", self._object(key, a=a, b=b, o=self.layout.type_descriptor(index), o2=o2)))
 
@@ -120,29 +92,29 @@ class ObjectInstructions:
         self.stack.append(("ptr", self._object(row.name, a=a, b=b, o=self.layout.type_descriptor(index), o2=o2)))
 
     def array_get(self, row: Opcode, imm: int) -> None:
-        memory = memory_type(self._element(imm))
+        memory = memory_type(self.context.objects.element(imm))
         a, b = self._operands(2)
         self.stack.append((value_type(memory), self._object(f"{row.name} {memory}", a=a, b=b)))
 
     def array_set(self, row: Opcode, imm: int) -> None:
         a, b, c = self._operands(3)
-        self._object(f"{row.name} {memory_type(self._element(imm))}", a=a, b=b, c=c)
+        self._object(f"{row.name} {memory_type(self.context.objects.element(imm))}", a=a, b=b, c=c)
 
     def array_len(self, row: Opcode, imm: Any) -> None:
         self.stack.append(("i32", self._object(row.name, a=self.stack.pop()[1])))
 
     def array_fill(self, row: Opcode, imm: int) -> None:
         a, b, c, c2 = self._operands(4)
-        self._object(f"{row.name} {memory_type(self._element(imm))}", a=a, b=b, c=c, c2=c2)
+        self._object(f"{row.name} {memory_type(self.context.objects.element(imm))}", a=a, b=b, c=c, c2=c2)
 
     def array_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
         a, b, c, c2, c3 = self._operands(5)
-        self._object(f"{row.name} {size_log2(self._element(imm[0]))}", a=a, b=b, c=c, c2=c2, c3=c3)
+        self._object(f"{row.name} {size_log2(self.context.objects.element(imm[0]))}", a=a, b=b, c=c, c2=c2, c3=c3)
 
     def array_init_data(self, row: Opcode, imm: tuple[int, int]) -> None:
         a, b, c, c2 = self._operands(4)
         o2 = self.layout.data_segments + 16 * imm[1]
-        self._object(f"{row.name} {size_log2(self._element(imm[0]))}", a=a, b=b, c=c, c2=c2, o2=o2)
+        self._object(f"{row.name} {size_log2(self.context.objects.element(imm[0]))}", a=a, b=b, c=c, c2=c2, o2=o2)
 
     def array_init_elem(self, row: Opcode, imm: tuple[int, int]) -> None:
         a, b, c, c2 = self._operands(4)

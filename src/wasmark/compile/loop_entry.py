@@ -15,15 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wasmark.compile.abi import slot_places
-from wasmark.compile.function import Frame, FunctionTranslator
+from wasmark.compile.function import FunctionTranslator
 from wasmark.compile.tail_calls import hand_over, leaves_by_tail_call
 from wasmark.errors import Error
 from wasmark.runtime.layout import SLOT_SIZE
 
 if TYPE_CHECKING:
     from wasmark.binary import Instr
-    from wasmark.compile.function import ModuleContext
     from wasmark.compile.hot import Hot
+    from wasmark.compile.writer import Frame, ModuleContext
 
 _MOST_MOVES: Final = 200_000
 """Loads and stores of operands, beyond which it is not worth it: only a contrived function has so many below labels."""

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 from wasmark.compile.abi import trampoline_symbol
 from wasmark.compile.batch import functions_ir
 from wasmark.compile.check import border_signatures, escaping_signatures
-from wasmark.compile.function import FunctionTranslator, ModuleContext
+from wasmark.compile.function import FunctionTranslator
 from wasmark.compile.images import stubs_image
 from wasmark.compile.parallel import Task, compile_all
 from wasmark.compile.prelude import SCOPE_BASE
+from wasmark.compile.writer import ModuleContext
 from wasmark.core.flavour import STANDARD, Flavour
 from wasmark.jit.artefact import Artefact
 from wasmark.runtime.elf import make_image

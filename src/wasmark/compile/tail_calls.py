@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from wasmark.binary import Instr
-    from wasmark.compile.function import FunctionTranslator, Operand
+    from wasmark.compile.function import FunctionTranslator
+    from wasmark.compile.writer import Operand
     from wasmark.core.model import Function
     from wasmark.core.opcodes import Opcode
 

@@ -7,7 +7,19 @@ first word, and its elements from ARRAY_ELEMENTS on.
 
 from __future__ import annotations
 
-from wasmark.core.types import F32, F64, I32, I64, V128, PackedType, RefType, StorageType, StructType, SubType
+from wasmark.core.types import (
+    F32,
+    F64,
+    I32,
+    I64,
+    V128,
+    ArrayType,
+    PackedType,
+    RefType,
+    StorageType,
+    StructType,
+    SubType,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,20 +39,33 @@ def size_log2(storage: StorageType) -> int:
     return _REFERENCE_SIZE_LOG2 if isinstance(storage, RefType) else _SIZE_LOG2[storage]
 
 
-class StructLayouts:
-    """The layouts of the structures of a module, by type index."""
+class ObjectLayouts:
+    """The layouts of the structures and arrays of a module, by type index."""
 
     def __init__(self, types: Sequence[SubType]) -> None:
         self._types = types
-        self._found: dict[int, tuple[tuple[int, ...], int]] = {}
+        self._structs: dict[int, tuple[tuple[StorageType, ...], tuple[int, ...], int]] = {}
 
-    def __getitem__(self, index: int) -> tuple[tuple[int, ...], int]:
-        found = self._found.get(index)
+    def struct(self, index: int) -> tuple[tuple[StorageType, ...], tuple[int, ...], int]:
+        """(type of each field, its offset, size of the object) of a structure; offsets and size in bytes."""
+        found = self._structs.get(index)
         if found is None:
             composite = self._types[index].composite
             assert isinstance(composite, StructType)
-            found = self._found[index] = struct_layout(composite)
+            storages = tuple(field.storage for field in composite.fields)
+            found = self._structs[index] = (storages, *struct_layout(composite))
         return found
+
+    def field(self, imm: tuple[int, int]) -> tuple[StorageType, int]:
+        """(type, offset) of a field of a structure."""
+        storages, offsets, _ = self.struct(imm[0])
+        return storages[imm[1]], offsets[imm[1]]
+
+    def element(self, index: int) -> StorageType:
+        """The type of the elements of an array."""
+        composite = self._types[index].composite
+        assert isinstance(composite, ArrayType)
+        return composite.field.storage
 
 
 def struct_layout(type_: StructType) -> tuple[tuple[int, ...], int]:

@@ -12,8 +12,7 @@ import enum
 import functools
 
 from wasmark.core.checked import Any, NamedTuple
-from wasmark.core.features import Feature
-from wasmark.core.opcodes import BY_NAME, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, Imm, Opcode
+from wasmark.core.opcodes import BY_NAME, Opcode
 from wasmark.core.types import (
     I32,
     I64,
@@ -26,6 +25,8 @@ from wasmark.core.types import (
 )
 from wasmark.errors import InvalidError
 from wasmark.validate.context import address_type, lookup, unknown
+from wasmark.validate.immediates import LETTERS, MAX_OFFSETS
+from wasmark.validate.leaving import LEAVING_RULES
 from wasmark.validate.plan import (
     BINARY,
     DISABLED_RULE,
@@ -35,7 +36,6 @@ from wasmark.validate.plan import (
     SIGNATURE_RULE,
     STORE,
     UNARY,
-    natural_alignment,
     plan_for,
 )
 from wasmark.validate.references import REFERENCE_RULES
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from wasmark.validate.context import Context
 
 Instr = tuple[Opcode, Any, int]
-
-MAX_OFFSETS: Final = {I32: (1 << 32) - 1, I64: (1 << 64) - 1}
-"""The largest static offset of a memory access, by address type (core §3.4.5)."""
 
 
 class Mark(enum.Enum):
@@ -99,12 +96,7 @@ _LOOP: Final = BY_NAME["loop"]
 _IF: Final = BY_NAME["if"]
 _ELSE: Final = BY_NAME["else"]
 _END: Final = BY_NAME["end"]
-_TRY: Final = BY_NAME["try"]
-_CATCH: Final = BY_NAME["catch"]
-_CATCH_ALL: Final = BY_NAME["catch_all"]
 _NULLABLE_FUNC: Final = RefType.of(True, HeapType.FUNC)
-_NULLABLE_EXN: Final = RefType.of(True, HeapType.EXN)
-_EXN: Final = RefType.of(False, HeapType.EXN)
 
 
 class BodyValidator:
@@ -126,8 +118,8 @@ class BodyValidator:
         self._block_types = context.types.checked_block_types
         self._func_index = func_index
         self._stack: list[Operand] = [FLOOR]
-        self._frames: list[Frame] = [Frame(None, (), signature.results, signature.results, 0, 0)]
-        self._return = signature.results
+        self.frames: list[Frame] = [Frame(None, (), signature.results, signature.results, 0, 0)]
+        self.returned = signature.results
         self._locals: list[ValType] = list(signature.params)
         self._readable: list[ValType | None] = list(signature.params)
         self._set_locals: list[int] = []  # in the order in which they were initialised
@@ -216,13 +208,14 @@ class BodyValidator:
 
     # Operands
 
-    def _mismatch(self, op: Opcode, expected: object, found: object) -> NoReturn:
+    def mismatch(self, op: Opcode, expected: object, found: object) -> NoReturn:
+        """Raise for what is not as `op` wants it."""
         raise InvalidError(f"type mismatch: {op.name} expected {expected}, found {found}")
 
     def _pop_any(self, op: Opcode, expected: object = "an operand") -> Operand:
         top = self._stack[-1]
         if top is FLOOR:
-            self._mismatch(op, expected, "nothing: the stack is empty")
+            self.mismatch(op, expected, "nothing: the stack is empty")
         if top is POLYMORPHIC:
             return BOTTOM
         return self._stack.pop()
@@ -230,11 +223,12 @@ class BodyValidator:
     def pop(self, expected: ValType, op: Opcode) -> Operand:
         """Take an operand that matches `expected`, and return its own type."""
         found = self._pop_any(op, expected)
-        if found is not expected and not self._matches(found, expected):
-            self._mismatch(op, expected, found)
+        if found is not expected and not self.matches(found, expected):
+            self.mismatch(op, expected, found)
         return found
 
-    def _matches(self, found: Operand, expected: ValType) -> bool:
+    def matches(self, found: Operand, expected: ValType) -> bool:
+        """Whether an operand is of a type, or of one below it."""
         if isinstance(expected, RefType):
             if isinstance(found, RefType):
                 return self.types.ref_matches(found, expected)
@@ -247,7 +241,7 @@ class BodyValidator:
         if isinstance(found, RefType):
             return found
         if not isinstance(found, Mark):
-            self._mismatch(op, "a reference", found)
+            self.mismatch(op, "a reference", found)
         return None
 
     def push(self, *types: ValType) -> None:
@@ -282,33 +276,35 @@ class BodyValidator:
             self.pop_types(params, op)
         self._stack.extend(signature.results)
 
-    def _unreachable(self) -> None:
-        floor = self._frames[-1].floor
+    def make_unreachable(self) -> None:
+        """What follows in the block is never reached."""
+        floor = self.frames[-1].floor
         del self._stack[floor + 1 :]
         self._stack[floor] = POLYMORPHIC
 
     # Control instructions (core §3.4.2)
 
-    def _enter(self, op: Opcode, params: Types, results: Types) -> None:
+    def enter(self, op: Opcode, params: Types, results: Types) -> None:
+        """Open a block, on whose stack its parameters are."""
         stack = self._stack
         label = params if op is _LOOP else results
-        self._frames.append(_new_frame((op, params, results, label, len(stack), len(self._set_locals))))
+        self.frames.append(_new_frame((op, params, results, label, len(stack), len(self._set_locals))))
         stack.append(FLOOR)
         stack.extend(params)
 
-    def _leave(self, op: Opcode) -> Frame:
+    def leave(self, op: Opcode) -> Frame:
         """Check the end of the innermost block and take its frame away; its results are not pushed."""
-        frame = self._frames[-1]
+        frame = self.frames[-1]
         stack = self._stack
         if frame.results:
             self.pop_types(frame.results, op)
         if len(stack) != frame.floor + 1:
             expected = f"[{' '.join(map(str, frame.results))}]"
             more = len(stack) - frame.floor - 1
-            self._mismatch(op, expected, f"{more} operand{'s' * (more > 1)} more, the topmost of type {stack[-1]}")
+            self.mismatch(op, expected, f"{more} operand{'s' * (more > 1)} more, the topmost of type {stack[-1]}")
         stack.pop()
         self._forget(frame.set_locals)
-        self._frames.pop()
+        self.frames.pop()
         return frame
 
     def _forget(self, count: int) -> None:
@@ -318,18 +314,19 @@ class BodyValidator:
 
     def label(self, depth: int) -> Types:
         """What a branch to the label takes along."""
-        frames = self._frames
+        frames = self.frames
         if depth >= len(frames):
             raise unknown("label", depth, len(frames))
         return frames[-1 - depth].label
 
-    def _block(self, op: Opcode, imm: tuple[Types, Types]) -> None:
+    def open_block(self, op: Opcode, imm: tuple[Types, Types]) -> None:
+        """Open a block with the types of its immediate."""
         if imm not in self._block_types:
             self.types.check_block_type(imm)
         params, results = imm
         if params:
             self.pop_types(params, op)
-        self._enter(op, params, results)
+        self.enter(op, params, results)
 
     def _if(self, op: Opcode, imm: tuple[Types, Types]) -> None:
         if imm not in self._block_types:
@@ -338,36 +335,36 @@ class BodyValidator:
             self._stack.pop()
         else:
             self.pop(I32, op)
-        self._block(op, imm)
+        self.open_block(op, imm)
 
     def _else(self, op: Opcode, imm: None) -> None:
-        if self._frames[-1].op is not _IF:
+        if self.frames[-1].op is not _IF:
             raise InvalidError("else without if")
-        frame = self._leave(op)
-        self._enter(_ELSE, frame.params, frame.results)
+        frame = self.leave(op)
+        self.enter(_ELSE, frame.params, frame.results)
 
     def _end(self, op: Opcode, imm: None) -> None:
-        _, params, results, _, floor, set_locals = self._frames[-1]
+        _, params, results, _, floor, set_locals = self.frames[-1]
         stack = self._stack
         if not params and not results and len(stack) == floor + 1:  # the commonest
             stack.pop()
-            self._frames.pop()
+            self.frames.pop()
             if len(self._set_locals) != set_locals:
                 self._forget(set_locals)
             return
-        frame = self._leave(op)
+        frame = self.leave(op)
         if frame.op is _IF and frame.params != frame.results:
             # The missing branch passes its parameters on (core §5.4.2: an `if` without `else` has an empty one).
-            self._enter(_ELSE, frame.params, frame.results)
-            self._leave(op)
+            self.enter(_ELSE, frame.params, frame.results)
+            self.leave(op)
         self._stack.extend(frame.results)
 
     def _do_unreachable(self, op: Opcode, imm: None) -> None:
-        self._unreachable()
+        self.make_unreachable()
 
     def _br(self, op: Opcode, imm: int) -> None:
         self.pop_types(self.label(imm), op)
-        self._unreachable()
+        self.make_unreachable()
 
     def _br_if(self, op: Opcode, imm: int) -> None:
         stack = self._stack
@@ -375,7 +372,7 @@ class BodyValidator:
             stack.pop()
         else:
             self.pop(I32, op)
-        frames = self._frames
+        frames = self.frames
         types = frames[-1 - imm].label if imm < len(frames) else self.label(imm)
         if types:
             self.pop_types(types, op)
@@ -394,7 +391,7 @@ class BodyValidator:
             # An operand that is bottom stays bottom: it may stand for a different type at each label.
             self._stack.extend(reversed([self.pop(type_, op) for type_ in reversed(types)]))
         self.pop_types(default, op)
-        self._unreachable()
+        self.make_unreachable()
 
     def _br_on_null(self, op: Opcode, imm: int) -> None:
         found = self._pop_reference(op)
@@ -407,108 +404,39 @@ class BodyValidator:
         types = self.label(imm)
         last = types[-1] if types else None
         if not isinstance(last, RefType):
-            self._mismatch(op, "a label that ends in a reference", f"[{' '.join(map(str, types))}]")
+            self.mismatch(op, "a label that ends in a reference", f"[{' '.join(map(str, types))}]")
         self.pop(RefType.of(True, last.heap), op)
         self.pop_types(types[:-1], op)
         self._stack.extend(types[:-1])
 
     def _do_return(self, op: Opcode, imm: None) -> None:
-        self.pop_types(self._return, op)
-        self._unreachable()
+        self.pop_types(self.returned, op)
+        self.make_unreachable()
 
     def _call(self, op: Opcode, imm: int) -> None:
         self._apply(lookup(self.context.signatures, imm, "function"), op)
 
     def _call_indirect(self, op: Opcode, imm: tuple[int, int]) -> None:
-        self._apply(self._indirect_callee(op, imm), op)
+        self._apply(self.indirect_callee(op, imm), op)
 
-    def _indirect_callee(self, op: Opcode, imm: tuple[int, int]) -> FuncType:
+    def indirect_callee(self, op: Opcode, imm: tuple[int, int]) -> FuncType:
+        """The type of who is called through a table; its index is popped."""
         type_index, table_index = imm
         table = lookup(self.context.tables, table_index, "table")
         signature = self.types.func_type(type_index)
         if not self.types.ref_matches(table.element, _NULLABLE_FUNC):
-            self._mismatch(op, "a table of functions", f"one of {table.element}")
+            self.mismatch(op, "a table of functions", f"one of {table.element}")
         self.pop(address_type(table), op)
         return signature
 
     def _call_ref(self, op: Opcode, imm: int) -> None:
-        self._apply(self._referenced_callee(op, imm), op)
+        self._apply(self.referenced_callee(op, imm), op)
 
-    def _referenced_callee(self, op: Opcode, imm: int) -> FuncType:
+    def referenced_callee(self, op: Opcode, imm: int) -> FuncType:
+        """The type of who is called by a reference, which is popped."""
         signature = self.types.func_type(imm)
         self.pop(RefType.of(True, imm), op)
         return signature
-
-    def _return_call(self, op: Opcode, imm: int) -> None:
-        self._leave_by(lookup(self.context.signatures, imm, "function"), op)
-
-    def _return_call_indirect(self, op: Opcode, imm: tuple[int, int]) -> None:
-        self._leave_by(self._indirect_callee(op, imm), op)
-
-    def _return_call_ref(self, op: Opcode, imm: int) -> None:
-        self._leave_by(self._referenced_callee(op, imm), op)
-
-    def _leave_by(self, signature: FuncType, op: Opcode) -> None:
-        """A tail call: what the callee returns is what the function returns."""
-        self.pop_types(signature.params, op)
-        found, expected = signature.results, self._return
-        if len(found) != len(expected) or not all(
-            one is other or self._matches(one, other) for one, other in zip(found, expected, strict=True)
-        ):
-            self._mismatch(op, f"a callee that returns [{' '.join(map(str, expected))}]", signature)
-        self._unreachable()
-
-    # Exceptions (core §3.4.2, and the legacy instructions)
-
-    def _tag(self, index: int) -> FuncType:
-        return lookup(self.context.tags, index, "tag")
-
-    def _throw(self, op: Opcode, imm: int) -> None:
-        self.pop_types(self._tag(imm).params, op)
-        self._unreachable()
-
-    def _throw_ref(self, op: Opcode, imm: None) -> None:
-        self.pop(_NULLABLE_EXN, op)
-        self._unreachable()
-
-    def _try_table(self, op: Opcode, imm: tuple[tuple[Types, Types], tuple[tuple[int, int, int], ...]]) -> None:
-        block, clauses = imm
-        for kind, tag, label in clauses:
-            given: Types = self._tag(tag).params if kind < CATCH_ALL else ()
-            if kind in (CATCH_REF, CATCH_ALL_REF):
-                given = (*given, _EXN)
-            expected = self.label(label)
-            if len(given) != len(expected) or not all(
-                one is other or self._matches(one, other) for one, other in zip(given, expected, strict=True)
-            ):
-                wanted = " ".join(map(str, expected))
-                self._mismatch(op, f"a clause that gives [{wanted}]", f"one of [{' '.join(map(str, given))}]")
-        self._block(op, block)
-
-    def _catch(self, op: Opcode, imm: int) -> None:
-        self._handler(op, self._tag(imm).params)
-
-    def _catch_all(self, op: Opcode, imm: None) -> None:
-        self._handler(op, ())
-
-    def _handler(self, op: Opcode, given: Types) -> None:
-        if self._frames[-1].op not in (_TRY, _CATCH):
-            raise InvalidError(f"{op.name} without try")
-        frame = self._leave(op)
-        self._enter(op, given, frame.results)
-
-    def _delegate(self, op: Opcode, imm: int) -> None:
-        if self._frames[-1].op is not _TRY:
-            raise InvalidError("delegate without try")
-        frame = self._leave(op)
-        self.label(imm)
-        self._stack.extend(frame.results)
-
-    def _rethrow(self, op: Opcode, imm: int) -> None:
-        self.label(imm)
-        if self._frames[-1 - imm].op not in (_CATCH, _CATCH_ALL):
-            raise InvalidError(f"invalid rethrow label {imm}")
-        self._unreachable()
 
     # Parametric instructions (core §3.4.1)
 
@@ -528,11 +456,11 @@ class BodyValidator:
         second, first = self._pop_any(op), self._pop_any(op)
         for type_ in (second, first):
             if not isinstance(type_, NumType) and type_ is not BOTTOM:
-                self._mismatch(op, "a number or vector", type_)
+                self.mismatch(op, "a number or vector", type_)
         if first is BOTTOM:
             first = second
         elif second is not first and second is not BOTTOM:
-            self._mismatch(op, first, second)
+            self.mismatch(op, first, second)
         self._stack.append(first)
 
     # Variable instructions (core §3.4.3); those of locals are in `run`
@@ -562,7 +490,7 @@ class BodyValidator:
     def _table_copy(self, op: Opcode, imm: tuple[int, int]) -> None:
         destination, source = (lookup(self.context.tables, index, "table") for index in imm)
         if not self.types.ref_matches(source.element, destination.element):
-            self._mismatch(op, f"a source of {destination.element}", f"one of {source.element}")
+            self.mismatch(op, f"a source of {destination.element}", f"one of {source.element}")
         self._copy(op, address_type(destination), address_type(source))
 
     def _memory_copy(self, op: Opcode, imm: tuple[int, int]) -> None:
@@ -600,7 +528,7 @@ class BodyValidator:
         raise InvalidError(f"{op.name} is part of the {op.feature.value!r} feature, which is not enabled")
 
     def _by_signature(self, op: Opcode, imm: Any) -> None:
-        letters = _LETTERS[op.imm](self, op, imm) if op.imm in _LETTERS else FIXED_LETTERS
+        letters = LETTERS[op.imm](self.context, op, imm) if op.imm in LETTERS else FIXED_LETTERS
         assert op.sig is not None
         params, results = op.sig.split(":")
         for letter in reversed(params):
@@ -608,84 +536,13 @@ class BodyValidator:
         for letter in results:
             self._stack.append(letters[letter])
 
-    def _memory_letters(self, index: int) -> dict[str, ValType]:
-        return {**FIXED_LETTERS, "a": address_type(lookup(self.context.memories, index, "memory"))}
-
-    def _table_letters(self, index: int) -> dict[str, ValType]:
-        table = lookup(self.context.tables, index, "table")
-        return {**FIXED_LETTERS, "t": address_type(table), "r": table.element}
-
-    def _of_memarg(self, op: Opcode, imm: tuple[int, int, int]) -> dict[str, ValType]:
-        align, memory, static = imm
-        letters = self._memory_letters(memory)
-        if op.feature is Feature.THREADS and align != natural_alignment(op):
-            raise InvalidError(
-                f"atomic alignment must be natural: {op.name} is aligned to {1 << align} bytes and touches {op.access}"
-            )
-        if align > natural_alignment(op):
-            raise InvalidError(
-                f"alignment must not be larger than natural: {op.name} is aligned to {1 << align} bytes "
-                f"and touches {op.access}"
-            )
-        if static > MAX_OFFSETS[address_type(self.context.memories[memory])]:
-            raise InvalidError(f"offset out of range: {static} is beyond every address of the memory")
-        return letters
-
-    def _of_memarg_and_lane(self, op: Opcode, imm: tuple[int, int, int, int]) -> dict[str, ValType]:
-        letters = self._of_memarg(op, imm[:3])
-        self._of_lane(op, imm[3])
-        return letters
-
-    def _of_lane(self, op: Opcode, imm: int) -> dict[str, NumType]:
-        if imm >= op.lanes:
-            raise InvalidError(f"invalid lane index {imm}: {op.name} has {op.lanes} lanes")
-        return FIXED_LETTERS
-
-    def _of_lanes(self, op: Opcode, imm: tuple[int, ...]) -> dict[str, NumType]:
-        return self._of_lane(op, max(imm))
-
-    def _of_data_and_memory(self, op: Opcode, imm: tuple[int, int]) -> dict[str, ValType]:
-        letters = self._memory_letters(imm[1])
-        self.context.check_data(imm[0])
-        return letters
-
-    def _of_data(self, op: Opcode, imm: int) -> dict[str, NumType]:
-        self.context.check_data(imm)
-        return FIXED_LETTERS
-
-    def _of_element_and_table(self, op: Opcode, imm: tuple[int, int]) -> dict[str, ValType]:
-        letters = self._table_letters(imm[1])
-        segment = lookup(self.context.elements, imm[0], "elem segment")
-        element = self.context.tables[imm[1]].element
-        if not self.types.ref_matches(segment, element):
-            self._mismatch(op, f"a segment of {element}", f"one of {segment}")
-        return letters
-
-    def _of_element(self, op: Opcode, imm: int) -> dict[str, NumType]:
-        lookup(self.context.elements, imm, "elem segment")
-        return FIXED_LETTERS
-
-
-_LETTERS: Final[dict[Imm, Any]] = {
-    Imm.MEMARG: BodyValidator._of_memarg,
-    Imm.MEMARG_LANE: BodyValidator._of_memarg_and_lane,
-    Imm.LANE: BodyValidator._of_lane,
-    Imm.LANES: BodyValidator._of_lanes,
-    Imm.MEMORY: lambda self, _op, imm: self._memory_letters(imm),
-    Imm.DATA_MEMORY: BodyValidator._of_data_and_memory,
-    Imm.DATA: BodyValidator._of_data,
-    Imm.TABLE: lambda self, _op, imm: self._table_letters(imm),
-    Imm.ELEM_TABLE: BodyValidator._of_element_and_table,
-    Imm.ELEM: BodyValidator._of_element,
-}
-"""Immediates that are to be checked or that give the letters of the signature a meaning: what does so."""
 
 RULES: Final[dict[str, Any]] = {
     SIGNATURE_RULE: BodyValidator._by_signature,
     DISABLED_RULE: BodyValidator._disabled,
     "unreachable": BodyValidator._do_unreachable,
-    "block": BodyValidator._block,
-    "loop": BodyValidator._block,
+    "block": BodyValidator.open_block,
+    "loop": BodyValidator.open_block,
     "if": BodyValidator._if,
     "else": BodyValidator._else,
     "end": BodyValidator._end,
@@ -698,17 +555,7 @@ RULES: Final[dict[str, Any]] = {
     "call": BodyValidator._call,
     "call_indirect": BodyValidator._call_indirect,
     "call_ref": BodyValidator._call_ref,
-    "return_call": BodyValidator._return_call,
-    "return_call_indirect": BodyValidator._return_call_indirect,
-    "return_call_ref": BodyValidator._return_call_ref,
-    "try_table": BodyValidator._try_table,
-    "throw": BodyValidator._throw,
-    "throw_ref": BodyValidator._throw_ref,
-    "try": BodyValidator._block,
-    "catch": BodyValidator._catch,
-    "catch_all": BodyValidator._catch_all,
-    "delegate": BodyValidator._delegate,
-    "rethrow": BodyValidator._rethrow,
+    "try": BodyValidator.open_block,
     "drop": BodyValidator._drop,
     "select": BodyValidator._select,
     "global.get": BodyValidator._global_get,
@@ -721,6 +568,7 @@ RULES: Final[dict[str, Any]] = {
     "ref.is_null": BodyValidator._ref_is_null,
     "ref.func": BodyValidator._ref_func,
     "ref.as_non_null": BodyValidator._ref_as_non_null,
+    **LEAVING_RULES,
     **REFERENCE_RULES,
 }
 """What checks the instructions that have no shape of their own in the plan."""

@@ -17,8 +17,9 @@ from wasmark.binary.leb import read_u32
 from wasmark.core.checked import Any
 from wasmark.core.opcodes import BY_BYTE, BY_PREFIX, Imm, Opcode
 from wasmark.errors import Error
-from wasmark.validate.body import MAX_OFFSETS, RULES, BodyValidator
+from wasmark.validate.body import RULES, BodyValidator
 from wasmark.validate.context import address_type
+from wasmark.validate.immediates import MAX_OFFSETS
 from wasmark.validate.plan import BINARY, LOAD, PUSH, RULE, SIGNATURE_RULE, STORE, UNARY, plan_for
 
 TYPE_CHECKING = False
@@ -109,7 +110,7 @@ class _QuickValidator(BodyValidator):
         max_offset = MAX_OFFSETS[address] if address is not None else 0
         entries = _entries(context.features, address)
         by_signature = RULES[SIGNATURE_RULE]
-        stack, frames, readable, locals_ = self._stack, self._frames, self._readable, self._locals
+        stack, frames, readable, locals_ = self._stack, self.frames, self._readable, self._locals
         push, drop = stack.append, stack.pop
         get, const, binary, load, store, set_, tee, index = map(int, tuple(_Kind)[:8])
         end, block, unary, plain, read, skip, prefix = map(int, tuple(_Kind)[8:15])
