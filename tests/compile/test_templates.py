@@ -14,12 +14,16 @@ import pytest
 from tests.compile.ir import module_context
 from tests.differential.generator import generate
 from wasmark.binary import decode_body, encode_module
-<<<<<<< HEAD
-from wasmark.compile import exceptions, fuel, function_objects, tail_calls, vector_function
-from wasmark.compile import function as translation
-=======
-from wasmark.compile import exceptions, function, function_memory, function_objects, tail_calls, vector_function, writer
->>>>>>> d42379a (The translator's writing, and what it knows of memories, in files of their own; layouts of objects said once)
+from wasmark.compile import (
+    exceptions,
+    fuel,
+    function,
+    function_memory,
+    function_objects,
+    tail_calls,
+    vector_function,
+    writer,
+)
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
 from wasmark.compile.atomics import ATOMICS, UNSHARED_WAITS
 from wasmark.compile.function import FunctionTranslator

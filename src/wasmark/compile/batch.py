@@ -11,11 +11,8 @@ from wasmark.compile.loop_entry import LoopEntryTranslator
 from wasmark.compile.prelude import ATTRIBUTES, INTRINSICS, METADATA, SCOPE_BASE
 from wasmark.compile.stubs import trampoline
 from wasmark.compile.tail_calls import leaves_by_tail_call
-<<<<<<< HEAD
-from wasmark.core.flavour import STANDARD, Flavour
-=======
 from wasmark.compile.writer import ModuleContext
->>>>>>> d42379a (The translator's writing, and what it knows of memories, in files of their own; layouts of objects said once)
+from wasmark.core.flavour import STANDARD, Flavour
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
