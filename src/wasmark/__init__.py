@@ -28,10 +28,30 @@ from wasmark.store import Store
 from wasmark.table import Table
 from wasmark.tag import Tag
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wasmark.component import (
+        Component,
+        ComponentInstance,
+        ComponentLinker,
+        ComponentTrap,
+        ComponentTrapCode,
+        Err,
+        Ok,
+        ResultError,
+        Some,
+    )
+
 __all__ = [
     "Array",
+    "Component",
+    "ComponentInstance",
+    "ComponentLinker",
+    "ComponentTrap",
+    "ComponentTrapCode",
     "Config",
     "Engine",
+    "Err",
     "Error",
     "Exit",
     "Exports",
@@ -50,6 +70,9 @@ __all__ = [
     "Memory",
     "MemoryType",
     "Module",
+    "Ok",
+    "ResultError",
+    "Some",
     "Store",
     "Struct",
     "Table",
@@ -61,3 +84,14 @@ __all__ = [
     "WasmException",
     "registry",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """What has to do with components is imported when somebody asks for it: a start that needs none is quicker."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from wasmark import component
+
+        return getattr(component, name)

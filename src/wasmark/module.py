@@ -40,6 +40,7 @@ class Module:
         "_name",
         "_own_part",
         "_plan",
+        "component_name",
         "engine",
         "layout",
         "model",
@@ -62,6 +63,7 @@ class Module:
         self.engine = engine
         self._plan: InstancePlan | None = None
         self._name = name
+        self.component_name: str | None = None  # said by the component that it is part of
         self.model = model
         self.type_ids = engine.types.register(model)
         self.layout = VMLayout(model, compiled.escaping[part])

@@ -1,5 +1,27 @@
 """The component model: what a component is, its two formats, its validation, and how it runs.
 
-Rooms depend in one direction, as those of modules do: `types`, `model` <- `binary`, `text` <- `validate` <-
-`instantiate`.
+Rooms depend in one direction, as those of modules do: `types`, `model` <- `binary`, `text` <- `validate` <- `abi` <-
+`instantiate`. `component`, `instance` and `linker` have the public classes, `values` says what Python values are.
 """
+
+from __future__ import annotations
+
+from wasmark.component.component import Component
+from wasmark.component.instance import ComponentInstance
+from wasmark.component.linker import ComponentLinker
+from wasmark.component.resources import ResourceObject
+from wasmark.component.traps import ComponentTrap, ComponentTrapCode
+from wasmark.component.values import Err, Ok, ResultError, Some
+
+__all__ = [
+    "Component",
+    "ComponentInstance",
+    "ComponentLinker",
+    "ComponentTrap",
+    "ComponentTrapCode",
+    "Err",
+    "Ok",
+    "ResourceObject",
+    "ResultError",
+    "Some",
+]

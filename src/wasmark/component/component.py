@@ -6,7 +6,7 @@ from wasmark.component import types as T  # noqa: N812 - a page of names, read l
 from wasmark.component.binary import decode_component
 from wasmark.component.classes import Namer
 from wasmark.component.model import CoreModule, NestedComponent
-from wasmark.component.naming import parse_interface, snake
+from wasmark.component.naming import module_name
 from wasmark.component.validate import validate_component
 from wasmark.engine import Engine, default_engine
 from wasmark.module import assemble
@@ -27,24 +27,27 @@ if TYPE_CHECKING:
 class Component:
     """A compiled component.
 
-    source: the binary (bytes-like). name: what it is called in tracebacks, where it has no name of its own. Raises
-    MalformedError, InvalidError or UnsupportedError.
+    source: the binary (bytes-like), or component text (str). name: what it is called in tracebacks, where it has no
+    name of its own. Raises MalformedError, InvalidError or UnsupportedError.
 
     Its core modules share one code object, but where code is compiled at its first call (`Config(strategy="lazy")`):
     then each of them has its own.
     """
 
     def __init__(
-        self, source: bytes | bytearray | memoryview, engine: Engine | None = None, *, name: str | None = None
+        self, source: bytes | bytearray | memoryview | str, engine: Engine | None = None, *, name: str | None = None
     ) -> None:
         engine = engine if engine is not None else default_engine()
         self.engine = engine
-        self.model = decode_component(bytes(source))
+        self.model = read_component(source)
         self._name = name
         # The bodies are checked when the modules are compiled.
         self.checked = validate_component(self.model, engine.types, engine.config.features, bodies=False)
-        definitions = list(_modules(self.model))
+        found = list(_modules(self.model, self.name))
+        definitions = [definition for definition, _ in found]
         self.modules = _compiled([definition.model for definition in definitions], engine, self.name)
+        for module, (_, component_name) in zip(self.modules, found, strict=True):
+            module.component_name = component_name
         self._by_definition = {
             id(definition): module for definition, module in zip(definitions, self.modules, strict=True)
         }
@@ -81,13 +84,24 @@ class Component:
         return f"<wasmark.Component {self.name or '(unnamed)'}: {counts}>"
 
 
-def _modules(model: ComponentModel) -> Iterator[CoreModule]:
-    """The core modules of a component and of those in it, in order."""
+def read_component(source: bytes | bytearray | memoryview | str) -> ComponentModel:
+    """The model of a binary or of text; offsets are always those in a binary."""
+    if not isinstance(source, str):
+        return decode_component(bytes(source))
+    from wasmark.component.binary import encode_component
+    from wasmark.component.text import parse_component
+
+    return decode_component(encode_component(parse_component(source)))
+
+
+def _modules(model: ComponentModel, name: str | None) -> Iterator[tuple[CoreModule, str | None]]:
+    """The core modules of a component and of those in it, in order, each with the name of its component, or of the one
+    around it that has a name."""
     for definition in model.definitions:
         if isinstance(definition, CoreModule):
-            yield definition
+            yield definition, name
         elif isinstance(definition, NestedComponent):
-            yield from _modules(definition.model)
+            yield from _modules(definition.model, definition.model.names.component or name)
 
 
 def _compiled(models: list[ModuleModel], engine: Engine, name: str | None) -> list[Module]:
@@ -104,5 +118,4 @@ def _name_types(namer: Namer, externs: dict[str, T.ExternType], module: str) -> 
             if isinstance(extern.type, T.ValType):
                 namer.name(extern.type, name, module)
         elif isinstance(extern, T.InstanceType):
-            interface = parse_interface(name)
-            _name_types(namer, extern.exports, snake(interface.interface if interface else name))
+            _name_types(namer, extern.exports, module_name(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.imports import resolve
 from wasmark.component.instantiate import ComponentValue, Exported, Frame, callable_of
-from wasmark.component.naming import compatible_version, parse_interface, parse_name, pascal, snake
+from wasmark.component.naming import compatible_version, module_name, parse_interface, parse_name, pascal, snake
 from wasmark.component.resources import GuestResource, ResourceObject
 from wasmark.store import Store
 
@@ -137,7 +137,7 @@ class Exports:
         space: dict[str, Any] = {
             "__slots__": (),
             "__doc__": f"resource {name}",
-            "__module__": snake(self._interface) or "wasmark.component",
+            "__module__": module_name(self._interface),
             "_resource": resource,
         }
         for full in self._externs:

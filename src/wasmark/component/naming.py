@@ -65,6 +65,12 @@ def parse_interface(name: str) -> InterfaceName | None:
     return InterfaceName(package, interface, version)
 
 
+def module_name(interface: str) -> str:
+    """What classes of an interface, or of a component itself (""), have for a module."""
+    parsed = parse_interface(interface)
+    return snake(parsed.interface if parsed else interface) or "wasmark.component"
+
+
 def compatible_version(version: str) -> str:
     """What versions that can stand in for each other have in common: `0.2.6` -> `0.2`, `1.4.0` -> `1`; pre-releases are
     only themselves."""

@@ -93,6 +93,12 @@ class FrameInfo:
         return _frame_elsewhere, (*names, self.func_index, self.module_offset, self.func_offset, self.pc)
 
     @property
+    def component_name(self) -> str | None:
+        """The name of the component that the module is part of; None where it is part of none, or that has no name."""
+        name: str | None = getattr(self.module, "component_name", None)
+        return name
+
+    @property
     def func_name(self) -> str | None:
         """The function's name: from the name section, or else that of an export."""
         model = self.module.model

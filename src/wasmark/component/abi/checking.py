@@ -80,12 +80,10 @@ def _string(checker: Checker, type_: T.ValType, value: Any, path: str) -> None:
 
 
 def _elements(checker: Checker, type_: T.List | T.FixedList, value: Any, path: str) -> None:
-    if isinstance(type_.element, T.U8) and not isinstance(value, list | tuple):
-        memoryview(value)
-        return
-    for number, element in enumerate(coerce.as_list(value)):
+    elements = coerce.as_list(memoryview(value) if isinstance(value, bytes | bytearray) else value)
+    for number, element in enumerate(elements):
         checker.look_at(type_.element, element, f"{path}[{number}]")
-    if isinstance(type_, T.FixedList) and len(value) != type_.length:
+    if isinstance(type_, T.FixedList) and len(elements) != type_.length:
         raise TypeError
 
 

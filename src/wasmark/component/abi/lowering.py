@@ -63,7 +63,7 @@ def as_bytes(value: Any) -> Any:
 
 
 def as_numbers(value: Any, format_: str) -> Any:
-    """The bytes of numbers of a format: those of a buffer that has it, or of the numbers themselves."""
+    """The bytes of numbers of a format: those of a buffer that has it, or of each number."""
     if not isinstance(value, list | tuple):
         try:
             view = memoryview(value)
@@ -72,9 +72,9 @@ def as_numbers(value: Any, format_: str) -> Any:
         else:
             # "l" and "L" are what others call 8 bytes here.
             given = view.format.lstrip("@=<").replace("l", "q").replace("L", "Q")
-            if given != format_ or view.itemsize != SIZES[format_]:
-                raise TypeError("numbers of another format")
-            return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+            if given == format_ and view.itemsize == SIZES[format_]:
+                return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+            value = view.tolist()
     return array(format_, value).tobytes()
 
 
