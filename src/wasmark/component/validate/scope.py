@@ -27,8 +27,8 @@ _NAMED_ONLY: Final = (T.Record, T.Variant, T.Enum, T.Flags)
 
 
 class Names:
-    """The imports, or the exports, of one scope. `what` is "import" or "export"; what has a name here has one in `also`,
-    too. Methods need a resource among the names, so there can be none unless it `knows_resources`."""
+    """The imports, or the exports, of one scope. `what` is "import" or "export"; what has a name here has one in
+    `also`, too. Methods need a resource among the names, so there can be none unless it `knows_resources`."""
 
     def __init__(self, what: str, also: Names | None = None, *, knows_resources: bool = True) -> None:
         self.what = what
