@@ -1,4 +1,5 @@
-"""`wasmark run FILE [OPTIONS] [ARGS...]`: a WASI program from its `_start`, or one exported function with `--invoke`.
+"""`wasmark run FILE [OPTIONS] [ARGS...]`: a WASI program from its `_start`, or one exported function with `--invoke`; a
+command component from its `wasi:cli/run`.
 
 Our options may stand before or behind FILE; the first word behind FILE that is none of ours, and all after it, belongs
 to the program. `--` ends our options by force.
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.cli import EXIT_INTERRUPTED
-from wasmark.cli._input import InputError, naming, read_binary
+from wasmark.cli._input import InputError, is_component, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
 from wasmark.core.types import F32, F64, I32, I64, V128, NumType
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wasmark.core.types import FuncType, ValType
+    from wasmark.engine import Engine
 
+COMMAND: Final = "wasi:cli/run@0.2.0"
+"""The interface that makes a component a command; versions that can stand in for it will do."""
+EXIT_FAILED: Final = 1
+"""The status of a command whose `run` returns an error."""
 WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
     "--strategy": {
         "choices": STRATEGIES,
@@ -56,7 +62,7 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "wasmark run [OPTIONS] FILE [OPTIONS] [ARGS...]"
-    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument("file", metavar="FILE", help="a module, binary or text, or a component; - is standard input")
     for name, settings in WITH_VALUE.items():
         parser.add_argument(name, **settings)
 
@@ -94,15 +100,13 @@ def execute(args: argparse.Namespace) -> int:
 
     engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
+    if is_component(data):
+        return _execute_component(args, data, engine)
     with naming(args.file):
         module = compile_module(data, args.file, engine)
     store = Store(engine)
     linker = Linker(engine)
-    linker.define_wasi(
-        args=[Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
-        env=dict(map(_environment, args.env)),
-        preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
-    )
+    linker.define_wasi(**_world(args))
     with naming(args.file):
         exports = _interruptible(lambda: linker.instantiate(module, store)).exports
     if args.invoke is None:
@@ -120,6 +124,41 @@ def execute(args: argparse.Namespace) -> int:
     for type_, value in zip(func.type.results, _as_tuple(result), strict=True):
         print(format_value(type_, value))
     return 0
+
+
+def _execute_component(args: argparse.Namespace, data: bytes, engine: Engine) -> int:
+    """The same with a component."""
+    from wasmark import Component, ComponentLinker, ResultError
+
+    if args.invoke is not None:
+        raise InputError(f"{args.file}: --invoke calls functions of modules, and this is a component")
+    with naming(args.file):
+        component = Component(data, engine, name=None if args.file == "-" else Path(args.file).stem)
+    linker = ComponentLinker(engine)
+    linker.define_wasi(**_world(args))
+    with naming(args.file):
+        exports = _interruptible(lambda: linker.instantiate(component)).exports
+    command = exports.get(COMMAND)
+    if command is None:
+        offered = f"it exports {', '.join(exports)}" if len(exports) else "it exports nothing"
+        raise InputError(f"{args.file}: no {COMMAND} to run; {offered}")
+    try:
+        _interruptible(command.run)
+    except ResultError:
+        return EXIT_FAILED
+    return 0
+
+
+def _world(args: argparse.Namespace) -> dict[str, Any]:
+    """What a program is given, as `define_wasi` takes it."""
+    return {
+        "args": [Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
+        "env": dict(map(_environment, args.env)),
+        "preopens": [
+            *(_directory(text, False) for text in args.dir),
+            *(_directory(text, True) for text in args.dir_ro),
+        ],
+    }
 
 
 def _interruptible(action: Callable[[], Any]) -> Any:

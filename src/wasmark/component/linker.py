@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from wasmark.component.component import Component
     from wasmark.store import Store
+    from wasmark.wasi import Wasi
 
 
 class ComponentLinker:
@@ -21,6 +22,8 @@ class ComponentLinker:
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine if engine is not None else default_engine()
         self._definitions: dict[str, Any] = {}
+        self._wasi: Wasi | None = None
+        self._offered_by_wasi: dict[str, Any] = {}
 
     def define(self, name: str, value: Any) -> None:
         """Offer something for the import of a name, as `ComponentInstance` takes it. Raises LinkError where the name is
@@ -34,6 +37,19 @@ class ComponentLinker:
         for name in instance.exports:
             self.define(name, instance.exports[name])
 
+    def define_wasi(self, wasi: Wasi | None = None, **options: Any) -> Wasi:
+        """Offer WASI 0.2 with this context, or a new one made with `wasmark.wasi.Wasi(**options)`; returns it. What is
+        defined by `define` comes first."""
+        from wasmark.wasi import Wasi
+
+        if self._wasi is not None:
+            raise LinkError("WASI is defined already")
+        if wasi is not None and options:
+            raise TypeError("give a Wasi context or the options for one, not both")
+        self._wasi = wasi if wasi is not None else Wasi(**options)
+        self._offered_by_wasi = self._wasi.interfaces()
+        return self._wasi
+
     def instantiate(self, component: Component, store: Store | None = None) -> ComponentInstance:
         """A new instance with its imports taken from here. Raises as `ComponentInstance` does."""
-        return ComponentInstance(component, self._definitions, store)
+        return ComponentInstance(component, {**self._definitions, **self._offered_by_wasi}, store)

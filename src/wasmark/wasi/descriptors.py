@@ -427,6 +427,15 @@ class DescriptorTable:
             heapq.heappush(self._free, number)
         descriptor.close()
 
+    def discard(self, number: int, descriptor: Descriptor) -> None:
+        """Forget and close `number`, if it still stands for `descriptor`."""
+        with self._lock:
+            if self._used.get(number) is not descriptor:
+                return
+            del self._used[number]
+            heapq.heappush(self._free, number)
+        descriptor.close()
+
     def renumber(self, number: int, to: int) -> None:
         """Close `to` and let it stand for what `number` did, which becomes free."""
         with self._lock:

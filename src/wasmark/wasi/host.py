@@ -17,14 +17,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
+    from typing import Any
 
+    from wasmark.wasi.descriptors import Directory
     from wasmark.wasi.functions import HostFunction, Row
     from wasmark.wasi.preopens import Preopens
     from wasmark.wasi.streams import Readable, Writable
 
 
 class Wasi:
-    """The world of one program: WASI preview 1.
+    """The world of one program: WASI preview 1, and WASI 0.2 for components.
 
     args: the arguments, the program's name first.
     env: environment variables; nothing is taken over from the process.
@@ -64,7 +66,7 @@ class Wasi:
             random=random,
         )
         self._contexts = {SNAPSHOT_PREVIEW1.module: self._context}
-        streams = (
+        self._streams = streams = (
             input_stream(stdin),
             output_stream(stdout, 1, "stdout"),
             output_stream(stderr, 2, "stderr"),
@@ -74,9 +76,11 @@ class Wasi:
             raise ValueError(f"max_descriptors={max_descriptors} leaves no room for the streams and preopens")
         for stream in streams:
             self._table.add(stream)
+        self._directories: list[Directory] = []
         try:
             for preopen in directories:
-                self._table.add(open_directory(preopen))
+                self._directories.append(open_directory(preopen))
+                self._table.add(self._directories[-1])
         except BaseException:
             self.close()
             raise
@@ -94,6 +98,13 @@ class Wasi:
     def bind(self, row: Row, get_memory: Callable[[], memoryview], module: str) -> Callable[..., int | None]:
         """The `call` of one of those functions."""
         return functions.bind(row, self._context_for(module), get_memory)
+
+    def interfaces(self) -> dict[str, Any]:
+        """What components import of WASI 0.2: {name of an interface: its functions and classes}, as `ComponentInstance`
+        takes them. The programs of one world have the same streams and directories."""
+        from wasmark.wasi.p2.interfaces import interfaces
+
+        return interfaces(self._context, self._streams, self._directories)
 
     def _context_for(self, module: str) -> Context:
         found = self._contexts.get(module)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final, ParamSpec, TypeVar
 
-    from wasmark.wasi.context import Context
+    from wasmark.wasi.p2.world import World
 
     _P = ParamSpec("_P")
     _T = TypeVar("_T")
@@ -59,10 +59,10 @@ class Descriptor:
     """Resource `descriptor`: an open file or directory. `number` is its number in the table, None for one that stays
     open when the program drops it, because it was preopened."""
 
-    __slots__ = ("_ctx", "_inner", "_number")
+    __slots__ = ("_inner", "_number", "_world")
 
-    def __init__(self, ctx: Context, inner: File | Directory, number: int | None) -> None:
-        self._ctx = ctx
+    def __init__(self, world: World, inner: File | Directory, number: int | None) -> None:
+        self._world = world
         self._inner = inner
         self._number = number
 
@@ -70,7 +70,7 @@ class Descriptor:
         """The program has no use for it any more."""
         if self._number is not None:
             number, self._number = self._number, None
-            self._ctx.table.close_if_open(number)
+            self._world.table.discard(number, self._inner)
 
     # --- contents -----------------------------------------------------------------------------------
 
@@ -78,19 +78,21 @@ class Descriptor:
     def read_via_stream(self, offset: int) -> InputStream:
         file = self._inner.file()
         _check_mode(file.readable)
-        return InputStream(self._ctx, *self._duplicate(file), position=_offset(offset))
+        position = _offset(offset)
+        return InputStream(self._world, *self._duplicate(file), position=position)
 
     @_coded
     def write_via_stream(self, offset: int) -> OutputStream:
         file = self._inner.file()
         _check_mode(file.writable)
-        return OutputStream(self._ctx, *self._duplicate(file), position=_offset(offset))
+        position = _offset(offset)
+        return OutputStream(self._world, *self._duplicate(file), position=position)
 
     @_coded
     def append_via_stream(self) -> OutputStream:
         file = self._inner.file()
         _check_mode(file.writable)
-        return OutputStream(self._ctx, *self._duplicate(file), position=0, append=True)
+        return OutputStream(self._world, *self._duplicate(file), position=0, append=True)
 
     @_coded
     def read(self, length: int, offset: int) -> tuple[memoryview, bool]:
@@ -133,7 +135,7 @@ class Descriptor:
             readonly=file.readonly,
             flags=file.flags,
         )
-        return made, self._ctx.table.add(made)
+        return made, self._world.table.add(made)
 
     # --- attributes ---------------------------------------------------------------------------------
 
@@ -179,7 +181,7 @@ class Descriptor:
         """What to set; None where neither time is to change."""
         if access.label == modification.label == "no-change":
             return None
-        now = self._ctx.clocks.realtime()
+        now = self._world.clocks.realtime()
         return _new_time(access, st.st_atime_ns, now), _new_time(modification, st.st_mtime_ns, now)
 
     @_coded
@@ -199,7 +201,7 @@ class Descriptor:
         """Of what tells a file from others and from itself after a change. The key keeps what goes in a secret."""
         facts = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns)
         data = struct.pack("<4Q", *(fact & 0xFFFF_FFFF_FFFF_FFFF for fact in facts))
-        digest = hashlib.blake2b(data, digest_size=16, key=self._ctx.hash_key).digest()
+        digest = hashlib.blake2b(data, digest_size=16, key=self._world.hash_key).digest()
         lower, upper = struct.unpack("<QQ", digest)
         return {"lower": lower, "upper": upper}
 
@@ -211,7 +213,7 @@ class Descriptor:
         how, mode = flags(open_flags), flags(wanted)
         if "mutate-directory" in mode:
             directory.mutable()
-        self._ctx.table.check_room()
+        self._world.table.check_room()
         found = files.open_at(
             directory,
             _path(path),
@@ -224,7 +226,7 @@ class Descriptor:
             truncate="truncate" in how,
             flags=sum(bit for label, bit in _SYNCHRONISED if label in mode),
         )
-        return Descriptor(self._ctx, found, self._ctx.table.add(found))
+        return Descriptor(self._world, found, self._world.table.add(found))
 
     @_coded
     def read_directory(self) -> DirectoryEntryStream:

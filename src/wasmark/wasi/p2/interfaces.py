@@ -14,6 +14,7 @@ from wasmark.wasi.p2.filesystem import Descriptor, DirectoryEntryStream
 from wasmark.wasi.p2.pollables import Pollable, poll
 from wasmark.wasi.p2.refusal import refuse
 from wasmark.wasi.p2.streams import InputStream, OutputStream, StreamFailure, filesystem_error_code
+from wasmark.wasi.p2.world import World
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def interfaces(ctx: Context, streams: Sequence[Stream], directories: Sequence[Di
     """{name of an interface: its functions and classes} for one program. `streams` are its standard input, output and
     error."""
     clocks = ctx.clocks
+    world = World(ctx)
 
     def monotonic() -> int:
         return min(max(clocks.monotonic(), 0), _LAST_MOMENT)
@@ -98,9 +100,9 @@ def interfaces(ctx: Context, streams: Sequence[Stream], directories: Sequence[Di
             "initial-cwd": lambda: None,
         },
         "wasi:cli/exit": {"exit": _exit, "exit-with-code": _exit_with_code},
-        "wasi:cli/stdin": {"get-stdin": lambda: InputStream(ctx, streams[0])},
-        "wasi:cli/stdout": {"get-stdout": lambda: OutputStream(ctx, streams[1])},
-        "wasi:cli/stderr": {"get-stderr": lambda: OutputStream(ctx, streams[2])},
+        "wasi:cli/stdin": {"get-stdin": lambda: InputStream(world, streams[0])},
+        "wasi:cli/stdout": {"get-stdout": lambda: OutputStream(world, streams[1])},
+        "wasi:cli/stderr": {"get-stderr": lambda: OutputStream(world, streams[2])},
         "wasi:cli/terminal-input": {"terminal-input": Terminal},
         "wasi:cli/terminal-output": {"terminal-output": Terminal},
         "wasi:cli/terminal-stdin": {"get-terminal-stdin": terminal(0)},
@@ -118,7 +120,7 @@ def interfaces(ctx: Context, streams: Sequence[Stream], directories: Sequence[Di
         },
         "wasi:filesystem/preopens": {
             "get-directories": lambda: [
-                (Descriptor(ctx, each, None), _text(each.preopen_name or b"")) for each in directories
+                (Descriptor(world, each, None), _text(each.preopen_name or b"")) for each in directories
             ],
         },
         "wasi:filesystem/types": {

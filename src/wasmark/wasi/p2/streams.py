@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final, TypeVar
 
-    from wasmark.wasi.clock import Clocks
-    from wasmark.wasi.context import Context
     from wasmark.wasi.descriptors import Descriptor
+    from wasmark.wasi.p2.world import World
 
     _T = TypeVar("_T")
 
@@ -41,7 +40,7 @@ _PATIENCE: Final = 0.001
 class StreamFailure:
     """Resource `error` of `wasi:io/error`."""
 
-    __slots__ = ("code", "_sentence")
+    __slots__ = ("_sentence", "code")
 
     def __init__(self, error: WasiError | OSError) -> None:
         self.code = errno_of(error)
@@ -63,10 +62,10 @@ class _Stream:
     __slots__ = ("_clocks", "_descriptor", "_failed", "_number", "_position", "_table")
 
     def __init__(
-        self, ctx: Context, descriptor: Descriptor, *, position: int | None = None, number: int | None = None
+        self, world: World, descriptor: Descriptor, number: int | None = None, *, position: int | None = None
     ) -> None:
-        self._table = ctx.table
-        self._clocks = ctx.clocks
+        self._table = world.table
+        self._clocks = world.clocks
         self._descriptor = descriptor
         self._position = position
         self._number = number
@@ -76,7 +75,7 @@ class _Stream:
         """The program has no use for it any more."""
         if self._number is not None:
             number, self._number = self._number, None
-            self._table.close_if_open(number)
+            self._table.discard(number, self._descriptor)
 
     def _waitable(self, *, write: bool) -> HostFd | None:
         """What to wait for; None where it is always ready: files, Python objects, and what is over."""
@@ -163,14 +162,14 @@ class OutputStream(_Stream):
 
     def __init__(
         self,
-        ctx: Context,
+        world: World,
         descriptor: Descriptor,
+        number: int | None = None,
         *,
         position: int | None = None,
-        number: int | None = None,
         append: bool = False,
     ) -> None:
-        super().__init__(ctx, descriptor, position=position, number=number)
+        super().__init__(world, descriptor, number, position=position)
         self._append = append
         self._permit = 0
 
