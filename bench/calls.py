@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
@@ -26,13 +27,6 @@ SMALL = """
     (local.get $x)))
 """
 
-FALLING = """
-(module
-  (func (export "fall") (result i32) (call $deeper))
-  (func $deeper (result i32) (call $deepest))
-  (func $deepest (result i32) unreachable))
-"""
-
 CALLS = 20_000
 TRAPS = 2_000
 
@@ -44,8 +38,11 @@ def small() -> bytes:
 
 
 @cache
-def _falling() -> bytes:
-    return bytes(wasmtime.wat2wasm(FALLING))
+def _falling(depth: int) -> bytes:
+    """A module whose `fall` calls its way down until that many functions are active; the last one traps."""
+    functions = "".join(f"(func $f{n} (result i32) (call $f{n + 1}))" for n in range(1, depth - 1))
+    last = f"(func $f{depth - 1} (result i32) unreachable)"
+    return bytes(wasmtime.wat2wasm(f'(module (func $f0 (export "fall") (result i32) (call $f1)) {functions} {last})'))
 
 
 def _next(x: int) -> int:
@@ -99,38 +96,38 @@ def _wasm3_call_back() -> Callable[[], object]:
     return lambda: (back(CALLS), runtime)[0]
 
 
-# A trap: raised three functions deep, caught, and its frames looked at.
+# A trap: raised some functions deep, caught, and its frames looked at.
 
 
-def _our_trap() -> Callable[[], object]:
-    fall = wasmark.Instance(wasmark.Module(_falling())).exports["fall"]
-
+def _falls(fall: Callable[[], object], trap: type[Exception], seen: Callable[[Any], object]) -> Callable[[], object]:
     def run() -> int:
         frames = 0
         for _ in range(TRAPS):
             try:
                 fall()
-            except wasmark.Trap as trap:
-                frames += sum(1 for frame in trap.frames if frame.func_index >= 0)
+            except trap as error:
+                frames += sum(1 for frame in error.frames if seen(frame) is not None)  # type: ignore[attr-defined]
         return frames
 
     return run
 
 
-def _their_trap() -> Callable[[], object]:
-    store, exports = wasmtime_instance(_falling())
-    fall = exports["fall"]
+def _our_trap(depth: int, seen: Callable[[Any], object]) -> Callable[[], object]:
+    fall = wasmark.Instance(wasmark.Module(_falling(depth))).exports["fall"]
+    return _falls(fall, wasmark.Trap, seen)
 
-    def run() -> int:
-        frames = 0
-        for _ in range(TRAPS):
-            try:
-                fall(store)
-            except wasmtime.Trap as trap:
-                frames += sum(1 for frame in trap.frames if frame.func_index >= 0)
-        return frames
 
-    return run
+def _their_trap(depth: int, seen: Callable[[Any], object]) -> Callable[[], object]:
+    store, exports = wasmtime_instance(_falling(depth))
+    return _falls(partial(exports["fall"], store), wasmtime.Trap, seen)
+
+
+def _trap(title: str, depth: int, ours: str, theirs: str, goals: tuple[Goal, ...]) -> InProcess:
+    sides = {
+        "wasmark": partial(_our_trap, depth, attrgetter(ours)),
+        "wasmtime": partial(_their_trap, depth, attrgetter(theirs)),
+    }
+    return InProcess("trap", title, sides, goals, TRAPS, compare=True)
 
 
 def _call(title: str, name: str, args: tuple[Any, ...], goals: tuple[Goal, ...] = ()) -> InProcess:
@@ -153,12 +150,6 @@ CASES = (
         CALLS,
         compare=True,
     ),
-    InProcess(
-        "trap",
-        "caught, with three frames",
-        {"wasmark": _our_trap, "wasmtime": _their_trap},
-        (Goal("wasmtime", 1 / 5),),
-        TRAPS,
-        compare=True,
-    ),
+    _trap("caught, with three frames", 3, "func_index", "func_index", (Goal("wasmtime", 1 / 5),)),
+    _trap("caught, with ten names", 10, "func_name", "func_name", (Goal(None, 15e-6), Goal("wasmtime", 1 / 5))),
 )

@@ -10,6 +10,7 @@ import instances
 import leaving
 import memories
 import objects
+import registry
 import running
 import starts
 import translating
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 CASES: Final[tuple[Case, ...]] = (
     *calls.CASES,
+    *registry.CASES,
     *memories.CASES,
     *instances.CASES,
     *running.CASES,

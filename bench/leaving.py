@@ -71,6 +71,20 @@ _TAIL_STACKED: Final = """
       (i64.const 5) (i64.const 6) (i64.const 7))))
 """
 
+_TAIL_WIDENING: Final = """
+(module
+  (func $narrow (param i64 i64) (result i64)
+    (if (i64.eqz (local.get 0)) (then (return (local.get 1))))
+    (return_call $wide (i64.sub (local.get 0) (i64.const 1)) (local.get 1) (i64.const 2) (i64.const 3) (i64.const 4)
+      (i64.const 5) (local.get 0) (i64.const 7) (i64.const 8) (local.get 1)))
+  (func $wide (param i64 i64 i64 i64 i64 i64 i64 i64 i64 i64) (result i64)
+    (if (i64.eqz (local.get 0)) (then (return (local.get 7))))
+    (return_call $narrow (i64.sub (local.get 0) (i64.const 1))
+      (i64.add (i64.xor (local.get 9) (local.get 6)) (i64.add (local.get 7) (local.get 8)))))
+  (func (export "run") (param $times i32) (result i64)
+    (call $narrow (i64.extend_i32_u (local.get $times)) (i64.const 1))))
+"""
+
 CASES: Final = tuple(
     kernel("leaving", name, text, times, GOALS)
     for name, text, times in (
@@ -78,6 +92,7 @@ CASES: Final = tuple(
         ("guarded", _GUARDED, 5_000_000),
         ("tail", _TAIL, 5_000_000),
         ("tail stacked", _TAIL_STACKED, 5_000_000),
+        ("tail widening", _TAIL_WIDENING, 5_000_000),
     )
 )
 """All that is measured, in the order of the table."""

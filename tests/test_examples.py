@@ -19,11 +19,32 @@ OUTPUTS = {
         r"from the host function, through wasm: 4 is too much for me\n"
     ),
     "memory": r"WRITTEN BY PYTHON, SHOUTED BY WASM\n2 pages; the old view still reads WRITTEN\n",
+    "component": r"Ada\ntoo young: Bob\narg 'who'\.age: expected u8, got 700\n",
     "trap": (
         r"52\n"
         r"wasm trap: integer divide by zero\n"
         r"(?=(?s:.*share.*split.*settle.*))(?:.*\n)+"
         r"\['share', 'split', 'settle'\] INTEGER_DIVISION_BY_ZERO\n"
+    ),
+    "addresses": (
+        r"25\n"
+        r"start \+ 0x\w+: ledger!share @ \+0x5 \(wasm offset 0x\w+\): integer divide by zero\n"
+        r"start \+ 0x\w+: ledger!share @ \+0x5 \(wasm offset 0x\w+\): integer overflow\n"
+    ),
+    "registry_table": (
+        r"385\nmodule +function +tier +start +end +bytes +traps\n[- ]+\n"
+        r"(?=(?s:.*\bthunk\b.*\bfirst\b.*\boptimised\b))(?:squares +(?:square|sum) .*\n)+"
+        r"\d+ bytes of optimised code\n"
+    ),
+    "explore": r"wrote mean\.html, \d\d,\d{3} bytes: open it in a browser, and point at an instruction\n",
+    "traceback_frames": (
+        r"2997\n<module>   shop\.exports\.order\(7, 1\)\norder      call \$total +;; 0x49\n"
+        r"total      call \$price +;; 0x3d\nprice      return PRICES\[item\]\n"
+    ),
+    "symbols": (
+        r"[\d.]+\nended with status 0\n\d+ _ZN3std4path4Path11to_path_buf17h\w+E\n"
+        r"(    [\w:<>,&\[\] ]+ at /rustc/\w+/library/[\w/]+\.rs:\d+(:\d+)?\n)+"
+        r"    std::path::Path::to_path_buf at /rustc/\w+/library/std/src/path\.rs:\d+:\d+\n"
     ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "draw_graph": (

@@ -384,8 +384,8 @@ def test_a_copy_of_exports_is_as_good_as_the_exports(shared: wasmark.Module) -> 
 
 def test_an_instance_tells_what_it_is(shared: wasmark.Module) -> None:
     instance = wasmark.Instance(shared)
-    assert repr(instance) == "<wasmark.Instance of shared>"
-    assert repr(instance.store) == "<wasmark.Store: 1 instances>"
+    assert repr(instance) == f"<wasmark.Instance of shared: {len(instance.exports)} exports>"
+    assert repr(instance.store) == "<wasmark.Store: 1 instance>"
     assert instance.module is shared
     assert "memory, table, global" in repr(instance.exports)
 

@@ -376,7 +376,7 @@ def test_threads_that_grow_a_memory_at_once_each_get_their_own_pages() -> None:
 
 
 def test_a_memory_tells_what_it_is(memory: wasmark.Memory) -> None:
-    assert repr(memory) == "<wasmark.Memory 1 pages of 65536 bytes>"
+    assert repr(memory) == "<wasmark.Memory: 1 page of 65,536 bytes, at most 5>"
     assert memory.type == MemoryType(Limits(1, 5))
     assert memory.present_type == MemoryType(Limits(1, 5))
     memory.grow(2)

@@ -138,7 +138,7 @@ def test_a_table_of_its_own(exports: Any) -> None:
     table[1] = "x"
     assert table.grow(2, table) == 2
     assert list(table) == [None, "x", table, table]
-    assert repr(table) == "<wasmark.Table 4 x externref>"
+    assert repr(table) == "<wasmark.Table: 4 x externref, at most 4>"
     assert table.type == TableType(EXTERNREF, Limits(2, 4))
     assert table.present_type == TableType(EXTERNREF, Limits(4, 4))
     must = wasmark.Table(store, TableType(RefType.of(False, HeapType.EXTERN), Limits(0, 4)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import struct
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import wasmark
 from tests.ways import WAYS, config
 from wasmark import Config, Engine, Instance, Module, Store, Trap, TrapCode
+from wasmark.compile.abi import INTEGER_REGISTERS
+from wasmark.runtime.layout import TAIL_ROOM
 
 SMALL_STACK = 32 << 10
 
@@ -56,13 +59,16 @@ def value_of(letter: str, number: int) -> Any:
     return struct.pack("<QQ", 7, number) if letter == "v" else number
 
 
-def chain(results: str, kind: str, seed: int) -> tuple[str, list[str], list[list[int]]]:
+def chain(
+    results: str, kind: str, seed: int, signatures: list[str] | None = None
+) -> tuple[str, list[str], list[list[int]]]:
     """A module of functions with any parameters behind a counter. Each adds all that it was given to a global, with
     weights that tell them apart, and leaves by a tail call to the next one."""
     randomness = random.Random(seed)
-    signatures = [
+    signatures = signatures or [
         "".join(randomness.choices("iIfFv", k=randomness.choice((0, 1, 3, 6, 9, 14, 20)))) for _ in range(FUNCTIONS)
     ]
+    count = len(signatures)
     arguments = [[randomness.randrange(1000) for _ in letters] for letters in signatures]
     returns = f"(result {' '.join(NAMES[r] for r in results)})" if results else ""
     text = "(module (global $sum (mut i64) (i64.const 0))\n"
@@ -70,10 +76,10 @@ def chain(results: str, kind: str, seed: int) -> tuple[str, list[str], list[list
     for number, letters in enumerate(signatures):
         params = " ".join(NAMES[p] for p in letters)
         text += f"(type $t{number} (func (param i64 {params}) {returns}))\n"
-    elements = " ".join(f"$f{number}" for number in range(FUNCTIONS))
+    elements = " ".join(f"$f{number}" for number in range(count))
     text += f"(table funcref (elem {elements}))\n"
     for number, letters in enumerate(signatures):
-        following = (number + 1) % FUNCTIONS
+        following = (number + 1) % count
         passed = "".join(map(constant, signatures[following], arguments[following]))
         counter = "(i64.sub (local.get 0) (i64.const 1))"
         call = {
@@ -97,7 +103,7 @@ def chain(results: str, kind: str, seed: int) -> tuple[str, list[str], list[list
 def expected_sum(start: int, count: int, arguments: list[list[int]]) -> int:
     total = 0
     for step in range(count + 1):
-        number = (start + step) % FUNCTIONS
+        number = (start + step) % len(arguments)
         total += sum(value * position * (number + 1) for position, value in enumerate(arguments[number], 1))
     return total
 
@@ -112,6 +118,187 @@ def test_between_any_two_signatures(engine: Engine, results: str, kind: str) -> 
     for start, count in ((0, 0), (0, 1), (3, 100), (7, 5_000)):
         assert exports[f"f{start}"](count, *map(value_of, signatures[start], arguments[start])) == answer
         assert exports.sum() == expected_sum(start, count, arguments)
+
+
+def words(count: int) -> str:
+    """Parameters of which so many words lie on the stack, behind a counter, where there are few results."""
+    return "I" * (count + INTEGER_REGISTERS - 1)
+
+
+STACKED = [
+    *map(words, (0, 1, 2, TAIL_ROOM - 1, TAIL_ROOM, TAIL_ROOM + 1, 3 * TAIL_ROOM)),
+    "v" * 11,
+    words(1) + "v" * 10 + "f",  # with a gap between
+]
+
+
+def around(signatures: list[str]) -> list[str]:
+    """A round way on which each signature is followed by each of them once."""
+    ways = {number: list(range(len(signatures))) for number in range(len(signatures))}
+    path, found = [0], []
+    while path:
+        if ways[path[-1]]:
+            path.append(ways[path[-1]].pop())
+        else:
+            found.append(signatures[path.pop()])
+    return found[:0:-1]
+
+
+@pytest.mark.parametrize(("results", "kind"), [("I", "direct"), ("IIII", "indirect")])
+def test_between_any_two_sizes_of_the_arguments_on_the_stack(engine: Engine, results: str, kind: str) -> None:
+    """Just as many words as there is room for in some place, one more, and one less; from a caller with as many as it
+    needs itself, and from the frames that tail calls make."""
+    text, signatures, arguments = chain(results, kind, 3, around(STACKED))
+    assert len(signatures) == len(STACKED) ** 2
+    exports = instance(engine, text).exports
+    for start in range(len(signatures)):
+        for count in (1, 2, 5):
+            exports[f"f{start}"](count, *map(value_of, signatures[start], arguments[start]))
+            assert exports.sum() == expected_sum(start, count, arguments)
+    exports.f0(20_000, *map(value_of, signatures[0], arguments[0]))
+    assert exports.sum() == expected_sum(0, 20_000, arguments)
+
+
+@functools.cache
+def turned(turns: int, x: int, y: int) -> int:
+    """What the next test's `narrow` answers."""
+    values = None
+    while turns:
+        turns -= 1
+        if values is None:
+            values = [x, y, 7, 8]
+        elif (turns + 1) & 2:
+            (y, x), values = values[:2], None
+        else:
+            values = [values[3], *values[:3]]
+    return x - y if values is None else values[0] - values[3]
+
+
+def test_ten_million_calls_with_arguments_on_the_stack(engine: Engine) -> None:
+    """They change places at each turn."""
+    narrow, wide = "(param i64 i64 i64)", f"(param{' i64' * 9})"
+    exports = instance(
+        engine,
+        f"""(module
+          (func $narrow (export "narrow") {narrow} (result i64)
+            (if (i64.eqz (local.get 0)) (then (return (i64.sub (local.get 1) (local.get 2)))))
+            (return_call $wide (i64.sub (local.get 0) (i64.const 1)) (i64.const 1) (i64.const 2) (i64.const 3)
+              (i64.const 4) (local.get 1) (local.get 2) (i64.const 7) (i64.const 8)))
+          (func $wide (export "wide") {wide} (result i64)
+            (if (i64.eqz (local.get 0)) (then (return (i64.sub (local.get 5) (local.get 8)))))
+            (if (i32.wrap_i64 (i64.and (local.get 0) (i64.const 2)))
+              (then (return_call $narrow (i64.sub (local.get 0) (i64.const 1)) (local.get 6) (local.get 5))))
+            (return_call $wide (i64.sub (local.get 0) (i64.const 1)) (local.get 1) (local.get 2) (local.get 3)
+              (local.get 4) (local.get 8) (local.get 5) (local.get 6) (local.get 7))))""",
+    ).exports
+
+    for turns in range(20):
+        assert exports.narrow(turns, 100, 30) == turned(turns, 100, 30)
+    assert exports.narrow(10_000_003, 100, 30) == turned(10_000_003, 100, 30)
+
+
+def test_what_a_caller_has_stays_as_it_was(engine: Engine) -> None:
+    """Who is called may write over the arguments that it got on the stack, and over nothing else."""
+    params, gets = "(param" + " i64" * 10 + ")", "".join(f"(local.get {i})" for i in range(10))
+    turned = "".join(f"(i64.mul (local.get {(i + 3) % 10}) (i64.const 3))" for i in range(10))
+    weighed = "(i64.const 0)"
+    for i in range(10):
+        weighed = f"(i64.add (i64.mul {weighed} (i64.const 31)) (local.get {i}))"
+    exports = instance(
+        engine,
+        f"""(module (tag $e)
+          (func $last {params} (result i64) {weighed})
+          (func $turn {params} (result i64) (return_call $last {turned}))
+          (func $keep {params} (result i64)
+            (i64.add {weighed} (i64.sub (call $turn {gets}) (call $turn {gets}))))
+          (func $guard {params} (result i64)
+            (block $h (try_table (catch_all $h)
+              (return (i64.add {weighed} (i64.sub (call $turn {gets}) (call $turn {gets}))))))
+            unreachable)
+          (func (export "keep") {params} (result i64 i64 i64) (call $keep {gets}) (call $guard {gets})
+            (i64.sub (call $turn {gets}) (call $turn {gets}))))""",
+    ).exports
+    values = [17 * i + 5 for i in range(10)]
+    expected = 0
+    for value in values:
+        expected = expected * 31 + value
+    for _ in range(3):
+        assert exports.keep(*values) == (expected, expected, 0)
+
+
+@pytest.mark.parametrize("own", [0, 2, 4])
+def test_who_needs_more_room_than_it_has_takes_none_of_its_callers(engine: Engine, own: int) -> None:
+    """The caller has more values than registers: they lie next to the arguments."""
+    values = 24
+    weighed = "(i64.const 0)"
+    for i in range(values):
+        weighed = f"(i64.add (i64.mul {weighed} (i64.const 31)) (local.get {i + 1}))"
+    sets = "".join(f"(local.set {i + 1} (i64.load (i32.const {8 * i})))" for i in range(values))
+    contents = "".join(f"\\{i:02x}\\00\\00\\00\\00\\00\\00\\00" for i in range(values))
+    few = own + INTEGER_REGISTERS
+    text = f'(module (memory 1) (data (i32.const 0) "{contents}")'
+    for more in (1, 2, 3):
+        many = few + more
+        text += f"""
+          (func $leave{more} (param{" i64" * few}) (result i64)
+            (return_call $all{more} {"".join(f"(local.get {i % few})" for i in range(many))}))
+          (func $all{more} (param{" i64" * many}) (result i64)
+            (i64.add (local.get {many - 1}) (local.get {many - 2})))
+          (func (export "keep{more}") (result i64 i64) (local{" i64" * (values + 1)}) {sets}
+            (call $leave{more} {"(i64.const -1)" * few}) {weighed})"""
+    exports = instance(engine, text + ")").exports
+    expected = 0
+    for i in range(values):
+        expected = (expected * 31 + i) & (1 << 64) - 1
+    for more in (1, 2, 3):
+        for _ in range(3):
+            assert exports[f"keep{more}"]() == (-2, expected - (expected >> 63 << 64))
+
+
+@pytest.mark.parametrize("way", ["eager", "baseline", "tier-up-in-loops"])
+def test_references_on_the_stack_are_kept(way: str) -> None:
+    """Each turn makes an object and collects; the others are passed on in arguments that are on the stack."""
+    engine = Engine(config(way, cache=False, collect_always=True))
+    refs = 14
+    params = "(param $n i32)" + "(param (ref null $box))" * refs
+    first = "".join(f"(struct.new $box (i32.const {100 + i}))" for i in range(refs))
+    rotated = "".join(f"(local.get {i})" for i in range(2, refs + 1))
+    total = "(i32.const 0)"
+    for i in range(1, refs + 1):
+        total = f"(i32.add (i32.mul {total} (i32.const 7)) (struct.get $box 0 (local.get {i})))"
+    exports = instance(
+        engine,
+        f"""(module (type $box (struct (field i32)))
+          (func $turn {params} (result i32)
+            (if (i32.eqz (local.get $n)) (then (return {total})))
+            (return_call $turn (i32.sub (local.get $n) (i32.const 1)) {rotated} (struct.new $box (local.get $n))))
+          (func (export "run") (param i32) (result i32) (call $turn (local.get 0) {first})))""",
+    ).exports
+    for turns in (0, 3, 50):
+        values = [*(100 + i for i in range(refs)), *range(turns, 0, -1)][-refs:]
+        expected = 0
+        for value in values:
+            expected = (expected * 7 + value) & 0xFFFFFFFF
+        assert exports.run(turns) == expected - (expected >> 31 << 32)
+
+
+def test_a_host_function_at_the_end_of_a_chain(engine: Engine) -> None:
+    """Its arguments lie where those of the functions before it lay."""
+    params = " i64" * 12
+    gets = "".join(f"(local.get {i})" for i in range(1, 12))
+    exports = instance(
+        engine,
+        f"""(module (import "" "host" (func $host (param{params}) (result i64)))
+          (func $turn (param{params}) (result i64)
+            (if (i64.eqz (local.get 0)) (then (return_call $host {gets} (local.get 0))))
+            (return_call $turn (i64.sub (local.get 0) (i64.const 1)) {gets}))
+          (func (export "run") (param i64) (result i64)
+            (return_call $turn (local.get 0) {"".join(f"(i64.const {i})" for i in range(1, 12))})))""",
+        {"": {"host": lambda *given: sum(value * 10**place for place, value in enumerate(given))}},
+    ).exports
+    expected = sum(value * 10**place for place, value in enumerate([*range(1, 12), 0]))
+    for turns in (0, 1, 1000):
+        assert exports.run(turns) == expected
 
 
 def test_two_instances_that_call_each_other(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from wasmark.errors import (
     InvalidError,
     LinkError,
     MalformedError,
+    Timeout,
     Trap,
     TrapCode,
     UnsupportedError,
@@ -24,6 +25,7 @@ from wasmark.memory import Memory
 from wasmark.module import Module
 from wasmark.objects import Array, Struct
 from wasmark.registry import FrameInfo
+from wasmark.stopping import Deadline, deadline
 from wasmark.store import Store
 from wasmark.table import Table
 from wasmark.tag import Tag
@@ -50,6 +52,7 @@ __all__ = [
     "ComponentTrap",
     "ComponentTrapCode",
     "Config",
+    "Deadline",
     "Engine",
     "Err",
     "Error",
@@ -78,10 +81,12 @@ __all__ = [
     "Table",
     "TableType",
     "Tag",
+    "Timeout",
     "Trap",
     "TrapCode",
     "UnsupportedError",
     "WasmException",
+    "deadline",
     "registry",
 ]
 

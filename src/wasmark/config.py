@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wasmark.core.features import Feature
 from wasmark.core.record import FrozenRecord, set_
+from wasmark.jit.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Config(FrozenRecord):
     `$XDG_CACHE_HOME/wasmark` or `~/.cache/wasmark`.
     cache_limit: bytes that the directory may hold; beyond it, what was not used for the longest time is removed.
     compile_processes: how many processes compile a large module; None means one for each processor, at most 8.
+    debug_info: whether Python's tracebacks, and traps as text, name source files and lines where a module has DWARF
+    (`FrameInfo.symbols` does in any case). The first exception that leaves a large module then takes a moment longer.
+    It needs the `debug` extra, without which it raises Error.
     """
 
     __slots__ = (
@@ -42,6 +46,7 @@ class Config(FrozenRecord):
         "cache_limit",
         "collect_always",
         "compile_processes",
+        "debug_info",
         "features",
         "max_heap_bytes",
         "max_memory_bytes",
@@ -66,6 +71,7 @@ class Config(FrozenRecord):
     cache: bool | str | os.PathLike[str]
     cache_limit: int
     compile_processes: int | None
+    debug_info: bool
 
     def __init__(
         self,
@@ -82,6 +88,7 @@ class Config(FrozenRecord):
         compile_processes: int | None = None,
         max_heap_bytes: int = 1 << 30,
         collect_always: bool = False,
+        debug_info: bool = False,
     ) -> None:
         set_(self, "strategy", strategy)
         set_(self, "tier_up", tier_up)
@@ -94,6 +101,7 @@ class Config(FrozenRecord):
         set_(self, "cache", cache)
         set_(self, "cache_limit", cache_limit)
         set_(self, "compile_processes", compile_processes)
+        set_(self, "debug_info", debug_info)
         set_(self, "max_heap_bytes", max_heap_bytes)
         set_(self, "collect_always", collect_always)
         if self.strategy not in STRATEGIES:
@@ -106,10 +114,22 @@ class Config(FrozenRecord):
             raise ValueError("max_wasm_stack must be at least 16 KiB")
         if not 0 <= self.max_heap_bytes < 1 << 44:
             raise ValueError("max_heap_bytes is at most 16 TiB")
+        if self.debug_info:
+            late_import("wasmark.debug.symbols")
+            from wasmark.debug.symbols import require_debug_extra
+
+            require_debug_extra()
         if self.cache_limit < 0:
             raise ValueError("cache_limit is not negative")
         if self.compile_processes is not None and self.compile_processes < 1:
             raise ValueError("compile_processes must be at least 1")
+
+    def __repr__(self) -> str:
+        """What is not as it is in any other: `Config(strategy='eager')`."""
+        standard = Config()
+        fields = ((name, getattr(self, name)) for name in self.field_names)
+        differences = (f"{name}={value!r}" for name, value in fields if value != getattr(standard, name))
+        return f"Config({', '.join(differences)})"
 
     @property
     def deterministic(self) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wasmark.registry.frames import FrameInfo
+    from wasmark.stopping import Deadline
     from wasmark.tag import Tag
 
 
@@ -45,6 +46,8 @@ class TrapCode(enum.IntEnum):
     GC_HEAP_EXHAUSTED = 25
     UNALIGNED_ATOMIC = 32
     EXPECTED_SHARED_MEMORY = 33
+    OUT_OF_FUEL = 40
+    INTERRUPT = 41
 
     @property
     def message(self) -> str:
@@ -74,6 +77,8 @@ _TRAP_MESSAGES = {
     TrapCode.GC_HEAP_EXHAUSTED: "garbage-collected heap exhausted",
     TrapCode.UNALIGNED_ATOMIC: "unaligned atomic",
     TrapCode.EXPECTED_SHARED_MEMORY: "expected shared memory",
+    TrapCode.OUT_OF_FUEL: "all fuel consumed",
+    TrapCode.INTERRUPT: "interrupted",
 }
 
 
@@ -152,11 +157,26 @@ class _FramedError(Error):
             frames = self._frames = tuple(frames() if callable(frames) else frames)
         return frames
 
-    def _with_frames(self, head: str) -> str:
+    def _repr_html_(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import frames_html
+
+        return frames_html(self)
+
+    def _head(self) -> str:
+        """The first line of the message."""
+        raise NotImplementedError
+
+    def format(self, *, sources: bool = False) -> str:
+        """The message, with a line for each frame and, where `sources` or `Config.debug_info` says so, for each source
+        position that the debug information of a module has for it."""
         late_import("wasmark.registry.frames")
         from wasmark.registry.frames import format_frames
 
-        return "\n".join([head, *format_frames(self.frames, self.omitted)])
+        return "\n".join([self._head(), *format_frames(self.frames, self.omitted, sources=sources)])
+
+    def __str__(self) -> str:
+        return self.format()
 
 
 class Trap(_FramedError):  # noqa: N818 - the public name
@@ -187,11 +207,31 @@ class Trap(_FramedError):  # noqa: N818 - the public name
         """It can travel between processes; its frames lose their modules on the way."""
         return functools.partial(type(self), pc=self.pc), (self.code,), {**self.__dict__, "_frames": self.frames}
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        frames = self.frames
+        return f"<wasmark.Trap {self.code.name}{f' in {frames[0]}' if frames else ''}>"
+
+    def _head(self) -> str:
         head = f"wasm trap: {self.code.message}"
-        if self.detail:
-            head += f": {self.detail}"
-        return self._with_frames(head)
+        return f"{head}: {self.detail}" if self.detail else head
+
+
+class Timeout(Trap, TimeoutError):  # noqa: N818 - the public name
+    """Wasm code was stopped because its time was over; `frames` say where, `code` is INTERRUPT.
+
+    `deadline` is the `Deadline` that had passed, None where it was the time limit of a store (or the error has come out
+    of another process).
+    """
+
+    deadline: Deadline | None = None
+
+    def __init__(self, code: TrapCode = TrapCode.INTERRUPT, **rest: Any) -> None:
+        super().__init__(code, **rest)
+        self.errno = self.strerror = None  # OSError takes its arguments for these
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, arguments, state = super().__reduce__()
+        return make, arguments, {**state, "deadline": None}
 
 
 class WasmException(_FramedError):  # noqa: N818 - the public name
@@ -225,9 +265,15 @@ class WasmException(_FramedError):  # noqa: N818 - the public name
         """It can travel between processes; its tag, and the modules of its frames, get lost on the way."""
         return type(self), (None, self.values), {"_frames": self.frames, "omitted": self.omitted}
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"<wasmark.WasmException {self._said()}>"
+
+    def _said(self) -> str:
         name = "exception" if self.tag is None else self.tag.name
-        return self._with_frames(f"wasm exception: {name}({', '.join(map(repr, self.values))})")
+        return f"{name}({', '.join(map(repr, self.values))})"
+
+    def _head(self) -> str:
+        return f"wasm exception: {self._said()}"
 
 
 class Exit(Error):  # noqa: N818 - the public name
@@ -239,3 +285,6 @@ class Exit(Error):  # noqa: N818 - the public name
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code,), self.__dict__
+
+    def __repr__(self) -> str:
+        return f"Exit({self.code})"

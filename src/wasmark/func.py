@@ -4,9 +4,12 @@ passed on."""
 from __future__ import annotations
 
 import ctypes
+import keyword
 
 from wasmark.compile.abi import is_plain, signature
 from wasmark.core.types import FuncType, SubType
+from wasmark.debug.python_frames import frames_of, passes
+from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import stubs
 from wasmark.registry.process_table import is_catch_site
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wasmark.engine import Engine
+    from wasmark.errors import Trap, WasmException
     from wasmark.jit.cache import CodeCache
     from wasmark.store import Store
     from wasmark.values import References
@@ -52,6 +56,11 @@ def shape_of(engine: Engine, type_id: int) -> Shape:
     return found
 
 
+def _identifier(name: str | None, otherwise: str) -> str:
+    """A name of the module's, where Python can have it for a parameter."""
+    return name if name is not None and name.isidentifier() and not keyword.iskeyword(name) else otherwise
+
+
 class _Doc:
     """`__doc__` of an instance says what the function is; that of the class stays what it is."""
 
@@ -59,7 +68,9 @@ class _Doc:
         self._of_class = of_class
 
     def __get__(self, instance: Any, owner: type) -> str:
-        return self._of_class if instance is None else f"{instance.__name__}: {instance.type}"
+        if instance is None:
+            return self._of_class
+        return f"{instance.__name__}{instance.__signature__}\n\nA WebAssembly function of type {instance.type}."
 
 
 class _FuncMethods(NativeFields):  # type: ignore[misc]
@@ -117,13 +128,19 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         import inspect
 
         kind = inspect.Parameter.POSITIONAL_ONLY
+        known = self.store.parameter_names(self.address)
+        names = [_identifier(known.get(i), f"p{i}") for i in range(len(self.type.params))]
+        if len(set(names)) != len(names):
+            names = [f"p{i}" for i in range(len(names))]
         parameters = [
-            inspect.Parameter(f"p{i}", kind, annotation=str(type_)) for i, type_ in enumerate(self.type.params)
+            inspect.Parameter(name, kind, annotation=str(type_))
+            for name, type_ in zip(names, self.type.params, strict=True)
         ]
         results = [str(type_) for type_ in self.type.results]
         returns: Any = None if not results else results[0] if len(results) == 1 else tuple(results)
         return inspect.Signature(parameters, return_annotation=returns)
 
+    @passes
     def call(self, /, *args: Any, **keywords: Any) -> Any:
         """The call in Python's own words: where a call stub ends up when anything is out of the ordinary."""
         if keywords:
@@ -138,6 +155,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
             return results[0]
         return results or None
 
+    @passes
     def _run(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         shape = self._shape
         slots = shape.buffer()
@@ -146,6 +164,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         store.enter(shape.stubs.trampoline, self.code_address, self.context, ctypes.addressof(slots))
         return shape.results.unpack(slots, store)
 
+    @passes
     def _run_with_references(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         shape, store = self._shape, self.store
         slots = shape.buffer()
@@ -172,9 +191,10 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
                 collector.slots = outer
         return results
 
-    def raise_trap(self, report: bytes) -> None:
-        """Raise the trap or exception that a call of this function ended in; `report` is the activation it left."""
-        raise self.store.trap(report)
+    def trap(self, report: bytes) -> tuple[Trap | WasmException, list[Any]]:
+        """The trap or exception that a call of this function ended in, and its frames for a traceback; `report` is the
+        activation it left."""
+        return self.store.trap(report), frames_of(report, L.ACT_FRAME_COUNT)
 
     def call_bits(self, args: list[int]) -> list[int]:
         """Call with raw bits: one unsigned integer an argument and a result (references by address, NaN payloads
@@ -199,7 +219,10 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         return TypeError(f"{self.__name__}() takes {wanted} argument{'' if wanted == 1 else 's'} ({given} given)")
 
     def __repr__(self) -> str:
-        return f"<wasmark.Func {self.__name__} {self.type}>"
+        late_import("wasmark.shown")
+        from wasmark.shown import shown_name
+
+        return f"<wasmark.Func {shown_name(self.__name__)} {self.type}>"
 
 
 if TYPE_CHECKING:
@@ -214,7 +237,7 @@ else:
     Func.__doc__ = _Doc(_FuncMethods.__doc__)
 
 set_python_hook(L.HOOK_CALL, _FuncMethods.call)
-set_python_hook(L.HOOK_TRAP, _FuncMethods.raise_trap)
+set_python_hook(L.HOOK_TRAP, _FuncMethods.trap)
 set_python_hook(L.HOOK_CATCHES, is_catch_site)
 
 
@@ -253,6 +276,7 @@ def dispatcher(shape: Shape, label: str, callable_: Callable[..., Any], store: S
 
     collector = store.collector
 
+    @passes
     def dispatch(address: int) -> None:
         with collector.paused():
             args = params.unpack(slots_type.from_address(address), store)

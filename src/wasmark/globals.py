@@ -71,4 +71,6 @@ class Global:
         _write(self.address, self.type, value_bits(value, self.type.value, self.store))
 
     def __repr__(self) -> str:
-        return f"<wasmark.Global {'mut ' if self.type.mutable else ''}{self.type.value} = {self.value!r}>"
+        # A reference is not read: that waits for a thread that runs in the store.
+        value = "" if isinstance(self.type.value, RefType) else f" = {self.value!r}"
+        return f"<wasmark.Global {'mut ' if self.type.mutable else ''}{self.type.value}{value}>"

@@ -10,6 +10,7 @@ from wasmark.errors import Trap, TrapCode
 from wasmark.globals import Global
 from wasmark.imports import resolve_imports
 from wasmark.instance_state import InstanceState
+from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import stubs
 from wasmark.memory import Memory
 from wasmark.store import Store
@@ -72,7 +73,10 @@ class Exports:
         return [*self._where]
 
     def __repr__(self) -> str:
-        return f"<exports: {', '.join(self._where)}>"
+        late_import("wasmark.shown")
+        from wasmark.shown import listed
+
+        return f"<wasmark.Exports: {listed(self._where)}>"
 
 
 class Externs:
@@ -245,4 +249,7 @@ class Instance:
         return self._all().get(kind, index)
 
     def __repr__(self) -> str:
-        return f"<wasmark.Instance of {self.module.name or '(unnamed)'}>"
+        late_import("wasmark.shown")
+        from wasmark.shown import counted, shown_name
+
+        return f"<wasmark.Instance of {shown_name(self.module.name)}: {counted(len(self.exports), 'export')}>"

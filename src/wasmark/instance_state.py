@@ -18,7 +18,7 @@ from wasmark.values import value_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any, Final
 
     from wasmark.core.model import ConstExpr
@@ -151,13 +151,21 @@ class InstanceState:
 
     def function_name(self, address: int) -> str:
         """What the function is called that one of its own FuncRefs leads to."""
-        model, layout = self.module.model, self.module.layout
-        func_index = layout.escaping[(address - self.vmctx - layout.funcrefs) // L.FUNCREF_SIZE]
+        model = self.module.model
+        func_index = self._func_index(address)
         name = model.names.functions.get(func_index)
         if name is None:
             exported = (e.name for e in model.exports if e.kind == "func" and e.index == func_index)
             name = next(exported, f"func[{func_index}]")
         return name
+
+    def local_names(self, address: int) -> Mapping[int, str]:
+        """What the locals, and the parameters, of that function are called, by their indices."""
+        return self.module.model.names.locals.get(self._func_index(address), {})
+
+    def _func_index(self, address: int) -> int:
+        layout = self.module.layout
+        return layout.escaping[(address - self.vmctx - layout.funcrefs) // L.FUNCREF_SIZE]
 
     def import_name(self, address: int) -> str:
         """What the callable is called that the FuncRef of one of its host functions leads to."""

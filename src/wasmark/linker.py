@@ -5,6 +5,7 @@ from __future__ import annotations
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import LinkError
 from wasmark.instance import Instance
+from wasmark.jit.late_import import late_import
 from wasmark.store import Store
 
 TYPE_CHECKING = False
@@ -45,6 +46,15 @@ class Linker:
             raise TypeError("give a Wasi context or the options for one, not both")
         self._wasi = wasi if wasi is not None else Wasi(**options)
         return self._wasi
+
+    def __repr__(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import listed
+
+        names = [f"{module}.{name}" for module, space in self._definitions.items() for name in space]
+        if self._wasi is not None:
+            names.insert(0, "WASI preview 1")
+        return f"<wasmark.Linker: {listed(names) or 'nothing'}>"
 
     def instantiate(self, module: Module, store: Store | None = None) -> Instance:
         """A new instance with its imports taken from here. Raises as `Instance` does."""

@@ -6,6 +6,7 @@ import functools
 import operator
 
 from wasmark.core.types import MemoryType
+from wasmark.jit.late_import import late_import
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.buffer import native_buffer, source_address
 from wasmark.runtime.linear_memory import LinearMemory, MemoryShape
@@ -165,7 +166,19 @@ class Memory:
             view[key] = value
 
     def __repr__(self) -> str:
-        return f"<wasmark.Memory {self.size} pages of {1 << self.type.page_size_log2} bytes>"
+        late_import("wasmark.shown")
+        from wasmark.shown import counted
+
+        limits = self.type.limits
+        size = f"{counted(self.size, 'page')} of {counted(1 << self.type.page_size_log2, 'byte')}"
+        most = "" if limits.maximum is None else f", at most {limits.maximum:,}"
+        return f"<wasmark.Memory: {size}{most}{', shared' if limits.shared else ''}>"
+
+    def _repr_html_(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import memory_html
+
+        return memory_html(self)
 
 
 set_python_hook(L.HOOK_READ, Memory.read)

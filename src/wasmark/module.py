@@ -136,6 +136,11 @@ class Module:
         """The name from the name section, or else the one given."""
         return self.model.names.module or self._name
 
+    @property
+    def wants_debug_info(self) -> bool:
+        """For tracebacks: `Config.debug_info`."""
+        return self.engine.config.debug_info
+
     def code_object(self) -> CodeObject | None:
         """The native code; None where the module defines no functions. Of a lazy module, that of its thunks."""
         return self._code
@@ -191,9 +196,19 @@ class Module:
         return self._lazy.tier_up(number, loop)
 
     def __repr__(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import counted, shown_name
+
         model = self.model
-        counts = f"{len(model.functions)} functions, {len(model.imports)} imports, {len(model.exports)} exports"
-        return f"<wasmark.Module {self.name or '(unnamed)'}: {counts}>"
+        counts = {"function": len(model.functions), "import": len(model.imports), "export": len(model.exports)}
+        texts = (counted(count, what) for what, count in counts.items())
+        return f"<wasmark.Module {shown_name(self.name)}: {', '.join(texts)}>"
+
+    def _repr_html_(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import module_html
+
+        return module_html(self)
 
 
 def _unpickle(data: bytes, engine: Engine, name: str | None) -> Module:

@@ -10,7 +10,7 @@ import ctypes
 import operator
 
 from wasmark.core.object_layout import ARRAY_ELEMENTS, ARRAY_LENGTH, size_log2
-from wasmark.core.types import I32, ArrayType, FieldType, PackedType, StructType
+from wasmark.core.types import I32, ArrayType, FieldType, PackedType, RefType, StructType
 from wasmark.runtime.layout import TYPE_ID
 from wasmark.values import bits_value, value_bits
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from wasmark.store import Store
+
+_SHOWN: Final = 8
+"""Values that are shown at a prompt."""
 
 _PACKED_BITS: Final = {PackedType.I8: 8, PackedType.I16: 16}
 
@@ -76,6 +79,20 @@ class HeapObject:
     def _place(self, index: int) -> tuple[FieldType, int]:
         raise NotImplementedError
 
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def _beginning(self) -> str:
+        """The first values. References are not read: that waits for a thread that runs in the store."""
+        texts = []
+        for index in range(min(len(self), _SHOWN)):
+            field, address = self._place(index)
+            is_reference = isinstance(field.storage, RefType)
+            texts.append(str(field.storage) if is_reference else repr(_read(self.store, field, address)))
+        if len(self) > _SHOWN:
+            texts.append(f"... {len(self) - _SHOWN:,} more")
+        return f"({', '.join(texts)})"
+
     def __getitem__(self, index: int) -> Any:
         return self.store.exclusively(self._get, index)
 
@@ -130,7 +147,7 @@ class Struct(HeapObject):
         return self[index]
 
     def __repr__(self) -> str:
-        return f"<wasmark.Struct of type {self.type_id}: {len(self)} fields>"
+        return f"<wasmark.Struct of type {self.type_id}: {self._beginning()}>"
 
 
 class Array(HeapObject):
@@ -170,7 +187,7 @@ class Array(HeapObject):
         return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"<wasmark.Array of type {self.type_id}: {len(self)} elements>"
+        return f"<wasmark.Array of type {self.type_id}: {self._beginning()}>"
 
 
 def object_of(store: Store, address: int) -> HeapObject:

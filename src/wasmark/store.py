@@ -19,20 +19,22 @@ import struct
 import weakref
 
 from wasmark.core.types import HeapType, RefType
+from wasmark.debug.python_frames import frames_of, passes
 from wasmark.engine import Engine, default_engine
-from wasmark.errors import Error, Trap, TrapCode, WasmException
+from wasmark.errors import Error, Timeout, Trap, TrapCode, WasmException
 from wasmark.jit.late_import import late_import
 from wasmark.registry import ModuleRegistry
 from wasmark.registry.frames import frames_at
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime import parking
+from wasmark.runtime.deadlines import deadlines, nanoseconds, remaining
 from wasmark.runtime.native import futex_wait, thread_state
 from wasmark.store_plan import CALLABLES
 from wasmark.values import bits_value, value_bits, value_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Final, TypeVar
 
     from wasmark.collector import Collector
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from wasmark.instance_state import InstanceState
     from wasmark.module import Module
     from wasmark.objects import HeapObject
+    from wasmark.registry.frames import FrameInfo
     from wasmark.runtime.linear_memory import LinearMemory
     from wasmark.runtime.reference_table import ReferenceTable
     from wasmark.tag import Tag
@@ -47,8 +50,9 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 _word: Final = struct.Struct("<Q")
-# From ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_EXCEPTION, ACT_FRAME_COUNT
-_report: Final = struct.Struct("<QQ32xQQ")
+# From ACT_TRAP_CODE on: that, ACT_TRAP_PC, ACT_EXCEPTION, ACT_FRAME_COUNT, ACT_OWN_COUNT
+_report: Final = struct.Struct("<QQ32xQQQ")
+_NANOSECONDS: Final = 1_000_000_000
 _TRAP_CODES: Final = {code.value: code for code in TrapCode}
 
 
@@ -83,7 +87,8 @@ class Store:
     _registry_is_whole = False
     _tail_words = 0  # room for so many words of tail calls
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, *, timeout: float | None = None) -> None:
+        """timeout: see the property of this name."""
         self.engine = engine = engine if engine is not None else default_engine()
         plan = engine.store_plan()
         runtime = self.runtime = plan.runtime
@@ -98,9 +103,14 @@ class Store:
         self.memories: dict[int, LinearMemory] = {}  # by MemoryDef
         self.tables: dict[int, ReferenceTable] = {}  # by TableDef
         self._objects: weakref.WeakValueDictionary[int, HeapObject] = weakref.WeakValueDictionary()  # by address
+        if timeout is not None:
+            self.timeout = timeout
 
     def __repr__(self) -> str:
-        return f"<wasmark.Store: {len(self._instances)} instances>"
+        late_import("wasmark.shown")
+        from wasmark.shown import counted
+
+        return f"<wasmark.Store: {counted(len(self._instances), 'instance')}>"
 
     @property
     def registry(self) -> ModuleRegistry:
@@ -129,6 +139,19 @@ class Store:
             assert collector is not None
         return collector
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that each outermost call into the store may take, before it ends with a `Timeout`; None for no limit.
+
+        What is set counts from the next such call on. Raises TypeError or ValueError for what is no number.
+        """
+        limit = self._word(L.STORE_TIMEOUT)
+        return limit / _NANOSECONDS if limit else None
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        _word.pack_into(self._block, L.STORE_TIMEOUT, 0 if seconds is None else nanoseconds(seconds))
+
     def collect(self) -> None:
         """Free the objects, and let go of the Python objects, that nobody can reach any more.
 
@@ -154,6 +177,7 @@ class Store:
         if count > self._tail_words:
             address = self.allocate(L.TAIL_FIRST + L.SLOT_SIZE * count)
             _word.pack_into(self._block, L.STORE_TAIL_WORDS, address)
+            _word.pack_into(self._block, L.STORE_TAIL_CAPACITY, count)
             self._tail_words = count
 
     def _word(self, offset: int) -> int:
@@ -194,6 +218,7 @@ class Store:
 
     # --- into wasm --------------------------------------------------------------------------------
 
+    @passes
     def enter(self, trampoline: int, code: int, context: int, slots: int) -> None:
         """Run wasm code in this thread: `trampoline(context, code, slots)`.
 
@@ -206,7 +231,7 @@ class Store:
             if status == L.STATUS_RETURNED:
                 return
             if status == L.STATUS_TRAPPED:
-                raise self.trap(report.raw)
+                self.runtime.raise_with(self.trap(report.raw), frames_of(report.raw, L.ACT_FRAME_COUNT))
             if status == L.STATUS_NEW_THREAD:
                 thread_state()
             else:
@@ -215,8 +240,11 @@ class Store:
     def wait_for_owner(self) -> None:
         """Wait until the thread that runs in the store has left it, or for a moment: signals want to be handled.
 
-        Raises Error where that thread did not come along into a forked process.
+        Raises Error where that thread did not come along into a forked process, Timeout where a deadline of this
+        thread has passed.
         """
+        if remaining() == 0:
+            raise self._timeout(deadlines().nearest() or 0)
         waiters = ctypes.c_uint64.from_address(self.block_address + L.STORE_WAITERS)
         releases = self.block_address + L.STORE_RELEASES
         seen = ctypes.c_uint32.from_address(releases).value
@@ -258,32 +286,52 @@ class Store:
 
     def trap(self, activation: bytes) -> Trap | WasmException:
         """The trap, or the exception that nobody caught, that a copy of its activation tells of."""
-        code, pc, exception, count = _report.unpack_from(activation, L.ACT_TRAP_CODE)
+        code, pc, exception, count, own = _report.unpack_from(activation, L.ACT_TRAP_CODE)
         kept = L.FRAMES_KEPT
-        pcs = list(struct.unpack_from(f"<{min(count, 2 * kept)}Q", activation, L.ACT_FRAMES))
+        pcs: tuple[int, ...] = struct.unpack_from(f"<{min(count, 2 * kept)}Q", activation, L.ACT_FRAMES)
+        omitted = 0
         if count > 2 * kept:  # the second half is a ring
+            omitted = count - 2 * kept
             start = kept + count % kept
-            pcs[kept:] = pcs[start:] + pcs[kept:start]
-        omitted = max(0, count - 2 * kept)
+            pcs = pcs[:kept] + pcs[start:] + pcs[kept:start]
         if code == L.THROWN:
-            return self._arrived(exception, pcs, omitted)
-        sites = self.registry.locate_frames(pcs)
-        return Trap(_TRAP_CODES[code], pc=pc, frames=functools.partial(frames_at, sites), omitted=omitted)
+            return self._arrived(exception, list(pcs), omitted)
+        frames = self._frames(pcs, own == count)
+        if code == TrapCode.INTERRUPT:
+            return self._timeout(exception, pc=pc, frames=frames, omitted=omitted)
+        return Trap(_TRAP_CODES[code], pc=pc, frames=frames, omitted=omitted)
+
+    def _frames(self, pcs: Sequence[int], here: bool) -> Callable[[], list[FrameInfo]]:
+        """What finds the frames of a stack, of this store alone or of others as well: those may be gone by then, so it
+        keeps what it takes of them."""
+        registry = self.registry
+        if here:
+            return functools.partial(registry.frames, pcs)
+        return functools.partial(frames_at, registry.locate_frames(pcs))
+
+    def _timeout(self, end: int, **where: Any) -> Timeout:
+        """The error for a deadline that has passed, given by its moment."""
+        owner = deadlines().owner(end)
+        seconds = self.timeout if owner is None else owner.seconds
+        error = Timeout(detail=f"it took longer than {seconds} s", **where)
+        error.deadline = owner
+        return error
 
     # --- exceptions -------------------------------------------------------------------------------
 
     def _arrived(self, address: int, pcs: list[int], omitted: int) -> WasmException:
         """The Python exception for one of wasm's that nobody caught; `pcs` as `trap` has them."""
-        thrown = self._frames_of(address)
-        if thrown[1:] != pcs[1 : len(thrown)]:  # it was thrown first from elsewhere
-            pcs, omitted = thrown, 0
-        found = self._exception_object(address, pcs, omitted)
-        _word.pack_into(self._block, L.STORE_UNCAUGHT, 0)
-        return found
+        try:
+            thrown = self._frames_of(address)
+            if thrown[1:] != pcs[1 : len(thrown)]:  # it was thrown first from elsewhere
+                pcs, omitted = thrown, 0
+            return self._exception_object(address, pcs, omitted)
+        finally:
+            self.runtime.arrived(self.block_address, address)
 
     def _frames_of(self, address: int) -> list[int]:
         """The innermost frames that were active when an exception was made, as `trap` has them."""
-        count = ctypes.c_uint64.from_address(address + L.EXCEPTION_FRAME_COUNT).value
+        count = ctypes.c_uint32.from_address(address + L.EXCEPTION_FRAME_COUNT).value
         thrown = list((ctypes.c_uint64 * count).from_address(address + L.EXCEPTION_FRAMES))
         return [thrown[0] - 1, *thrown[1:]] if thrown else []
 
@@ -291,10 +339,10 @@ class Store:
         """The Python exception that stands for one of wasm's, as long as wasm has that."""
         externs = self.collector.externs
         place = ctypes.c_uint64.from_address(address + L.EXCEPTION_OBJECT)
-        if place.value:
-            known: WasmException = externs.value(place.value)
-            return known
         with self.owned(), self.collector.paused():
+            if place.value:
+                known: WasmException = externs.value(place.value)
+                return known
             tag = self.tag_at(ctypes.c_uint64.from_address(address + L.EXCEPTION_TAG).value)
             values = []
             at = address + L.EXCEPTION_VALUES
@@ -302,8 +350,7 @@ class Store:
                 bits = int.from_bytes(ctypes.string_at(at, value_size(type_)), "little")
                 values.append(bits_value(bits, type_, self))
                 at += L.EXCEPTION_VALUE_SIZE
-            sites = self.registry.locate_frames(pcs)
-            found = WasmException(tag, values, frames=functools.partial(frames_at, sites), omitted=omitted)
+            found = WasmException(tag, values, frames=self._frames(pcs, False), omitted=omitted)
             place.value = externs.handle(found)
         return found
 
@@ -326,12 +373,10 @@ class Store:
             at += L.EXCEPTION_VALUE_SIZE
         return address
 
-    def throw_in(self, error: WasmException) -> int:
-        """The same, where native code is going to have the exception at once."""
+    def throw_in(self, error: WasmException, word: int) -> None:
+        """The same; the address goes into a word of the native stack, where the exception is safe from collections."""
         with self.owned(), self.collector.paused():
-            address = self.exception_address(error)
-            _word.pack_into(self._block, L.STORE_UNCAUGHT, address)  # so that it is there until it has been thrown
-            return address
+            ctypes.c_uint64.from_address(word).value = self.exception_address(error)
 
     def add_tag(self, tag: Tag) -> None:
         """Take a tag in that belongs to no instance."""
@@ -388,6 +433,11 @@ class Store:
         if state is None:
             return self._instances[ctypes.c_uint64.from_address(context + L.HOST_OWNER).value].import_name(address)
         return state.function_name(address)
+
+    def parameter_names(self, address: int) -> Mapping[int, str]:
+        """What the name section calls the locals of the function of a FuncRef; nothing for a host function."""
+        state = self._instances.get(ctypes.c_uint64.from_address(address + L.FUNCREF_CONTEXT).value)
+        return {} if state is None else state.local_names(address)
 
     def reference_bits(self, value: Any, type_: RefType) -> int:
         """The bits of a reference (`type_` in the engine's canonical types).

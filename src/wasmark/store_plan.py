@@ -62,10 +62,12 @@ class StorePlan:
         self._is_subtype = is_subtype
         words = array("Q", bytes(L.STORE_BLOCK_SIZE + L.HOST_CONTEXT_SIZE * len(_CONTEXTS)))
         words[L.STORE_BUDGET // 8] = config.max_wasm_stack
-        words[L.STORE_SPREAD // 8] = self.runtime.spread
+        words[L.STORE_SPREAD // 8], words[L.STORE_SPREAD_RETURN // 8] = self.runtime.spread
         new = "wasmark_gc_new_after_collection" if config.collect_always else "wasmark_gc_new"
         words[L.STORE_GC_NEW // 8] = self.runtime.symbol(new) or 0
         words[L.STORE_GC_WORDS // 8] = WORDS[0]
+        words[L.STORE_FILL // 8] = self.runtime.symbol("wasmark_fill") or 0
+        words[L.STORE_COPY // 8] = self.runtime.symbol("wasmark_copy") or 0
         own = array("I")
         for builtin, context in _CONTEXTS.items():
             words[builtin // 8] = stubs.stubs(L.BUILTIN_SIGNATURES[builtin], cache).host

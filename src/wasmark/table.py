@@ -104,4 +104,5 @@ class Table:
         self.elements[index] = self.store.reference_bits(value, self.type.element)
 
     def __repr__(self) -> str:
-        return f"<wasmark.Table {len(self)} x {self.type.element}>"
+        most = self.type.limits.maximum
+        return f"<wasmark.Table: {len(self):,} x {self.type.element}{'' if most is None else f', at most {most:,}'}>"

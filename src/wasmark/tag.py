@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wasmark.core.types import SubType
 from wasmark.errors import WasmException
+from wasmark.jit.late_import import late_import
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.native import set_python_hook
 
@@ -52,16 +53,19 @@ class Tag:
         self.name = name
 
     def __repr__(self) -> str:
-        return f"<wasmark.Tag {self.name} [{' '.join(map(str, self.type.params))}]>"
+        late_import("wasmark.shown")
+        from wasmark.shown import shown_name
+
+        return f"<wasmark.Tag {shown_name(self.name)} [{' '.join(map(str, self.type.params))}]>"
 
 
-def _throw_in(error: WasmException, block: int) -> int:
-    """What native code asks when a host function raised: the exception that this is in the store with this block, or 0
-    where it is none of that store's. Raises TypeError or OverflowError for values that its tag does not take."""
+def _throw_in(error: WasmException, block: int, word: int) -> None:
+    """What native code asks when a host function raised: the exception that this is in the store with this block, into
+    the word at an address, which stays 0 where it is none of that store's. Raises TypeError or OverflowError for values
+    that its tag does not take."""
     tag = error.tag
-    if not isinstance(tag, Tag) or tag.store.block_address != block:
-        return 0
-    return tag.store.throw_in(error)
+    if isinstance(tag, Tag) and tag.store.block_address == block:
+        tag.store.throw_in(error, word)
 
 
 set_python_hook(L.HOOK_EXCEPTION, WasmException)

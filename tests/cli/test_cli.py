@@ -188,6 +188,43 @@ def test_a_trap_prints_its_traceback_and_ends_with_134(wat: Wat) -> None:
     assert [name for line in lines for name in ("inner", "outer") if name in line] == ["inner", "outer"]
 
 
+THROWING = """
+(module $m
+  (tag $boom (export "boom") (param i32 f64)) (tag $other (param externref))
+  (func $inner (throw $boom (i32.const 7) (f64.const 1.5)))
+  (func $outer (export "_start") (call $inner))
+  (func $quiet (export "quiet") (throw $other (ref.null extern)))
+  (func $caught (export "caught") (result i32)
+    (block $h (try_table (catch_all $h) (call $outer)) unreachable)
+    (i32.const 42)))
+"""
+
+
+@pytest.mark.parametrize("strategy", ["eager", "baseline", "lazy"])
+def test_an_exception_that_nobody_catches_prints_its_traceback_and_ends_with_134(wat: Wat, strategy: str) -> None:
+    done = command("run", "--strategy", strategy, wat(THROWING))
+    lines = done.stderr.decode().splitlines()
+    assert (done.returncode, done.stdout, len(lines)) == (134, b"", 3), done.stderr
+    assert lines[0] == "wasm exception: boom(7, 1.5)"
+    assert re.fullmatch(r" +0: m!inner @ \+0x[0-9a-f]+ \(wasm offset 0x[0-9a-f]+\)", lines[1])
+    assert re.fullmatch(r" +1: m!outer @ \+0x[0-9a-f]+ \(wasm offset 0x[0-9a-f]+\)", lines[2])
+
+
+def test_so_does_one_out_of_a_function_that_is_invoked_and_out_of_a_start_function(wat: Wat, capsys: Capsys) -> None:
+    assert main(["run", "--invoke", "quiet", wat(THROWING)]) == 134
+    assert capsys.readouterr().err.splitlines()[0] == "wasm exception: tag[1](None)"
+    started = THROWING.strip().removesuffix(")") + "(start $outer))"
+    assert main(["run", wat(started)]) == 134
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "wasm exception: boom(7, 1.5)"
+    assert len(lines) == 3
+
+
+def test_one_that_is_caught_is_nothing_to_tell(wat: Wat, capsys: Capsys) -> None:
+    assert main(["run", "--invoke", "caught", wat(THROWING)]) == 0
+    assert capsys.readouterr() == ("42\n", "")
+
+
 def test_an_endless_loop_ends_at_ctrl_c(wat: Wat) -> None:
     with subprocess.Popen([sys.executable, "-m", "wasmark", "run", wat(ENDLESS)], stderr=subprocess.PIPE) as process:
         time.sleep(2)

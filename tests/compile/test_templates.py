@@ -23,6 +23,7 @@ from wasmark.compile.hot import Hot
 from wasmark.compile.loop_entry import LoopEntryTranslator
 from wasmark.compile.numeric import NUMERIC
 from wasmark.compile.objects import OBJECTS
+from wasmark.compile.tail_calls import leaves_by_tail_call
 from wasmark.compile.templates import prepare
 from wasmark.compile.vector import LANES, NATURAL, SHUFFLE, VECTORS, is_natural
 from wasmark.compile.wide_arithmetic import WIDE
@@ -60,9 +61,13 @@ _CHAINS = [
 ]
 
 
-LEAVING = """(module (func (param i32 f32 f64 i64 i32 i32 i32 i32)
-  (loop (return_call 0 (i32.const 1) (f32.const 2) (f64.const 3) (i64.const 4) (i32.const 5) (i32.const 6)
-    (i32.const 7) (i32.const 8)))))"""
+LEAVING = """(module (func $leave (param i32 f32 f64 i64 i32 i32 i32 i32)
+  (loop
+    (if (local.get 0) (then (return_call $more (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5)
+      (i64.const 6) (i64.const 7) (i64.const 8) (i64.const 9))))
+    (return_call $leave (i32.const 1) (f32.const 2) (f64.const 3) (i64.const 4) (i32.const 5) (i32.const 6)
+      (i32.const 7) (i32.const 8))))
+  (func $more (param i64 i64 i64 i64 i64 i64 i64 i64 i64)))"""
 
 
 def fields(template: str) -> set[str]:
@@ -168,11 +173,15 @@ def translated() -> tuple[dict[str, Recording], list[str]]:
             context = module_context(generate(seed).binary, deterministic=seed % 3 == 0)
             if seed % 2:
                 context.here = frozenset()  # as in a lazy module
-            for index, function in enumerate(context.model.functions):
-                translator = FunctionTranslator(context, index, 10)
-                functions.append(translator.translate(decode_body(context.model, function.start, function.end)))
+            bodies = [decode_body(context.model, function.start, function.end) for function in context.model.functions]
+            context.wide = frozenset(
+                context.imported_functions + index
+                for index, (function, body) in enumerate(zip(context.model.functions, bodies, strict=True))
+                if leaves_by_tail_call(context.model.data, function, body)
+            )
+            functions += [FunctionTranslator(context, index, 10).translate(body) for index, body in enumerate(bodies)]
         context = module_context(encode_module(parse_module(LEAVING)))
-        (function,) = context.model.functions
+        function = context.model.functions[0]
         body = decode_body(context.model, function.start, function.end)
         (loop,) = (offset for row, _, offset in body if row.name == "loop")
         context.wide = frozenset({0})

@@ -256,9 +256,15 @@ def test_a_class_of_pythons_is_a_resource_for_a_component(user: Component) -> No
     [
         ({}, "nothing is given for 'demo:shop/counters@1.1.0'"),
         ({"demo:shop/counters@2.1.0": {}}, "nothing is given for 'demo:shop/counters@1.1.0'"),
-        ({"demo:shop/counters@1.0.0": {}}, r"counters@1.1.0#\[constructor\]counter': what is given has no such function"),
+        (
+            {"demo:shop/counters@1.0.0": {}},
+            r"counters@1.1.0#\[constructor\]counter': what is given has no such function",
+        ),
         ({"demo:shop/counters": {"Counter": int}}, r"\[method\]counter.get-value': what is given has no such function"),
-        ({"demo:shop/counters": {"counter": int, "take": 3, "[method]counter.get-value": abs}}, "is int, not a function"),
+        (
+            {"demo:shop/counters": {"counter": int, "take": 3, "[method]counter.get-value": abs}},
+            "is int, not a function",
+        ),
     ],
 )
 def test_an_import_that_is_not_there_or_does_not_fit(user: Component, imports: Any, message: str) -> None:
@@ -299,6 +305,7 @@ def test_a_trap_has_its_frames_and_names_the_component(shop: Component) -> None:
         instance.exports.fail()
     (frame,) = caught.value.frames
     assert (frame.component_name, frame.func_name) == ("shop", "fail")
+    assert "shop/Main!fail @ +0x" in str(caught.value)
     with pytest.raises(ComponentTrap, match="cannot enter component instance"):
         instance.exports.live()
 

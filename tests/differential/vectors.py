@@ -2,7 +2,8 @@
 
 A vector whose floats may be NaNs of any payload is made canonical at once, and so is a float before it becomes a lane.
 Where the standard leaves a choice, both engines are told to be deterministic; but the other one fuses a multiplication
-with an addition always, so one factor is 1 or -1 there, and it makes no difference.
+with an addition always, so one factor is 1 or -1 there, and it makes no difference. And its sums of products wrap
+around where the standard's saturate (core, "ivdotsat"): the lanes of the second operand keep to seven bits.
 """
 
 from __future__ import annotations
@@ -73,6 +74,18 @@ def before(generator: BodyGenerator, op: Opcode) -> None:
         generator.emit("v128.const", _splat(one, width))
         generator.emit("v128.or")
         generator.emit("local.get", scratch)
+    elif action == "relaxed_dot_i8x16_i7x16_s":
+        _seven_bits(generator)
+    elif action == "relaxed_dot_i8x16_i7x16_add_s":
+        scratch = generator.local(V128)
+        generator.emit("local.set", scratch)
+        _seven_bits(generator)
+        generator.emit("local.get", scratch)
+
+
+def _seven_bits(generator: BodyGenerator) -> None:
+    generator.emit("v128.const", _splat(0x7F, 8))
+    generator.emit("v128.and")
 
 
 def behind(generator: BodyGenerator, op: Opcode) -> None:

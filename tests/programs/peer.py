@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import wasmtime
@@ -23,17 +24,22 @@ class Command:
     """A WASI command."""
 
     def __init__(self, program: Path) -> None:
-        self.engine = wasmtime.Engine()
+        config = wasmtime.Config()
+        config.wasm_exceptions = True
+        self.engine = wasmtime.Engine(config)
         self.name = program.stem
         self.module = wasmtime.Module.from_file(self.engine, str(program))
 
-    def run(self, args: Sequence[str], streams: Path, directory: Path | None = None, stdin: bytes = b"") -> Result:
-        """Run it with `directory` as `/build`. `streams` is a directory for what it reads and writes."""
+    def run(
+        self, args: Sequence[str], streams: Path, directory: Path | Mapping[str, Path] | None = None, stdin: bytes = b""
+    ) -> Result:
+        """Run it with `directory` as `/build`, or with several. `streams` is one for what it reads and writes."""
         (streams / "stdin").write_bytes(stdin)
         config = wasmtime.WasiConfig()
         config.argv = [self.name, *args]
-        if directory is not None:
-            config.preopen_dir(str(directory), "/build")
+        for name, path in (directory if isinstance(directory, Mapping) else {"/build": directory}).items():
+            if path is not None:
+                config.preopen_dir(str(path), name)
         config.stdin_file = str(streams / "stdin")
         config.stdout_file = str(streams / "stdout")
         config.stderr_file = str(streams / "stderr")

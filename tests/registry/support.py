@@ -122,6 +122,7 @@ class StandInModule:
     name: str | None = None
     code: CodeObject | None = None
     functions: list[tuple[int, int, int]] = field(default_factory=list)
+    wants_debug_info: bool = False
 
     def code_object(self) -> CodeObject | None:
         return self.code

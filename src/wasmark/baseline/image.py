@@ -11,7 +11,7 @@ from array import array
 
 from wasmark.baseline.stencil import CALLEE, EXTERNAL, RODATA
 from wasmark.compile.abi import trampoline_symbol
-from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.registry.code_object import FIRST_TIER, CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime import image as I  # noqa: N812 - a page of names
 from wasmark.runtime.symbols import process_symbol
@@ -135,7 +135,10 @@ class FragmentImage:
             loaded.code_memory,
             base,
             loaded.text_end,
-            [CodeModule((index, base + start, base + end) for index, start, end in part) for part in self.functions],
+            [
+                CodeModule(((index, base + start, base + end) for index, start, end in part), FIRST_TIER)
+                for part in self.functions
+            ],
             {signature: base + at for signature, at in self.trampolines.items()},
             lines=[StencilLines(base, self.starts, self.lines, self.marks, self._library.marks)],
         )

@@ -17,7 +17,7 @@ from wasmark.baseline.compose import is_composed
 from wasmark.baseline.library import Library
 from wasmark.compile.abi import trampoline_symbol
 from wasmark.errors import Error
-from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.registry.code_object import THUNKS, CodeModule, CodeObject
 from wasmark.runtime.code_memory import CodeMemory
 from wasmark.runtime.layout import STORE_COMPILE, VMLayout
 
@@ -118,7 +118,7 @@ class Thunks:
             ]
 
         addresses = {signature: base + at for signature, at in trampolines.items()}
-        self.code = CodeObject(memory, base, base + len(code), [CodeModule(ranges)], addresses)
+        self.code = CodeObject(memory, base, base + len(code), [CodeModule(ranges, THUNKS)], addresses)
 
     def address(self, func_index: int) -> int:
         """The permanent address of a function."""

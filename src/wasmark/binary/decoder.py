@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 MAGIC: Final = b"\0asm"
 VERSION: Final = b"\x01\0\0\0"
 
+COMPONENT_VERSION: Final = b"\x0d\0\x01\0"
+"""What stands there in a component."""
+
 SECTION_ORDER: Final = (1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11)
 """Section ids as they must follow each other (core §5.5.2); custom sections (0) may stand anywhere."""
 
@@ -57,6 +60,11 @@ MAX_LOCALS: Final = 50_000
 
 _RANK: Final = {section: rank for rank, section in enumerate(SECTION_ORDER)}
 _FUNCTION_REF: Final = RefType.of(False, HeapType.FUNC)
+
+
+def is_component(data: bytes) -> bool:
+    """Whether a binary starts as a component does."""
+    return data[:8] == MAGIC + COMPONENT_VERSION
 
 
 def decode_module(data: bytes) -> ModuleModel:
@@ -153,6 +161,8 @@ class _ModuleDecoder:
             found = self._data[at : at + 4]
             if len(found) < 4:
                 raise MalformedError("unexpected end: a module has 8 bytes at least", offset=len(self._data))
+            if found == COMPONENT_VERSION and at:
+                raise MalformedError(f"{message}: this is a component, which `wasmark.Component` takes", offset=at)
             if found != expected:
                 raise MalformedError(f"{message}: found {found.hex(' ')}, not {expected.hex(' ')}", offset=at)
         self._pos = 8

@@ -6,8 +6,9 @@ imported. A command reports failure by raising; the statuses are decided here an
     0    done                       (a WASI program's own status passes through)
     1    bad input: one line on stderr; or a command component that says it failed, without a word
     2    wrong usage (argparse)
+    124  its time was over: a traceback of where it was on stderr
     130  interrupted
-    134  a trap: its traceback on stderr
+    134  a trap, or an exception that nobody caught: its traceback on stderr
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.errors import Error, Exit, Trap, WasmException
+from wasmark.errors import Error, Exit, Timeout, Trap, WasmException
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +30,17 @@ COMMANDS: Final[dict[str, str]] = {
     "validate": "check modules, binary or text",
     "wat2wasm": "translate the text format to the binary format",
     "wasm2wat": "translate the binary format to the text format",
+    "bindgen": "write the types of a component as a Python stub file",
     "objdump": "show sections, functions, and the machine code beside its wasm instructions",
+    "explore": "write a page that shows wasm text and machine code side by side",
+    "addr2line": "say which function, file and line a byte of a module belongs to",
     "wast": "run scripts in the format of the official test suite",
     "cache": "show or clear the cache of compiled code",
 }
 """Command -> what it does; the file of the same name has the rest."""
 
 EXIT_BAD_INPUT: Final = 1
+EXIT_TIMEOUT: Final = 124
 EXIT_INTERRUPTED: Final = 130
 EXIT_TRAP: Final = 134
 
@@ -49,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exit as exit_:
         return exit_.code & 0xFF
     except (Trap, WasmException) as error:
-        print(error, file=sys.stderr)
-        return EXIT_TRAP
+        print(error.format(sources=True), file=sys.stderr)
+        return EXIT_TIMEOUT if isinstance(error, Timeout) else EXIT_TRAP
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). Nothing to say, and nothing more to flush when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wasmark.errors import Error, Exit, MalformedError, Trap
+from wasmark.errors import Error, Exit, MalformedError, Trap, WasmException
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,16 +21,15 @@ class InputError(Error):
 
 
 def read_binary(file: str) -> bytes:
-    """The module in `file` as a binary; text is translated. Raises OSError, or InputError for malformed text."""
+    """The module or component in `file` as a binary; text is translated. Raises OSError, or InputError for bad text."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     if not data.lstrip(b" \t\r\n").startswith(_TEXT_STARTS):
         return data
-    from wasmark.binary.encoder import encode_module
-    from wasmark.text import parse_module
+    from wasmark.text.any_text import binary_of
     from wasmark.text.lexer import decode_source
 
     with naming(file):
-        return encode_module(parse_module(decode_source(data)))
+        return binary_of(decode_source(data))
 
 
 def is_component(data: bytes) -> bool:
@@ -40,10 +39,10 @@ def is_component(data: bytes) -> bool:
 
 @contextlib.contextmanager
 def naming(file: str) -> Iterator[None]:
-    """Put the file's name in front of what goes wrong with the module in it. Traps and exits are not about the file."""
+    """Put the file's name in front of what goes wrong with the module in it. What its code does is its own affair."""
     try:
         yield
-    except (Trap, Exit, InputError):
+    except (Trap, WasmException, Exit, InputError):
         raise
     except Error as error:
         has_line = isinstance(error, MalformedError) and error.line is not None

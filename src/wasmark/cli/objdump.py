@@ -3,12 +3,12 @@ for."""
 
 from __future__ import annotations
 
-import ctypes
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_body, decode_module
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._tables import print_table
+from wasmark.registry.names import function_name
 from wasmark.text.instruction_printer import format_instruction
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wasmark import Module
     from wasmark.core.model import ModuleModel
+    from wasmark.debug.disassembly import Disassembler
 
 _SECTIONS: Final = {
     0: "custom",
@@ -36,9 +37,6 @@ _SECTIONS: Final = {
 }
 """Section ids (core §5.5.2)."""
 
-_TRAP: Final = bytes((0x67, 0x0F, 0xB9, 0x40))
-"""`ud1l code(%eax), %eax` without its last byte, the code; disassemblers differ in what they make of it."""
-
 _LINE: Final = "{address:>14}  {machine:<40}  {offset:>8}  {wasm}"
 
 
@@ -51,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Without options: sections and functions. Raises InputError for an unknown function and without capstone."""
+    """Without options: sections and functions. Raises InputError for an unknown function, Error without capstone."""
     data = read_binary(args.file)
     with naming(args.file):
         model = decode_module(data)
@@ -62,27 +60,20 @@ def execute(args: argparse.Namespace) -> int:
         return 0
 
     from wasmark.cli._progress import compile_whole
+    from wasmark.debug.disassembly import Disassembler
 
     chosen = None if args.function is None else _find_function(model, args.function)
-    capstone = _capstone() if args.disassemble or chosen is not None else None
+    disassembler = Disassembler() if args.disassemble or chosen is not None else None
     with naming(args.file):
         module = compile_whole(data, args.file)
     if args.functions or nothing_asked:
         _print_functions(module)
-    if capstone is not None:
+    if disassembler is not None:
         for index, start, end in module.finished_functions():
             if chosen is None or index == chosen:
-                for line in _disassemble(module, capstone, index, start, end):
+                for line in _disassemble(module, disassembler, index, start, end):
                     print(line)
     return 0
-
-
-def function_name(model: ModuleModel, index: int) -> str | None:
-    """The name section's name, else a name under which the function is exported."""
-    name = model.names.functions.get(index)
-    if name is None:
-        name = next((export.name for export in model.exports if export.kind == "func" and export.index == index), None)
-    return name
 
 
 def _find_function(model: ModuleModel, text: str) -> int:
@@ -137,17 +128,7 @@ def _print_functions(module: Module) -> None:
     print_table("Functions", columns, rows)
 
 
-def _capstone() -> Any:
-    try:
-        import capstone
-    except ImportError:
-        raise InputError("disassembling needs the package capstone: pip install 'wasmark[objdump]'") from None
-    disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    disassembler.skipdata = True
-    return disassembler
-
-
-def _disassemble(module: Module, capstone: Any, index: int, start: int, end: int) -> Iterator[str]:
+def _disassemble(module: Module, disassembler: Disassembler, index: int, start: int, end: int) -> Iterator[str]:
     """Lines of machine code, each wasm instruction beside the first machine instruction of every run that it became."""
     model = module.model
     function = model.functions[index - model.imported["func"]]
@@ -158,28 +139,14 @@ def _disassemble(module: Module, capstone: Any, index: int, start: int, end: int
     yield ""
     yield f"function {index} {function_name(model, index) or ''} {model.func_type(index)}"
     shown = None
-    for address, machine in _machine_instructions(ctypes.string_at(start, end - start), start, capstone):
+    for address, _, mnemonic, operands in disassembler.instructions(start, end):
         offset, _ = code.find_line(address)
         beside = offset if offset != shown and offset in wasm else None
         shown = offset
         trap = code.trap_code(address)
         yield _LINE.format(
             address=f"{address:#x}",
-            machine=machine,
+            machine=f"{mnemonic} {operands}".rstrip(),
             offset="" if beside is None else f"{beside:#x}",
             wasm=("" if beside is None else wasm[beside]) + (f"  ; may trap: {trap.message}" if trap else ""),
         ).rstrip()
-
-
-def _machine_instructions(text: bytes, start: int, capstone: Any) -> Iterator[tuple[int, str]]:
-    """(address, instruction) of everything in `text`, which lies at `start`."""
-    position = 0
-    while position < len(text):
-        for address, size, mnemonic, operands in capstone.disasm_lite(text[position:], start + position):
-            position = address - start
-            if text.startswith(_TRAP, position):
-                position += len(_TRAP) + 1
-                yield address, f"ud1 {text[position - 1]}"
-                break
-            position += size
-            yield address, f"{mnemonic} {operands}".rstrip()

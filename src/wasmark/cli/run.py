@@ -8,12 +8,9 @@ to the program. `--` ends our options by force.
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.cli import EXIT_INTERRUPTED
 from wasmark.cli._input import InputError, is_component, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+    from wasmark import Instance
     from wasmark.core.types import FuncType, ValType
     from wasmark.engine import Engine
 
@@ -31,6 +29,15 @@ COMMAND: Final = "wasi:cli/run@0.2.0"
 """The interface that makes a component a command; versions that can stand in for it will do."""
 EXIT_FAILED: Final = 1
 """The status of a command whose `run` returns an error."""
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise ValueError
+    return value
+
+
 WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
     "--strategy": {
         "choices": STRATEGIES,
@@ -55,6 +62,12 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
         "action": "append",
         "default": [],
         "help": "set an environment variable (K alone: with the value that it has here); the program sees no others",
+    },
+    "--timeout": {
+        "metavar": "S",
+        "type": seconds,
+        "help": "stop the program after so many seconds (it may take longer to compile), show where it was, and end "
+        "with status 124",
     },
 }
 """The options of this command. All of them take a value, which is what `split` relies on."""
@@ -96,7 +109,7 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def execute(args: argparse.Namespace) -> int:
     """Compile, link with WASI, and run. Raises what the module raises; a program's status comes as `Exit`."""
-    from wasmark import Config, Engine, Linker, Store
+    from wasmark import Config, Engine, Linker, Store, deadline
 
     engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
@@ -107,20 +120,25 @@ def execute(args: argparse.Namespace) -> int:
     store = Store(engine)
     linker = Linker(engine)
     linker.define_wasi(**_world(args))
+    with deadline(args.timeout):
+        return _run(args, lambda: linker.instantiate(module, store))
+
+
+def _run(args: argparse.Namespace, instantiate: Callable[[], Instance]) -> int:
     with naming(args.file):
-        exports = _interruptible(lambda: linker.instantiate(module, store)).exports
+        exports = instantiate().exports
     if args.invoke is None:
         if "_start" not in exports:
             raise InputError(f"{args.file}: no _start to run; {_callable_exports(exports)}")
-        _interruptible(exports["_start"])
+        exports["_start"]()
         return 0
     if args.invoke not in exports or not callable(exports[args.invoke]):
         raise InputError(f"{args.file}: no exported function {args.invoke!r}; {_callable_exports(exports)}")
     func = exports[args.invoke]
     values = parse_arguments(func.type, args.program_args)
     if "_initialize" in exports:
-        _interruptible(exports["_initialize"])
-    result = _interruptible(lambda: func(*values))
+        exports["_initialize"]()
+    result = func(*values)
     for type_, value in zip(func.type.results, _as_tuple(result), strict=True):
         print(format_value(type_, value))
     return 0
@@ -128,7 +146,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _execute_component(args: argparse.Namespace, data: bytes, engine: Engine) -> int:
     """The same with a component."""
-    from wasmark import Component, ComponentLinker, ResultError
+    from wasmark import Component, ComponentLinker, ResultError, deadline
 
     if args.invoke is not None:
         raise InputError(f"{args.file}: --invoke calls functions of modules, and this is a component")
@@ -136,16 +154,17 @@ def _execute_component(args: argparse.Namespace, data: bytes, engine: Engine) ->
         component = Component(data, engine, name=None if args.file == "-" else Path(args.file).stem)
     linker = ComponentLinker(engine)
     linker.define_wasi(**_world(args))
-    with naming(args.file):
-        exports = _interruptible(lambda: linker.instantiate(component)).exports
-    command = exports.get(COMMAND)
-    if command is None:
-        offered = f"it exports {', '.join(exports)}" if len(exports) else "it exports nothing"
-        raise InputError(f"{args.file}: no {COMMAND} to run; {offered}")
-    try:
-        _interruptible(command.run)
-    except ResultError:
-        return EXIT_FAILED
+    with deadline(args.timeout):
+        with naming(args.file):
+            exports = linker.instantiate(component).exports
+        command = exports.get(COMMAND)
+        if command is None:
+            offered = f"it exports {', '.join(exports)}" if len(exports) else "it exports nothing"
+            raise InputError(f"{args.file}: no {COMMAND} to run; {offered}")
+        try:
+            command.run()
+        except ResultError:
+            return EXIT_FAILED
     return 0
 
 
@@ -159,32 +178,6 @@ def _world(args: argparse.Namespace) -> dict[str, Any]:
             *(_directory(text, True) for text in args.dir_ro),
         ],
     }
-
-
-def _interruptible(action: Callable[[], Any]) -> Any:
-    """Run `action` in a thread of its own, so that the main thread, which is the one that hears of Ctrl-C, is free to.
-
-    Wasm code that is running cannot be stopped yet: the process ends under it.
-    """
-    outcome: list[Any] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(action())
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="wasm", daemon=True)
-    thread.start()
-    try:
-        thread.join()
-    except KeyboardInterrupt:
-        sys.stdout.flush()
-        os._exit(EXIT_INTERRUPTED)
-    if failure:
-        raise failure[0]
-    return outcome[0]
 
 
 def _callable_exports(exports: Any) -> str:

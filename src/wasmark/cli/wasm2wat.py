@@ -7,22 +7,33 @@ import sys
 from typing import TYPE_CHECKING
 
 from wasmark.binary import decode_module
+from wasmark.binary.decoder import is_component
 from wasmark.cli._input import naming, read_binary
 from wasmark.text.printer import print_module
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument("file", metavar="FILE", help="a module or component, binary or text; - is standard input")
     parser.add_argument("-o", "--output", metavar="OUT", help="where to write; standard output if not given")
+
+
+def _print(data: bytes) -> Iterator[str]:
+    if not is_component(data):
+        return print_module(decode_module(data))
+    from wasmark.component.binary import decode_component
+    from wasmark.component.text.printer import print_component
+
+    return print_component(decode_component(data))
 
 
 def execute(args: argparse.Namespace) -> int:
     data = read_binary(args.file)
     with naming(args.file):
-        pieces = print_module(decode_module(data))
+        pieces = _print(data)
         if args.output is None or args.output == "-":
             for piece in pieces:
                 sys.stdout.buffer.write(piece.encode())

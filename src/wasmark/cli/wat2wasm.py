@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasmark.binary import decode_module, encode_module
+from wasmark.binary import decode_module
+from wasmark.binary.decoder import is_component
 from wasmark.cli._input import naming
 from wasmark.cli.validate import check
-from wasmark.text import parse_module
+from wasmark.text.any_text import binary_of
 from wasmark.text.lexer import decode_source
 from wasmark.validate.metadata import check_branch_hints
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a module in the text format; - is standard input")
+    parser.add_argument("file", metavar="FILE", help="a module or component in the text format; - is standard input")
     parser.add_argument("-o", "--output", metavar="OUT", help="where to write; FILE with .wasm at its end if not given")
     parser.add_argument("--no-check", action="store_true", help="write the module even if it is not valid")
 
@@ -27,10 +28,11 @@ def execute(args: argparse.Namespace) -> int:
     file: str = args.file
     source = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     with naming(file):
-        data = encode_module(parse_module(decode_source(source)))
+        data = binary_of(decode_source(source))
         if not args.no_check:
             check(data)
-            check_branch_hints(decode_module(data))
+            if not is_component(data):
+                check_branch_hints(decode_module(data))
     output = args.output or ("-" if file == "-" else str(Path(file).with_suffix(".wasm")))
     if output == "-":
         sys.stdout.buffer.write(data)

@@ -13,6 +13,7 @@ up with zeros comes out of the assembly as an i64 of known range, so that it is 
 
 from __future__ import annotations
 
+from wasmark.compile.bulk import copy, fill
 from wasmark.compile.templates import prepare
 from wasmark.compile.vector import V128
 from wasmark.compile.vector_access import VECTOR_LOADS, vector_load
@@ -174,19 +175,19 @@ _TEMPLATES: Final[dict[str, str]] = {
     "memory.fill": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
     + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%byte{n} = trunc i32 {b} to i8@\n"
-    "call void @llvm.memset.p0.i64(ptr %to{n}, i8 %byte{n}, i64 {c}, i1 true)@",
+    + fill("%to{n}", "%byte{n}", "{c}"),
     "memory.copy": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
     + _definition("s{n}", "{o2}", length_at=L.MEMORY_LENGTH)
     + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
     + check_range("s{n}", "{b}", "{c}", "%lens{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr i8, ptr %bases{n}, i64 {b}@\n"
-    "call void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 {c}, i1 true)@",
+    + copy("%to{n}", "%from{n}", "{c}"),
     "memory.init": _definition("{n}", "{o}", length_at=L.MEMORY_LENGTH)
     + segment("{o2}")
     + check_range("{n}", "{a}", "{c}", "%len{n}", _MEMORY)
     + check_range("s{n}", "{b}", "{c}", "%count{n}", _MEMORY)
     + "%to{n} = getelementptr i8, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr i8, ptr %items{n}, i64 {b}@\n"
-    "call void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 {c}, i1 true)@",
+    + copy("%to{n}", "%from{n}", "{c}"),
     "data.drop": "%sp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n%cp{n} = getelementptr i8, ptr %sp{n}, i64 8@\n"
     "store volatile i64 0, ptr %cp{n}@",
     "table.size": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH) + "{r} = add i64 %len{n}, 0@",
@@ -211,13 +212,13 @@ _TEMPLATES: Final[dict[str, str]] = {
     + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
     + check_range("s{n}", "{b}", "{c}", "%lens{n}", _TABLE)
     + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %bases{n}, i64 {b}@\n"
-    "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
+    "%size{n} = shl i64 {c}, 3@\n" + copy("%to{n}", "%from{n}", "%size{n}"),
     "table.init": _definition("{n}", "{o}", length_at=L.TABLE_LENGTH)
     + segment("{o2}")
     + check_range("{n}", "{a}", "{c}", "%len{n}", _TABLE)
     + check_range("s{n}", "{b}", "{c}", "%count{n}", _TABLE)
     + "%to{n} = getelementptr ptr, ptr %base{n}, i64 {a}@\n%from{n} = getelementptr ptr, ptr %items{n}, i64 {b}@\n"
-    "%size{n} = shl i64 {c}, 3@\ncall void @llvm.memmove.p0.p0.i64(ptr %to{n}, ptr %from{n}, i64 %size{n}, i1 true)@",
+    "%size{n} = shl i64 {c}, 3@\n" + copy("%to{n}", "%from{n}", "%size{n}"),
     "global.get": "%gp{n} = getelementptr i8, ptr {vm}, i64 {o}@\n{r} = load {type}, ptr %gp{n}, align 8@",
     "global.get imported": "%gi{n} = getelementptr i8, ptr {vm}, i64 {o}@\n"
     "%gp{n} = load ptr, ptr %gi{n}, !invariant.load !0\n{r} = load {type}, ptr %gp{n}, align 8@",

@@ -11,6 +11,7 @@ its canonical id; `{size}` and `{length}` of what is allocated; `{place}` of a t
 from __future__ import annotations
 
 from wasmark.compile.access import callee, check_range, segment
+from wasmark.compile.bulk import copy
 from wasmark.compile.templates import prepare
 from wasmark.compile.vector import V128
 from wasmark.core.object_layout import ARRAY_ELEMENTS, ARRAY_LENGTH
@@ -113,10 +114,6 @@ def _fill(memory: str, operand: str, start: str, value: str, count: str, shift: 
     )
 
 
-def _copy(to: str, from_: str, size: str) -> str:
-    return f"call void @llvm.memmove.p0.p0.i64(ptr {to}, ptr {from_}, i64 {size}, i1 true)@"
-
-
 _ARRAY_BOUNDS: Final = "ARRAY_OUT_OF_BOUNDS"
 
 
@@ -141,7 +138,7 @@ def _new_from_segment(shift: int, *, elements: bool) -> str:
         _from_segment("{a}", "{b}", shift, elements=elements)
         + _allocate_array("{b}", shift)
         + _elements("{r}", "0", shift)
-        + _copy("%xe{n}", "%xfrom{n}", "%xbytes{n}")
+        + copy("%xe{n}", "%xfrom{n}", "%xbytes{n}")
     )
 
 
@@ -153,7 +150,7 @@ def _init_from_segment(shift: int, *, elements: bool) -> str:
         + check_range("{n}", "%xto{n}", "%xmany{n}", "%xwide{n}", _ARRAY_BOUNDS)
         + _from_segment("{c}", "{c2}", shift, elements=elements)
         + _elements("{a}", "%xto{n}", shift)
-        + _copy("%xe{n}", "%xfrom{n}", "%xbytes{n}")
+        + copy("%xe{n}", "%xfrom{n}", "%xbytes{n}")
     )
 
 
@@ -170,7 +167,7 @@ def _array_copy(shift: int) -> str:
         + _elements("{a}", "%xto{n}", shift)
         + _elements("{c}", "%xat{n}", shift, "s")
         + f"%xbytes{{n}} = shl i64 %xmany{{n}}, {shift}@\n"
-        + _copy("%xe{n}", "%xes{n}", "%xbytes{n}")
+        + copy("%xe{n}", "%xes{n}", "%xbytes{n}")
     )
 
 

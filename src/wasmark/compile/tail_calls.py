@@ -7,7 +7,9 @@ a function of its true signature has them, those beyond the registers on the sta
 frame. Results are the same for whoever is in such a chain, as validation makes sure of.
 
 A tail call puts the arguments into the registers of the callee's true signature and jumps to its ordinary code. Where
-there are more than fit, the others go to words of the store, and the jump is to `wasmark_spread` (`image/spread.ll`).
+there are more than fit, the others go where the function has got its own, if there is room. For as many words as it has
+itself there always is, for they are the callee's to change; and for TAIL_ROOM words, where it was called from a frame
+of `wasmark_spread` (`image/spread.ll`). Otherwise they go to words of the store, and the jump is to that.
 
 Calling a function through another type than it is defined with is nothing that LLVM may see: it is not told then who is
 called.
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from wasmark.core.model import Function
     from wasmark.core.opcodes import Opcode
 
+RETURN_ADDRESS: Final = 8
+"""Bytes from the frame address of a function to where it returns."""
+
 FIRST_STACKED: Final = 16
 """Bytes from the frame address of a function to its first argument on the stack."""
 
@@ -45,6 +50,13 @@ _WORDS: Final = (
 STEPS: Final[dict[str, str]] = {
     name: prepare(text)
     for name, text in {
+        # `{a}`: the frame address. An argument on the stack for who comes next; the function has read its own by now.
+        "tail argument": "%ta{n} = getelementptr i8, ptr {a}, i64 {o}\nstore volatile i64 {b}, ptr %ta{n}@",
+        # Whether there is room for TAIL_ROOM words of them: `%c{n}`.
+        "tail room": f"{STORE_BLOCK}%srp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {L.STORE_SPREAD_RETURN}\n"
+        "%sr{n} = load ptr, ptr %srp{n}, !invariant.load !0\n"
+        f"%rap{{n}} = getelementptr i8, ptr {{a}}, i64 {RETURN_ADDRESS}\n%ra{{n}} = load ptr, ptr %rap{{n}}@\n"
+        "%c{n} = icmp eq ptr %ra{n}, %sr{n}@",
         # What is at `{o}` of the store block.
         "tail register": STORE_BLOCK + "%to{n} = getelementptr i8, ptr %sb{n}, i64 {o}\nstore i64 {a}, ptr %to{n}@",
         # What is at `{o}` of the words for the stack.
@@ -66,6 +78,10 @@ def leaves_by_tail_call(data: bytes, function: Function, instrs: Sequence[Instr]
     if all(data.find(code, function.start, function.end) < 0 for code in _CODES):
         return False
     return any(row.name in INSTRUCTIONS for row, _, _ in instrs)
+
+
+_FRAME: Final = "%pr0"
+"""The frame address of a function of the wide type."""
 
 
 # --- the wide type --------------------------------------------------------------------------------
@@ -108,12 +124,11 @@ def take_parameters(t: FunctionTranslator, places: Places, params: Sequence[str]
                 f"{value} = extractelement {lanes} %pv{place.at}, i64 0"
             )
         out.append(f"store {type_} {value}, ptr %L{place.position}")
-    if places.stacked:
-        out.append("%pr0 = call ptr @llvm.frameaddress.p0(i32 0)")
+    out.append(f"{_FRAME} = call ptr @llvm.frameaddress.p0(i32 0)")
     for number, place in enumerate(places.stacked):
         type_ = params[place.position]
         out.append(
-            f"%pp{number} = getelementptr i8, ptr %pr0, i64 {FIRST_STACKED + place.at}\n"
+            f"%pp{number} = getelementptr i8, ptr {_FRAME}, i64 {FIRST_STACKED + place.at}\n"
             f"%ps{number} = load {type_}, ptr %pp{number}, align 8\nstore {type_} %ps{number}, ptr %L{place.position}"
         )
 
@@ -177,27 +192,60 @@ def words(t: FunctionTranslator, operand: Operand) -> list[str]:
     return found
 
 
-def _stack_words(t: FunctionTranslator, places: Places, operands: Sequence[Operand], code: str) -> str:
-    """Where there are arguments for the stack, put them into their words; the code to go on in."""
-    if not places.stacked:
+def _stacked(t: FunctionTranslator, places: Places, operands: Sequence[Operand]) -> list[tuple[int, str]]:
+    """The words for the stack: where each is, in bytes from the first, and its value."""
+    return [
+        (place.at + L.SLOT_SIZE * number, word)
+        for place in places.stacked
+        for number, word in enumerate(words(t, operands[place.position]))
+    ]
+
+
+def _to_spread(t: FunctionTranslator, places: Places, stacked: Sequence[tuple[int, str]], code: str) -> str:
+    """Where there are arguments for the stack, put them into their words of the store; the code to go on in."""
+    if not stacked:
         return code
-    for place in places.stacked:
-        for number, word in enumerate(words(t, operands[place.position])):
-            t._step("tail word", a=word, o=L.TAIL_FIRST + place.at + L.SLOT_SIZE * number)
+    for at, word in stacked:
+        t._step("tail word", a=word, o=L.TAIL_FIRST + at)
     t._step("tail spread", a=code, o=places.stack_words)
     return f"%code{t.n}"
 
 
 def leave(t: FunctionTranslator, signature: str, code: str, context: str) -> None:
     """A tail call out of a function of the wide type."""
+    assert t.places is not None
     places = Places(signature)
     operands = t.take(signature.index(":"))
     integers = [bits(t, operands[place.position]) for place in places.integers]
     vectors = [_vector(t, place.letter, operands[place.position]) for place in places.floats]
-    code = _stack_words(t, places, operands, code)
-    at = f"%ws{t.n}" if places.stacked else "poison"
-    integers += ["poison"] * (INTEGER_REGISTERS - places.in_memory - len(integers))
-    vectors += ["poison"] * (FLOAT_REGISTERS - len(vectors))
+    stacked = _stacked(t, places, operands)
+    if places.stack_words > t.places.stack_words:
+        if places.stack_words > L.TAIL_ROOM:
+            _jump(t, places, (_to_spread(t, places, stacked, code), context), integers, vectors, f"%ws{t.n}")
+            return
+        t._step("tail room", a=_FRAME)
+        n = t.n
+        t.out.append(f"br i1 %c{n}, label %room{n}, label %narrow{n}{t.d})\nnarrow{n}:")
+        spread = _to_spread(t, places, stacked, code)
+        _jump(t, places, (spread, context), integers, vectors, f"%ws{t.n}")
+        t.out.append(f"room{n}:")
+    for at, word in stacked:
+        t._step("tail argument", a=_FRAME, b=word, o=FIRST_STACKED + at)
+    _jump(t, places, (code, context), integers, vectors, "poison")
+
+
+def _jump(
+    t: FunctionTranslator,
+    places: Places,
+    callee: tuple[str, str],
+    integers: Sequence[str],
+    vectors: Sequence[str],
+    at: str,
+) -> None:
+    """Go to a (code, context) with the registers as they are to be; `at` is for r10."""
+    code, context = callee
+    integers = [*integers, *["poison"] * (INTEGER_REGISTERS - places.in_memory - len(integers))]
+    vectors = [*vectors, *["poison"] * (FLOAT_REGISTERS - len(vectors))]
     arguments = "".join(f", i64 {value}" for value in integers) + "".join(f", {V128} {value}" for value in vectors)
     into = "ptr %into, " if places.in_memory else ""
     returns = "void" if places.in_memory else result_type(t.results)
@@ -220,7 +268,7 @@ def hand_over(t: FunctionTranslator, signature: str, code: str, context: str) ->
     for place in places.floats:
         for number, word in enumerate(words(t, operands[place.position])):
             t._step("tail register", a=word, o=L.STORE_TAIL_FLOATS + 16 * place.at + 8 * number)
-    t.out.append(f"ret ptr {_stack_words(t, places, operands, code)}{t.d})")
+    t.out.append(f"ret ptr {_to_spread(t, places, _stacked(t, places, operands), code)}{t.d})")
 
 
 def return_call(t: FunctionTranslator, row: Opcode, imm: int) -> None:

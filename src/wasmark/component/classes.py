@@ -29,22 +29,31 @@ class Namer:
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
+        self._one: dict[int, T.ValType] = {}
+        self._first: dict[tuple[str, T.ValType], T.ValType] = {}
+        self._alike: dict[T.ValType, T.ValType] = {}
         self._classes: dict[int, Any] = {}
         self._cases: dict[int, tuple[type, ...]] = {}
         self._kept: list[T.ValType] = []  # so that the ids stay theirs
 
     def name(self, type_: T.ValType, label: str, module: str) -> None:
-        """Say that a type is called by a label, in an interface; the first name counts."""
-        if id(type_) not in self._names:
-            self._names[id(type_)] = f"{module}.{pascal(label)}" if module else pascal(label)
+        """Say that a type is called by a label, in an interface; the first name counts. Where several interfaces have
+        an equal type of the same name, one uses that of the other: they have one class."""
+        first = self._first.setdefault((label, type_), type_)
+        self._alike.setdefault(type_, first)
+        if id(type_) not in self._one:
+            self._one[id(type_)] = first
             self._kept.append(type_)
+        if first is type_ and id(type_) not in self._names:
+            self._names[id(type_)] = f"{module}.{pascal(label)}" if module else pascal(label)
 
-    def name_of(self, type_: T.ValType) -> str | None:
-        """What a type is called, with the interface in front of it."""
-        return self._names.get(id(type_))
+    def the_one(self, type_: T.ValType) -> T.ValType:
+        """The type whose class stands for this one."""
+        return self._one.get(id(type_)) or self._alike.get(type_, type_)
 
     def class_of(self, type_: T.ValType) -> Any:
         """The class of a record, enum, flags or variant."""
+        type_ = self.the_one(type_)
         found = self._classes.get(id(type_))
         if found is None:
             made = _MAKERS[type(type_)](self, type_)
@@ -62,7 +71,7 @@ class Namer:
 
     def _place(self, type_: T.ValType, otherwise: str) -> tuple[str, str]:
         """(name, module) of a class."""
-        module, _, name = self._names.get(id(type_), otherwise).rpartition(".")
+        module, _, name = self._names.get(id(self.the_one(type_)), otherwise).rpartition(".")
         return name, module or "wasmark.component"
 
     def _record(self, type_: T.Record) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wasmark.component.imports import MISSING, look_up
 from wasmark.component.instance import ComponentInstance
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import LinkError
@@ -52,4 +53,6 @@ class ComponentLinker:
 
     def instantiate(self, component: Component, store: Store | None = None) -> ComponentInstance:
         """A new instance with its imports taken from here. Raises as `ComponentInstance` does."""
-        return ComponentInstance(component, {**self._definitions, **self._offered_by_wasi}, store)
+        ours = self._definitions
+        theirs = {name: value for name, value in self._offered_by_wasi.items() if look_up(ours, name) is MISSING}
+        return ComponentInstance(component, {**ours, **theirs}, store)

@@ -8,7 +8,7 @@ from wasmark.component.abi.handles import Resource
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Self
 
     from wasmark.component.abi.handles import InstanceState, Scope
 
@@ -37,7 +37,7 @@ class ResourceObject:
             rep = self._resource.taken(self)
             self._resource.drop_from_host(rep)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -59,5 +59,5 @@ class ComponentTrap(Trap):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, self.detail), {**self.__dict__, "_frames": self.frames}
 
-    def __str__(self) -> str:
-        return self._with_frames(f"wasm trap: {self.detail or self.code.message}")
+    def _head(self) -> str:
+        return f"wasm trap: {self.detail or self.code.message}"

@@ -17,11 +17,11 @@ and failed calls are made of.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Generic, TypeVar
+
 from wasmark.errors import Error
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
+_T = TypeVar("_T")
 
 
 class Case:
@@ -47,21 +47,21 @@ class Case:
         return self.__class__, (self.value,)
 
 
-class Some(Case):
+class Some(Case, Generic[_T]):
     """An option that is there, of a type that can be None itself."""
 
     __slots__ = ()
     label = "some"
 
 
-class Ok(Case):
+class Ok(Case, Generic[_T]):
     """A result that went well."""
 
     __slots__ = ()
     label = "ok"
 
 
-class Err(Case):
+class Err(Case, Generic[_T]):
     """A result that did not."""
 
     __slots__ = ()

@@ -25,7 +25,7 @@ from wasmark.baseline.image import FragmentImage
 from wasmark.compile.hot import Hot
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.artefact import numbers as read_numbers
-from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.registry.code_object import FIRST_TIER, OPTIMISED, CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.elf import make_image
 from wasmark.runtime.image import load
@@ -82,7 +82,7 @@ def stored_pieces(stored: StoredArtefact, first: int) -> Iterator[Stored]:
 
         lines = [] if second else [_stencil_lines(base, artefact, name)]
         code = CodeObject(
-            *(loaded.code_memory, base, loaded.text_end, [CodeModule(rows)]),
+            *(loaded.code_memory, base, loaded.text_end, [CodeModule(rows, OPTIMISED if second else FIRST_TIER)]),
             line_sources=loaded.line_sources,
             lines=lines,
         )

@@ -26,7 +26,7 @@ from wasmark.jit.digest import blake2b
 from wasmark.jit.identity import environment, make_key
 from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import RUNTIME, basic_images, offer
-from wasmark.registry.code_object import CodeModule, CodeObject
+from wasmark.registry.code_object import FIRST_TIER, OPTIMISED, CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.image import LoadedImage, load
 from wasmark.runtime.symbols import process_symbol
@@ -209,12 +209,13 @@ def _load(artefact: Artefact, descriptor: int | None = None) -> Compiled:
         return Compiled(None, escaping, None, _without_contents(artefact))
     file = None if descriptor is None else (descriptor, artefact.offsets[CODE])
     loaded = load(image, process_symbol, file)
+    tier = FIRST_TIER if "columns" in artefact.info else OPTIMISED
     code = CodeObject(
         loaded.code_memory,
         loaded.text_start,
         loaded.text_end,
         [
-            CodeModule(partial(_functions, blobs[f"functions {number}"], first, loaded.text_start))
+            CodeModule(partial(_functions, blobs[f"functions {number}"], first, loaded.text_start), tier)
             for number, first in enumerate(artefact.info["first functions"])
         ],
         {

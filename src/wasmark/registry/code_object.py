@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from operator import itemgetter
 
 from wasmark.core.record import Record
@@ -20,13 +20,20 @@ from wasmark.runtime.image import LineSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, Final, Protocol
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Final, Protocol
 
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.code_memory import CodeMemory
 else:
     Protocol = object
+
+
+THUNKS: Final = "thunk"
+"""What a lazy module's functions are called through, and what has them compiled."""
+
+FIRST_TIER: Final = "first"
+OPTIMISED: Final = "optimised"
 
 
 class Lines(Protocol):
@@ -39,8 +46,8 @@ class Lines(Protocol):
     def find(self, address: int) -> tuple[int, int]:
         """(line, column) of an address; (0, 0) where the table says nothing."""
 
-    def rows(self) -> list[tuple[int, int, int]]:
-        """All rows as (start address, line, column)."""
+    def rows(self, start: int = 0, end: int = 1 << 64) -> list[tuple[int, int, int]]:
+        """The rows as (start address, line, column) that hold somewhere in [start, end); the first may start before."""
 
 
 class RegisteredModule(Protocol):
@@ -54,6 +61,10 @@ class RegisteredModule(Protocol):
     def name(self) -> str | None:
         """What the module is called in messages, where its name section says nothing."""
 
+    @property
+    def wants_debug_info(self) -> bool:
+        """Whether tracebacks of Python's are to have source positions out of its debug information."""
+
     def code_object(self) -> CodeObject | None:
         """Its code; None where it has no functions of its own."""
 
@@ -64,8 +75,8 @@ class RegisteredModule(Protocol):
 class GrowingModule(RegisteredModule, Protocol):
     """A module that is compiled bit by bit."""
 
-    def code_objects(self) -> Iterable[CodeObject]:
-        """All of its code by now."""
+    def code_objects(self) -> Sequence[CodeObject]:
+        """All of its code by now; what comes later stands behind what was there before."""
 
 
 def _trap_instruction(code: int) -> bytes:
@@ -87,19 +98,19 @@ class CodeModule:
     """The part of a code object that belongs to one module.
 
     functions: (function index, start, end exclusive), absolute addresses, sorted here by address. A function may have
-    several ranges. Where it is a callable, which answers them, it is called when they are asked for. `info` is whatever
-    the compiler wants to keep with it.
+    several ranges. Where it is a callable, which answers them, it is called when they are asked for. tier: where the
+    code comes from, THUNKS, FIRST_TIER or OPTIMISED.
     """
 
-    __slots__ = ("_by_index", "_functions", "_module", "info")
+    __slots__ = ("_by_index", "_functions", "_module", "tier")
 
     def __init__(
         self,
         functions: Iterable[tuple[int, int, int]] | Callable[[], Iterable[tuple[int, int, int]]],
-        info: Any = None,
+        tier: str = OPTIMISED,
     ) -> None:
         self._functions = functions if callable(functions) else _sorted(functions)
-        self.info = info
+        self.tier = tier
         self._module: weakref.ref[RegisteredModule] | None = None
         self._by_index: dict[int, list[tuple[int, int]]] | None = None
 
@@ -125,6 +136,10 @@ class CodeModule:
     def module(self) -> RegisteredModule | None:
         """The module whose code this is, while it lives."""
         return self._module() if self._module is not None else None
+
+    def __repr__(self) -> str:
+        functions = f", {len(self.functions):,} functions" if self.listed else ""
+        return f"<CodeModule {self.tier}{functions}, of {self.module!r}>"
 
     def ranges(self, func_index: int) -> list[tuple[int, int]]:
         """Every (start, end exclusive) of a function here; empty where it has none."""
@@ -186,13 +201,34 @@ class CodeLines:
         """The decoded line tables, in the order of their addresses."""
         return [self._table(position) for position in range(len(self._starts))]
 
+    def stretches(self, start: int, end: int) -> list[tuple[int, int, int, int]]:
+        """All of [start, end) as (start, end exclusive, line, column), in the order of addresses: what `find` says of
+        every byte in it."""
+        first = max(0, bisect_right(self._starts, start) - 1)
+        last = bisect_left(self._starts, end)
+        borders = [*self._starts[first + 1 : last], end]
+        found = []
+        at = start
+        for position, border in enumerate(borders, first):
+            rows = self._table(position).rows(at, border) if self._tables else []
+            line = column = 0
+            for begins, next_line, next_column in rows:
+                if begins > at:
+                    found.append((at, begins, line, column))
+                    at = begins
+                line, column = next_line, next_column
+            if border > at:
+                found.append((at, border, line, column))
+                at = border
+        return found
+
 
 class CodeObject:
     """Loaded code: [text_start, text_end) inside `code_memory`, which belongs to this object from now on.
 
     modules: what belongs to whom. trampolines: signature string -> address of the code that calls such functions from
     outside. line_sources: line programs by address range, as `runtime.image` makes them; decoded at the first look.
-    lines: tables that need no decoding.
+    lines: tables that need no decoding. `owners` and `has_traps_written_down` belong to `process_table`.
     Raises AssertionError where functions overlap or leave the text, or where the text overlaps that of another code
     object. A module that lists its functions when they are asked for is checked then.
     """
@@ -201,12 +237,14 @@ class CodeObject:
         "__weakref__",
         "_index",
         "_lease",
-        "_owner",
+        "_places",
         "_text",
         "code_memory",
+        "has_traps_written_down",
         "id",
         "lines",
         "modules",
+        "owners",
         "text_end",
         "text_start",
         "trampolines",
@@ -231,9 +269,11 @@ class CodeObject:
         self.trampolines = dict(trampolines or {})
         self.lines = CodeLines(line_sources, lines)
         self._index = self._index_functions() if all(module.listed for module in self.modules) else None
+        self._places: dict[int, tuple[int, int, int, int] | None] = {}
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
-        self.id, self._lease, self._owner = process_table.adopt(self)
+        self.id, self._lease, self.owners = process_table.adopt(self)
+        self.has_traps_written_down = False
 
     def _index_functions(self) -> _Index:
         rows = [
@@ -254,10 +294,17 @@ class CodeObject:
             array("I", [row[3] for row in rows]),
         )
 
+    def __repr__(self) -> str:
+        parts = ", ".join(map(repr, self.modules)) if len(self.modules) < 4 else f"{len(self.modules)} modules"
+        where = f"[{self.text_start:#x}, {self.text_end:#x})"
+        return (
+            f"<CodeObject {self.id} at {where}: {parts or 'no module'}{'' if self.is_registered else ', unregistered'}>"
+        )
+
     @property
     def is_registered(self) -> bool:
         """Whether the signal handler knows this code; True where there is none."""
-        return self._owner[0] == self.id
+        return self.owners[0] == self.id
 
     @property
     def text(self) -> bytes:
@@ -273,6 +320,15 @@ class CodeObject:
         if position < 0 or pc >= index.ends[position]:
             return None
         return index.module_numbers[position], index.func_indices[position]
+
+    def place(self, pc: int) -> tuple[int, int, int, int] | None:
+        """What `find_function` and `find_line` say of `pc`, in one tuple, and are not asked a second time: for frames,
+        which are at the same few places again and again. None where no function is."""
+        try:
+            return self._places[pc]
+        except KeyError:
+            found = self.find_function(pc)
+            return self._places.setdefault(pc, None if found is None else (*found, *self.find_line(pc)))
 
     def find_line(self, pc: int) -> tuple[int, int]:
         """(line, column) of `pc` as `line_table` explains them; (0, 0) where nothing is known."""
@@ -295,3 +351,32 @@ class CodeObject:
         elif not line and self._text[offset : offset + len(_STACK_PROBE)] == _STACK_PROBE:
             return TrapCode.STACK_OVERFLOW if self.find_function(pc) is not None else None
         return code
+
+    def trap_map(self, start: int, end: int) -> bytes:
+        """A byte for each address of [start, end): 1 where `trap_code` has an answer, else 0."""
+        found = bytearray(end - start)
+        first = max(start, self.text_start)
+        for begin, behind, line, column in self.lines.stretches(first, max(first, min(end, self.text_end))):
+            code, instruction = _TRAPS[column]
+            if code is not None and instruction is None:
+                found[begin - start : behind - start] = b"\1" * (behind - begin)
+            elif wanted := instruction or (None if line else _STACK_PROBE):
+                for pc in self._occurrences(wanted, begin, behind):
+                    found[pc - start] = instruction is not None or self.find_function(pc) is not None
+        return bytes(found)
+
+    def trap_sites(self, start: int, end: int) -> int:
+        """How many instructions of wasm, or parts of them, have machine code in [start, end) that may trap."""
+        traps = self.trap_map(start, end)
+        return sum(
+            1 in traps[begin - start : behind - start] for begin, behind, _, _ in self.lines.stretches(start, end)
+        )
+
+    def _occurrences(self, instruction: bytes, start: int, end: int) -> Iterator[int]:
+        """Where in [start, end) an instruction starts."""
+        base = self.text_start
+        text = bytes(self._text[start - base : end - base + len(instruction) - 1])
+        at = text.find(instruction)
+        while at >= 0:
+            yield start + at
+            at = text.find(instruction, at + 1)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from wasmark.core.model import ModuleModel, Names
+from wasmark.jit.late_import import late_import
 from wasmark.registry.line_table import SAME_ACTIVATION
+from wasmark.registry.names import demangled, function_name, printable
 from wasmark.registry.process_table import find_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, Final, NamedTuple
+    from typing import Any, NamedTuple
 
     from wasmark.registry.code_object import CodeObject, RegisteredModule
 else:
     from wasmark.core.record import NamedTuple
 
-_LONGEST_NAME: Final = 200
-
 
 class _ModuleElsewhere:
     """The module of a frame that came here from another process: only names are known of it."""
 
-    __slots__ = ("model", "name")
+    __slots__ = ("__weakref__", "model", "name")
+    wants_debug_info = False
 
     def __init__(self, name: str | None, func_index: int, func_name: str | None) -> None:
         self.name = name
@@ -43,6 +44,18 @@ class Symbol(NamedTuple):
     file: str | None = None
     line: int | None = None
     column: int | None = None
+
+    @property
+    def position(self) -> str | None:
+        """`file:line:column`, without what is not known at its end; None where the file is not."""
+        if self.file is None:
+            return None
+        parts = [self.file, self.line, self.column if self.line is not None else None]
+        return printable(":".join(str(part) for part in parts if part is not None))
+
+    def __str__(self) -> str:
+        name = "??" if self.name is None else printable(self.name)
+        return name if self.file is None else f"{name} at {self.position}"
 
 
 class FrameInfo:
@@ -100,14 +113,8 @@ class FrameInfo:
 
     @property
     def func_name(self) -> str | None:
-        """The function's name: from the name section, or else that of an export."""
-        model = self.module.model
-        name = model.names.functions.get(self.func_index)
-        if name is None:
-            for export in model.exports:
-                if export.kind == "func" and export.index == self.func_index:
-                    return export.name
-        return name
+        """The function's name as the module has it: from the name section, or else that of an export."""
+        return function_name(self.module.model, self.func_index)
 
     @property
     def module_name(self) -> str | None:
@@ -117,13 +124,25 @@ class FrameInfo:
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:
-        """The source positions, innermost first; without debug information, the function's name alone."""
-        return (Symbol(self.func_name),)
+        """The source positions, the innermost inlined function's first; without debug information, or where that says
+        nothing, the function's name alone. Debug information is read now; that takes the `debug` extra."""
+        late_import("wasmark.debug.symbols")
+        from wasmark.debug.symbols import symbols_at
+
+        return symbols_at(self.module, self.func_index, self.module_offset)
+
+    @property
+    def local_names(self) -> dict[int, str]:
+        """The names of the function's parameters and locals by their index, those that the name section knows."""
+        return dict(self.module.model.names.locals.get(self.func_index, {}))
 
     def __str__(self) -> str:
         module, function = self.module_name, self.func_name
-        module = "<module>" if module is None else _printable(module)
-        function = f"func[{self.func_index}]" if function is None else _printable(function)
+        module = "<module>" if module is None else printable(module)
+        function = f"func[{self.func_index}]" if function is None else printable(demangled(function))
+        component = self.component_name
+        if component is not None:
+            module = f"{printable(component)}/{module}"
         return f"{module}!{function} @ +{self.func_offset:#x} (wasm offset {self.module_offset:#x})"
 
     def __repr__(self) -> str:
@@ -136,15 +155,6 @@ def _frame_elsewhere(
     frame = FrameInfo(_ModuleElsewhere(module_name, func_index, func_name), func_index, module_offset, pc)
     frame._entry = module_offset - func_offset
     return frame
-
-
-def _printable(name: str) -> str:
-    """A name out of a module, fit for a terminal: it may be anything that is UTF-8, control characters included."""
-    if len(name) > _LONGEST_NAME:
-        name = name[: _LONGEST_NAME - 1] + "…"
-    if name.isprintable():
-        return name
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def frame_info(code: CodeObject, pc: int, modules: Sequence[RegisteredModule | None]) -> FrameInfo | None:
@@ -165,33 +175,48 @@ Site = tuple["CodeObject", "Sequence[RegisteredModule | None]", int]
 takes to do so."""
 
 
-def frames_at(sites: Sequence[Site]) -> list[FrameInfo]:
-    """The frames. Left out are addresses where no function is, and calls by which an activation goes on in other code:
-    what is called there is no callee, but the rest of the function."""
+def frames_at(sites: Sequence[Site], *, innermost: bool = True) -> list[FrameInfo]:
+    """The frames; the first one may be the innermost of its stack. Left out are addresses where no function is, and
+    calls by which an activation goes on in other code: what is called there is no callee, but the rest of the
+    function."""
     frames = []
     for position, (code, owners, pc) in enumerate(sites):
-        if position and code.find_line(pc)[1] == SAME_ACTIVATION:
+        place = code.place(pc)
+        if place is None or (place[3] == SAME_ACTIVATION and not (innermost and position == 0)):
             continue
-        frame = frame_info(code, pc, owners)
-        if frame is not None:
-            frames.append(frame)
+        module = owners[place[0]]
+        if module is not None:
+            frames.append(FrameInfo(module, place[1], place[2], pc))
     return frames
 
 
 def lookup_frame_info(pc: int) -> FrameInfo | None:
     """The frame at `pc`, whatever store it runs in. None where no wasm function is."""
     code = find_code(pc)
-    return frame_info(code, pc, [part.module for part in code.modules]) if code is not None else None
+    found = code.find_function(pc) if code is not None else None
+    if code is None or found is None:
+        return None
+    module = code.modules[found[0]].module
+    return FrameInfo(module, found[1], None, pc, code) if module is not None else None
 
 
-def format_frames(frames: Sequence[FrameInfo], omitted: int = 0) -> list[str]:
-    """The lines of a stack for people, innermost frame first.
+def format_frames(frames: Sequence[FrameInfo], omitted: int = 0, *, sources: bool = False) -> list[str]:
+    """The lines of a stack for people, innermost frame first. Below a frame are its source positions, if there are any,
+    where `sources` or the module wants it.
 
     Where `omitted` frames were left out, they are those in the middle: behind the first half of `frames` (rounded up).
     """
     middle = (len(frames) + 1) // 2 if omitted else len(frames)
-    lines = [f"    {number}: {frame}" for number, frame in enumerate(frames[:middle])]
+    lines = [line for number, frame in enumerate(frames[:middle]) for line in _lines(number, frame, sources)]
     if omitted:
         lines.append(f"    ... {omitted:,} frame{'s' if omitted > 1 else ''} omitted ...")
-    lines += [f"    {number}: {frame}" for number, frame in enumerate(frames[middle:], middle + omitted)]
+    for number, frame in enumerate(frames[middle:], middle + omitted):
+        lines += _lines(number, frame, sources)
+    return lines
+
+
+def _lines(number: int, frame: FrameInfo, sources: bool) -> list[str]:
+    lines = [f"    {number}: {frame}"]
+    if sources or frame.module.wants_debug_info:
+        lines += [f"           {symbol}" for symbol in frame.symbols if symbol.file is not None]
     return lines

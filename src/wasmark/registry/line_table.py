@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from operator import itemgetter
 
 from wasmark.errors import Error
@@ -74,12 +74,14 @@ class LineTable:
             position = bisect_right(self._starts, offset) - 1
         return (self._lines[position], self._columns[position]) if position >= 0 else _NOTHING
 
-    def rows(self) -> list[tuple[int, int, int]]:
-        """All rows as (start address, line, column)."""
+    def rows(self, start: int = 0, end: int = 1 << 64) -> list[tuple[int, int, int]]:
+        """The rows as (start address, line, column) that hold somewhere in [start, end); the first may start before."""
         base = self.base
+        first = max(0, bisect_right(self._starts, start - base) - 1)
+        chosen = slice(first, bisect_left(self._starts, end - base))
         return [
-            (base + start, line, column)
-            for start, line, column in zip(self._starts, self._lines, self._columns, strict=True)
+            (base + at, line, column)
+            for at, line, column in zip(self._starts[chosen], self._lines[chosen], self._columns[chosen], strict=True)
         ]
 
 

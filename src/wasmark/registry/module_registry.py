@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import threading
 
-from wasmark.registry.frames import FrameInfo, Site, frame_info
-from wasmark.registry.process_table import ensure_registered, find_code, find_id
+from wasmark.jit.late_import import late_import
+from wasmark.registry.frames import FrameInfo, Site, frame_info, frames_at
+from wasmark.registry.process_table import ensure_registered, find_code, find_id, when_code_goes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, Protocol
+    from typing import Any, Final, Protocol
 
     from wasmark.errors import TrapCode
-    from wasmark.registry.code_object import CodeObject, GrowingModule, RegisteredModule
+    from wasmark.registry.code_object import CodeModule, CodeObject, GrowingModule, RegisteredModule
+    from wasmark.registry.table import RegistryTable
 else:
     Protocol = object
 
@@ -49,10 +51,36 @@ def _growing(module: Any) -> GrowingModule | None:
     return growing
 
 
+_generation: Final = [0]
+"""How often code has gone."""
+
+
+def _next_generation() -> None:
+    _generation[0] += 1
+
+
+when_code_goes(_next_generation)
+
+
+class _Owned:
+    """A module's code in one registry. `parts` are its code objects, and which of their parts is the module's; `seen`
+    is how many of those that the module has were looked at, and `indexed` how many parts `ranges` has: function index
+    -> start -> end."""
+
+    __slots__ = ("indexed", "module", "parts", "ranges", "seen")
+
+    def __init__(self, module: RegisteredModule) -> None:
+        self.module = module
+        self.parts: list[tuple[CodeObject, int]] = []
+        self.seen = 0
+        self.indexed = 0
+        self.ranges: dict[int, dict[int, int]] = {}
+
+
 class ModuleRegistry:
     """The loaded code of a store. Look-ups answer None for everything that is not in it, whatever they are given."""
 
-    __slots__ = ("_by_id", "_kept", "_loaded", "_lock", "_ranges")
+    __slots__ = ("_by_id", "_frames", "_generation", "_kept", "_loaded", "_lock", "_owned")
 
     def __init__(self) -> None:
         # A finalizer may run in the middle of a change, and look something up.
@@ -62,7 +90,10 @@ class ModuleRegistry:
         self._by_id: dict[int, CodeObject] = {}
         # Everything that was registered, by identity; what is not to be found in `_loaded` has no code.
         self._kept: dict[int, object] = {}
-        self._ranges: dict[int, list[tuple[CodeObject, int]]] = {}
+        self._owned: dict[int, _Owned] = {}
+        # By return address, or by the negative pc of an innermost frame; as long as no code has gone.
+        self._frames: dict[int, FrameInfo | None] = {}
+        self._generation = _generation[0]
 
     def __len__(self) -> int:
         """How many code objects are loaded."""
@@ -123,7 +154,7 @@ class ModuleRegistry:
         self, code: CodeObject, owners: list[RegisteredModule | None], number: int, module: RegisteredModule
     ) -> None:
         owners[number] = module
-        self._ranges.setdefault(id(module), []).append((code, number))
+        self._owned.setdefault(id(module), _Owned(module)).parts.append((code, number))
 
     def _adopt(self, code: CodeObject) -> bool:
         """Load code that was compiled after its module had been registered here. Whether it is such code."""
@@ -194,6 +225,27 @@ class ModuleRegistry:
                 sites.append((*found, at))
         return sites
 
+    def frames(self, pcs: Sequence[int]) -> list[FrameInfo]:
+        """The frames of a stack, given as `locate_frames` wants it, where it goes through this store alone. What was at
+        an address once is not looked up again."""
+        if self._generation != _generation[0]:
+            self._generation = _generation[0]
+            self._frames = {}
+        known = self._frames
+        frames = []
+        back = 0
+        for pc in pcs:
+            key = pc if back else -pc
+            try:
+                frame = known[key]
+            except KeyError:
+                found = frames_at(self.locate_frames((pc - back,)), innermost=not back)
+                frame = known[key] = found[0] if found else None
+            back = 1
+            if frame is not None:
+                frames.append(frame)
+        return frames
+
     def _code_and_owners(self, pc: int) -> tuple[CodeObject, Sequence[RegisteredModule | None]] | None:
         """The code at `pc`, of this store or another; None where it is that of no module."""
         id_ = find_id(pc)
@@ -220,14 +272,54 @@ class ModuleRegistry:
         return code.trampolines.get(func.signature) if code is not None else None
 
     def function_ranges(self, module: RegisteredModule, func_index: int) -> list[tuple[int, int]]:
-        """Every (start, end exclusive) of code that a function has now: the other direction of `lookup_frame_info`."""
+        """Every (start, end exclusive) of code that a function has now, in the order in which it came: the other
+        direction of `lookup_frame_info`."""
+        owned = self._code_of(module)
+        if owned is None:
+            return []
+        with self._lock:
+            # Whatever comes in between, doing a part again changes nothing.
+            for code, number in owned.parts[owned.indexed :]:
+                for index, start, end in code.modules[number].functions:
+                    owned.ranges.setdefault(index, {})[start] = end
+                owned.indexed += 1
+            return list(owned.ranges.get(func_index, {}).items())
+
+    def _code_of(self, module: RegisteredModule) -> _Owned | None:
+        """What a module has here by now; None for one that is not registered, or has no code."""
+        owned = self._owned.get(id(module))
         growing = _growing(module)
-        if growing is not None:
-            for code in growing.code_objects():
+        if owned is not None and growing is not None:
+            codes = growing.code_objects()
+            for code in codes[owned.seen :]:
                 if code not in self._loaded:
                     self._adopt(code)
-        return [
-            range_
-            for code, number in tuple(self._ranges.get(id(module), ()))
-            for range_ in code.modules[number].ranges(func_index)
-        ]
+            owned.seen = len(codes)
+        return owned
+
+    def modules(self) -> list[RegisteredModule]:
+        """The modules that have code here, in the order in which they came."""
+        return [owned.module for owned in self._owned.copy().values()]
+
+    def code_of(self, module: RegisteredModule) -> list[tuple[CodeObject, CodeModule]]:
+        """All code that a module has here by now: code objects, and the part of each that is the module's."""
+        owned = self._code_of(module)
+        return [(code, code.modules[number]) for code, number in (owned.parts.copy() if owned is not None else ())]
+
+    def dump(self) -> RegistryTable:
+        """Every function with code in this registry, now: a table for people, and a sequence of rows for programs."""
+        late_import("wasmark.registry.table")
+        from wasmark.registry.table import RegistryTable
+
+        return RegistryTable(self)
+
+    def __repr__(self) -> str:
+        modules = self.modules()
+        for module in modules:
+            self._code_of(module)
+        codes = self._loaded.copy()
+        size = sum(code.text_end - code.text_start for code in codes)
+        return f"<wasmark.ModuleRegistry of {len(modules)} modules: {len(codes):,} code objects, {size:,} bytes>"
+
+    def _repr_html_(self) -> str:
+        return self.dump()._repr_html_()

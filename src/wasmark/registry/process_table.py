@@ -12,8 +12,15 @@ The handler finds the second one through a table of fixed layout (little-endian,
     8 x { u64 base; u64 size; u64 owners }      an arena, and the address of its `owners` array
 
 An entry is complete before `count` is stored, a page's word changes in one store, and neither the table nor the
-arrays are ever freed or moved: a reader needs no lock, whatever it interrupts. Writers hold a lock. Neither finding
-an address nor registering code depends on how many code objects there are.
+arrays are ever freed or moved: a reader needs no lock, whatever it interrupts. Neither finding an address nor
+registering code depends on how many code objects there are.
+
+Who makes code known or forgets it holds a lock. Registering does without: CPython changes threads, and calls signal
+handlers, only where a function starts, behind a call, and where a loop goes back, so a look at a word and the store
+that depends on it, with none of these in between, are one step.
+
+A third table is Python's own: for a page of registered code that somebody asked `is_wasm_trap_pc` about, a byte for
+each address on it that says whether a trap can happen there.
 """
 
 from __future__ import annotations
@@ -25,7 +32,7 @@ from array import array
 
 from wasmark.registry.line_table import CATCHES
 from wasmark.runtime.catch_sites import forget_catch_sites, note_use
-from wasmark.runtime.code_memory import MAX_ARENAS, PAGE_SHIFT, map_zeroed
+from wasmark.runtime.code_memory import MAX_ARENAS, PAGE_SHIFT, PAGE_SIZE, map_zeroed
 from wasmark.runtime.retirement import Retirement
 
 TYPE_CHECKING = False
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 
 _LARGEST_ID: Final = (1 << 32) - 1
 _ENTRY_WORDS: Final = 3
+_IN_PAGE: Final = PAGE_SIZE - 1
 
 
 def _words(address: int, count: int, format_: Literal["I", "Q"]) -> memoryview[int]:
@@ -54,6 +62,7 @@ _retirement: Final = Retirement()
 _arenas: tuple[tuple[int, int, memoryview[int], memoryview[int]], ...] = ()
 _codes: Final[dict[int, weakref.ref[CodeObject]]] = {}
 _lines: Final[dict[int, Callable[[int], tuple[int, int]]]] = {}  # what finds lines, which outlives the code object
+_traps: Final[dict[int, bytes]] = {}  # by page number: 1 for each address of registered code where a trap can happen
 _ids = itertools.count(1)
 _untrack = ctypes.pythonapi.PyObject_GC_UnTrack
 _untrack.argtypes = [ctypes.py_object]
@@ -101,8 +110,9 @@ def _pages(code: CodeObject) -> slice:
     return slice((code.text_start - base) >> PAGE_SHIFT, (code.text_end - base + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT)
 
 
-def _fill(words: memoryview[int], pages: slice, value: int) -> None:
-    words[pages] = memoryview(array("I", [value]) * (pages.stop - pages.start))
+def _same(value: int, count: int) -> memoryview[int]:
+    """The words of so many pages."""
+    return memoryview(array("I", [value]) * count)
 
 
 def _new_id() -> int:
@@ -116,8 +126,8 @@ def _new_id() -> int:
 
 
 def adopt(code: CodeObject) -> tuple[int, Lease, memoryview[int]]:
-    """Enter a new code object into the index and answer its id, and the word of its first page that is its id while it
-    is registered. `CodeObject` does this for itself.
+    """Enter a new code object into the index and answer its id, and the words of its pages that are its id while it is
+    registered. `CodeObject` does this for itself.
 
     Its memory belongs to it from now on: when the code object goes, and with it the lease that only it may hold, it is
     unregistered, and then its memory is freed. Raises AssertionError where its code overlaps that of another one.
@@ -141,21 +151,34 @@ def adopt(code: CodeObject) -> tuple[int, Lease, memoryview[int]]:
         finalizer.atexit = False
         _codes[id_] = weakref.ref(code)
         _lines[id_] = code.lines.find
-        _fill(index, pages, id_)
-        return id_, owners[pages.start : pages.start + 1]
+        index[pages] = _same(id_, pages.stop - pages.start)
+        return id_, owners[pages]
 
-    id_, owner = _retirement.locked(enter)
-    return id_, lease, owner
+    id_, words = _retirement.locked(enter)
+    return id_, lease, words
+
+
+_listeners: list[Callable[[], None]] = []
+
+
+def when_code_goes(forget: Callable[[], None]) -> None:
+    """Have a function called whenever a code object goes, before other code can come to be at its addresses. It may be
+    called in any thread and at any moment, and must not raise."""
+    _listeners.append(forget)
 
 
 def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: slice, memory: CodeMemory) -> None:
     # In this order: no signal may be taken for ours when the pages already belong to nobody, or to somebody else.
     if index[pages.start] == id_:
-        _fill(owners, pages, 0)
-        _fill(index, pages, 0)
+        nothing = _same(0, pages.stop - pages.start)
+        _forget_traps(memory.base, memory.base + memory.size)
+        owners[pages] = nothing
+        index[pages] = nothing
     _codes.pop(id_, None)
     _lines.pop(id_, None)
     forget_catch_sites()
+    for forget in _listeners:
+        forget()
     memory.free()
 
 
@@ -208,9 +231,7 @@ def lookup_code(pc: int) -> CodeObject | None:
     return None
 
 
-def is_registered(code: CodeObject) -> bool:
-    """Whether the signal handler knows this code."""
-    return lookup_code(code.text_start) is code
+_WHOLE: Final = slice(None)
 
 
 def register_code(code: CodeObject) -> None:
@@ -218,42 +239,70 @@ def register_code(code: CodeObject) -> None:
 
     Raises AssertionError where it is registered already. Code without any bytes is nothing to register.
     """
-    _set_owner(code, register=True)
+    if not ensure_registered(code) and code.id:
+        raise AssertionError(f"code at {code.text_start:#x} is registered already")
+
+
+def ensure_registered(code: CodeObject) -> bool:
+    """Register code unless somebody did so before; whether nobody had."""
+    owners = code.owners
+    words = _same(code.id, len(owners))
+    # One step: see the head of this file.
+    if owners[0] == 0:
+        owners[_WHOLE] = words
+        return code.id != 0
+    return False
 
 
 def unregister_code(code: CodeObject) -> None:
     """Take code out of the signal handler's sight again. Raises AssertionError where it is not registered."""
-    _set_owner(code, register=False)
+    owners, id_ = code.owners, code.id
+    nothing = _same(0, len(owners))
+    # One step: see the head of this file.
+    if owners[0] == id_ and not code.has_traps_written_down:
+        owners[_WHOLE] = nothing
+    elif not _retirement.locked(lambda: _unregister(code, nothing)):
+        raise AssertionError(f"code at {code.text_start:#x} is not registered")
 
 
-def ensure_registered(code: CodeObject) -> None:
-    """Register code unless somebody did so before."""
-
-    def enter() -> None:
-        if not is_registered(code):
-            _, owners = _arrays(code.code_memory.arena)
-            _fill(owners, _pages(code), code.id)
-
-    if not is_registered(code):
-        _retirement.locked(enter)
+def _unregister(code: CodeObject, nothing: memoryview[int]) -> bool:
+    """The same under the lock; whether it was registered."""
+    _forget_traps(code.text_start, code.text_end)
+    code.has_traps_written_down = False
+    registered = code.owners[0] == code.id
+    code.owners[_WHOLE] = nothing
+    return registered
 
 
-def _set_owner(code: CodeObject, *, register: bool) -> None:
-    pages = _pages(code)
-    if pages.start == pages.stop:
-        return
-
-    def change() -> None:
-        _, owners = _arrays(code.code_memory.arena)
-        if owners[pages.start] != (0 if register else code.id):
-            state = "registered already" if register else "not registered"
-            raise AssertionError(f"code at {code.text_start:#x} is {state}")
-        _fill(owners, pages, code.id if register else 0)
-
-    _retirement.locked(change)
+def _forget_traps(start: int, end: int) -> None:
+    for page in range(start >> PAGE_SHIFT, (end + _IN_PAGE) >> PAGE_SHIFT):
+        _traps.pop(page, None)
 
 
 def is_wasm_trap_pc(pc: int) -> bool:
-    """Whether an instruction of registered code at exactly this address may stop with a wasm trap."""
-    code = lookup_code(pc)
-    return code is not None and code.trap_code(pc) is not None
+    """Whether an instruction of registered code at exactly this address may stop with a wasm trap. False for everything
+    else, whatever `pc` is."""
+    try:
+        traps = _traps.get(pc >> PAGE_SHIFT)
+    except TypeError:
+        return False
+    if traps is None:
+        code = lookup_code(pc)
+        if code is None:
+            return False
+        traps = _write_down_traps(code, pc >> PAGE_SHIFT)
+    return traps[pc & _IN_PAGE] == 1
+
+
+def _write_down_traps(code: CodeObject, page: int) -> bytes:
+    """What `_traps` has for a page of registered code from now on."""
+    traps = code.trap_map(page << PAGE_SHIFT, (page + 1) << PAGE_SHIFT)
+
+    def enter() -> None:
+        # Nobody unregisters it in the middle: see the head of this file.
+        if code.owners[0] == code.id:
+            code.has_traps_written_down = True
+            _traps[page] = traps
+
+    _retirement.locked(enter)
+    return traps

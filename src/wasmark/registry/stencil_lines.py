@@ -7,7 +7,7 @@ in it the column changes. All copies of a stencil share their marks.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,11 +58,14 @@ class StencilLines:
                 column = at
         return line, column
 
-    def rows(self) -> list[tuple[int, int, int]]:
-        """All rows as (start address, line, column)."""
+    def rows(self, start: int = 0, end: int = 1 << 64) -> list[tuple[int, int, int]]:
+        """The rows as (start address, line, column) that hold somewhere in [start, end); some may start before."""
+        base = self.base
+        first = max(0, bisect_right(self._starts, start - base) - 1)
+        chosen = slice(first, bisect_left(self._starts, end - base))
         found: list[tuple[int, int, int]] = []
-        for start, line, mark in zip(self._starts, self._lines, self._marks, strict=True):
-            address = self.base + start
+        for at, line, mark in zip(self._starts[chosen], self._lines[chosen], self._marks[chosen], strict=True):
+            address = base + at
             marks = self._columns[mark] if line else ()
             if not marks or marks[0][0]:
                 found.append((address, line, 0))

@@ -18,6 +18,7 @@ import mmap as _mmap
 import os
 import weakref
 from bisect import bisect_left, insort
+from collections import OrderedDict
 
 from wasmark.errors import OutOfCodeMemoryError
 from wasmark.runtime.retirement import Retirement
@@ -78,7 +79,8 @@ class Arena:
         # Free ranges, in pages, under four views: neighbours are found by start and end, the best fit by size.
         self._starts: dict[int, int] = {}  # first page -> count
         self._ends: dict[int, int] = {}  # page behind -> first page
-        self._by_size: dict[int, dict[int, None]] = {}  # count -> first pages, the longest free one first
+        # count -> first pages, the longest free one first. A dict would search for its first key past all that went.
+        self._by_size: dict[int, OrderedDict[int, None]] = {}
         self._sizes: list[int] = []  # the keys of `_by_size`, sorted
 
     @property
@@ -152,7 +154,7 @@ class Arena:
         self._ends[first + count] = first
         same = self._by_size.get(count)
         if same is None:
-            same = self._by_size[count] = {}
+            same = self._by_size[count] = OrderedDict()
             insort(self._sizes, count)
         same[first] = None
 

@@ -23,7 +23,13 @@ THREAD_ID: Final = 48  # the kernel's thread id, or 0 while the block has no thr
 THREAD_SEEN: Final = 56  # the monitor's: THREAD_SEQUENCE at its last round
 THREAD_TICKED: Final = 64  # 1 from the monitor's signal until its handler has run
 THREAD_NEXT: Final = 72  # the next block of the monitor's list
-THREAD_REPORT: Final = 80  # copy of the activation that trapped last
+THREAD_PENDING: Final = 80  # 1 where the way back into wasm is to see to what may have come up (`stopping.ll`)
+THREAD_DEADLINE: Final = 88  # the nearest deadline that Python has set (CLOCK_MONOTONIC, ns), or 0
+THREAD_TIMEOUT: Final = 96  # the nearest one that a store's time limit has set, or 0
+THREAD_MAIN: Final = 104  # 1 where Python signal handlers run in the thread
+THREAD_NEXT_LOOK: Final = 112  # when wasm code is to be left next for Python signal handlers (CLOCK_MONOTONIC, ns)
+THREAD_INJECTED: Final = 120  # how many Python signal handlers run in the thread in the middle of wasm code
+THREAD_REPORT: Final = 128  # copy of the activation that trapped last
 
 # --- StoreBlock: one a store, reached from every vmctx and host context ---------------------------
 STORE_STACK_LIMIT: Final = 0  # lowest frame address that wasm code may have
@@ -49,10 +55,17 @@ STORE_TAIL_CONTEXT: Final = 224  # what code of the first tier has for the regis
 STORE_TAIL_INTEGERS: Final = 232  # 8 bytes each
 STORE_TAIL_FLOATS: Final = 272  # 16 bytes each
 STORE_EXCEPTION: Final = 400  # the exception that a call with a handler came back for, or 0
-STORE_UNCAUGHT: Final = 408  # the exception that nobody caught last, on its way to Python
+STORE_UNCAUGHT: Final = 408  # the first of the exceptions that nobody caught, on their way to Python
 STORE_NEW_EXCEPTION: Final = 416  # a callee pair: (tag, number of values) -> exception, or 0
 STORE_THROW: Final = 432  # a callee pair: (exception), does not return
-STORE_BLOCK_SIZE: Final = 448
+STORE_SPREAD_RETURN: Final = 448  # where those return that `wasmark_spread` called
+STORE_TIMEOUT: Final = 464  # nanoseconds that an outermost call into the store may take, or 0
+STORE_TAIL_CAPACITY: Final = 480  # how many words of a tail call there is room for
+STORE_FILL: Final = 488  # address of `wasmark_fill`
+STORE_COPY: Final = 496  # address of `wasmark_copy`
+STORE_BLOCK_SIZE: Final = 512
+STORE_TRANSIENT: Final = (STORE_TAIL_CONTEXT, STORE_UNCAUGHT)
+"""What code keeps here from one instruction to another that comes soon: whoever comes in between gives it back."""
 BUILTIN_SIGNATURES: Final = {
     STORE_MEMORY_GROW: "rI:I",
     STORE_TABLE_GROW: "rIr:I",
@@ -68,13 +81,16 @@ BUILTIN_SIGNATURES: Final = {
 TAIL_CODE: Final = 0  # who is called
 TAIL_COUNT: Final = 8
 TAIL_FIRST: Final = 16
+TAIL_ROOM: Final = 16  # words for which each frame of `wasmark_spread` has room, whatever it was made for
 
 # --- Exception: an object of the heap that is like an array of words (`Collector.allocate_words`) ---
 EXCEPTION_TAG: Final = 16  # its TagDef
 EXCEPTION_OBJECT: Final = 24  # the reference to the Python exception that stands for it, or 0
-EXCEPTION_FRAME_COUNT: Final = 32
+EXCEPTION_FRAME_COUNT: Final = 32  # 32 bits
+EXCEPTION_LEAVING: Final = 36  # 32 bits: how many times it is on its way to Python
 EXCEPTION_FRAMES: Final = 40  # return addresses of the frames that were active when it was thrown, innermost first
 EXCEPTION_FRAMES_KEPT: Final = 16
+EXCEPTION_NEXT: Final = 168  # the next one of STORE_UNCAUGHT
 EXCEPTION_VALUES: Final = 176
 EXCEPTION_VALUE_SIZE: Final = 16
 EXCEPTION_WORDS: Final = 20  # before the values
@@ -150,14 +166,14 @@ BLOCK_MORE: Final = 255  # a later one
 
 # --- Hooks: what native code calls of Python, PyObject * each --------------------------------------
 HOOK_CALL: Final = 0  # (func, *arguments): a call in which anything is out of the ordinary
-HOOK_TRAP: Final = 8  # (func, report): raises the trap that the report tells of
+HOOK_TRAP: Final = 8  # (func, report) -> the exception that the report tells of, and what FRAMES answers of it
 HOOK_READ: Final = 16  # (memory, *arguments): a read in which anything is out of the ordinary
 HOOK_CATCHES: Final = 24  # (return address) -> whether the call has a handler for exceptions
 HOOK_EXCEPTION: Final = 32  # the class of wasm's exceptions in Python
-HOOK_THROW: Final = (
-    40  # (exception of that class, address of a StoreBlock) -> address of the exception, 0 if it has none
-)
-HOOKS_SIZE: Final = 48
+HOOK_THROW: Final = 40  # (exception of that class, address of a StoreBlock, of a word that gets the exception, or 0)
+HOOK_FRAMES: Final = 48  # (report from ACT_FRAME_COUNT on) -> a list: code and globals of each frame, innermost first
+HOOK_TRIM: Final = 56  # (traceback) -> the same without the frames of this package that it begins with, or None
+HOOKS_SIZE: Final = 64
 
 OBJECT_TYPE: Final = object.__basicsize__ - 8
 """Where a Python object points to its type."""
@@ -186,11 +202,13 @@ ACT_STACK_LIMIT: Final = 104
 ACT_OUTERMOST: Final = 112  # 1 where this entry made its thread the owner of the store
 ACT_SAVED_LIMIT: Final = 120  # of the store, for the way back
 ACT_SAVED_ACTIVATION: Final = 128  # of the store, for the way back
-ACT_EXCEPTION: Final = 136  # the exception that nobody caught, where the trap code is THROWN
+ACT_EXCEPTION: Final = 136  # the exception that nobody caught, where the trap code is THROWN; the deadline that passed
 ACT_FRAME_COUNT: Final = 144  # frames seen by the walk
-ACT_FRAMES: Final = 152  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
+ACT_OWN_COUNT: Final = 152  # those of them that are the activation's own: the innermost ones
+ACT_FRAMES: Final = 160  # the first FRAMES_KEPT pcs, then a ring of the last FRAMES_KEPT
 FRAMES_KEPT: Final = 32
-ACT_SIZE: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8
+ACT_SAVED_TIMEOUT: Final = ACT_FRAMES + 2 * FRAMES_KEPT * 8  # THREAD_TIMEOUT, for the way back
+ACT_SIZE: Final = ACT_SAVED_TIMEOUT + 8
 THREAD_BLOCK_SIZE: Final = THREAD_REPORT + ACT_SIZE
 
 STATUS_RETURNED: Final = 0
@@ -201,6 +219,9 @@ STATUS_BUSY: Final = 4  # nothing happened: another thread runs in the store
 
 THROWN: Final = 255
 """Stands for a trap code where it was no trap but an exception that nobody caught."""
+
+PIECE: Final = 1 << 20
+"""Bytes that an instruction fills or copies without looking up."""
 
 SLOT_SIZE: Final = 8
 """One argument or result in the buffers of trampolines and host calls."""

@@ -2,7 +2,8 @@
 
 The monitor itself is native code (`compile/image/monitor.ll`). It keeps wasm calls from starving other Python threads:
 a call holds the GIL as any C function does; where it stays in wasm for longer than a period or two, the monitor's
-signal releases the GIL for it. Short calls pay nothing.
+signal has the GIL released for it. In the same way it ends calls whose time is up, and lets Python signal handlers run
+in the middle of them. Short calls pay nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import signal
 import threading
 
 from wasmark.errors import Error
-from wasmark.runtime.apart import unbroken
+from wasmark.runtime.apart import in_main_thread, unbroken
 from wasmark.runtime.code_memory import map_zeroed
-from wasmark.runtime.layout import THREAD_BLOCK_SIZE, THREAD_ID, THREAD_IN_WASM, THREAD_NEXT
+from wasmark.runtime.layout import THREAD_BLOCK_SIZE, THREAD_ID, THREAD_IN_WASM, THREAD_MAIN, THREAD_NEXT
+from wasmark.runtime.processor import description
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,18 +26,25 @@ if TYPE_CHECKING:
 
 MONITOR_HEAD: Final = 0  # the newest ThreadBlock
 MONITOR_IDLE: Final = 8  # 32 bits, a futex: 1 while the monitor sleeps and wants to be woken
-_MONITOR_SIZE: Final = 16
+MONITOR_XSAVE: Final = 16  # 1 where the processor has XSAVE
+_MONITOR_SIZE: Final = 32
 
 MONITOR_PERIOD_US: Final = 2500
 """Between two looks; a thread found in the same stretch of wasm twice is signalled, so after 2.5 to 5 ms (the
 interpreter's own switch interval is 5 ms)."""
 MONITOR_PATIENCE: Final = 40  # looks without anything running before it goes to sleep
+LOOK_EVERY: Final = 10_000_000
+"""Nanoseconds between two looks of the main thread, in a long call, for Python signal handlers that wait to run."""
+LOOK_PATIENCE: Final = 8
+"""To look takes the GIL. Where that takes long, others need it, and the next look is so many times as far away."""
+LOOK_AT_LEAST_EVERY: Final = 30_000_000
 MONITOR_SIGNAL: Final = int(signal.SIGURG)
 """Ignored by default, so that a stray one does no harm."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _address: Final = map_zeroed(_MONITOR_SIZE)  # as the blocks: the monitor outlives the interpreter
 _state = (ctypes.c_uint64 * (_MONITOR_SIZE // 8)).from_address(_address)
+_state[MONITOR_XSAVE // 8] = b"xsave" in description().get(b"flags", b"").split()
 _lock = threading.Lock()
 _all_blocks: list[ctypes.Array[ctypes.c_uint64]] = []  # the monitor may be looking at any of them: never freed
 _free_blocks: list[ctypes.Array[ctypes.c_uint64]] = []
@@ -59,6 +68,7 @@ def take_thread_block() -> ctypes.Array[ctypes.c_uint64]:
         ctypes.memset(block, 0, THREAD_BLOCK_SIZE)
         block[THREAD_NEXT // 8] = next_
     block[THREAD_ID // 8] = threading.get_native_id()
+    block[THREAD_MAIN // 8] = in_main_thread()
     return block
 
 
@@ -114,6 +124,7 @@ def reset_after_fork(mine: ctypes.Array[ctypes.c_uint64] | None) -> None:
     for block in _all_blocks:
         if block is mine:
             block[THREAD_ID // 8] = threading.get_native_id()
+            block[THREAD_MAIN // 8] = 1
         else:
             block[THREAD_ID // 8] = block[THREAD_IN_WASM // 8] = 0
     if _started_in is not None:

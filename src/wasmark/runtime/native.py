@@ -16,6 +16,7 @@ from wasmark.registry.process_table import process_table_address
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.catch_sites import catch_sites_address
 from wasmark.runtime.code_memory import map_zeroed
+from wasmark.runtime.deadlines import Deadlines, deadlines
 from wasmark.runtime.linear_memory import granules_address, set_natives
 from wasmark.runtime.monitor import (
     ensure_monitor,
@@ -31,7 +32,7 @@ from wasmark.runtime.symbols import process_symbol
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Final
+    from typing import Any, Final, NoReturn
 
     from wasmark.runtime.image import LoadedImage
 
@@ -73,16 +74,19 @@ class Runtime:
 
     `enter(store, trampoline, code, context, slots, report)` answers a STATUS_*, with the activation in `report` where
     it trapped; `own(store, answer)` 1, 0 or -1, which is also left in the 32-bit word `answer`; `disown(store)`.
+    `arrived(store, exception)`: Python has what stands for an exception that nobody caught.
     `allocate(heap, descriptor, size, length)` and `collect(...)` are for `Heap`.
     `claim()` makes our signal handlers the first in line, with whoever is there now behind them; cheap when that is so
-    already. `stamp` and `poke` are explained in `compile/image/methods.ll`. `get_buffer` and `read` are addresses of
-    what memories export and read their bytes with, `spread` that of `wasmark_spread` (`compile/image/spread.ll`),
-    `exception_functions` those of the native functions that a store offers to code, by their place in it.
+    already. `stamp` and `poke` are explained in `compile/image/methods.ll`, `raise_with` in `tracebacks.ll`.
+    `get_buffer` and `read` are addresses of what memories export and read their bytes with, `spread` that of
+    `wasmark_spread` and of where its callees return (`compile/image/spread.ll`), `exception_functions` those of the
+    native functions that a store offers to code, by their place in it.
     """
 
     __slots__ = (
         "_image",
         "allocate",
+        "arrived",
         "claim",
         "collect",
         "disown",
@@ -91,6 +95,7 @@ class Runtime:
         "get_buffer",
         "own",
         "poke",
+        "raise_with",
         "read",
         "spread",
         "stamp",
@@ -104,7 +109,7 @@ class Runtime:
         set_word(STATE_KEY, key.value)
         self.get_buffer = image.symbols["wasmark_get_buffer"][0]
         self.read = image.symbols["wasmark_read"][0]
-        self.spread = image.symbols["wasmark_spread"][0]
+        self.spread = tuple(image.symbols[name][0] for name in ("wasmark_spread", "wasmark_spread_return"))
         self.exception_functions = {
             offset: image.symbols[f"wasmark_{name}"][0]
             for offset, name in (
@@ -116,6 +121,7 @@ class Runtime:
         self.enter: Callable[..., int] = self._function("wasmark_enter_reporting", 6)
         self.own: Callable[..., int] = self._function("wasmark_own", 2)
         self.disown: Callable[..., int] = self._function("wasmark_disown", 1)
+        self.arrived: Callable[..., int] = self._function("wasmark_arrived", 2)
         self.collect: Callable[..., int] = self._function("wasmark_gc_collect", 8)
         allocate = ctypes.PYFUNCTYPE(
             ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
@@ -123,6 +129,7 @@ class Runtime:
         self.allocate: Callable[..., int | None] = allocate(image.symbols["wasmark_gc_allocate"][0])
         self.stamp: Callable[[bytes, bytes, bytes, int], tuple[bytearray, int]] = self._method("wasmark_stamp")
         self.poke: Callable[..., None] = self._method("wasmark_poke")
+        self.raise_with: Callable[[BaseException, list[Any]], NoReturn] = self._method("wasmark_raise_with")
         set_natives(self._method("wasmark_discard"), self._method("wasmark_untrack"))
         self.claim: Callable[[], None] = self._method("wasmark_claim_method")
         self.claim()
@@ -182,10 +189,11 @@ _alternate_stacks = _AlternateStacks()
 class ThreadState:
     """What a thread needs before it enters wasm: its ThreadBlock, and an alternate stack for signals."""
 
-    __slots__ = ("_alternate", "block")
+    __slots__ = ("_alternate", "_deadlines", "block")
 
     def __init__(self) -> None:
         self._alternate = 0
+        self._deadlines: Deadlines | None = None
         self.block: ctypes.Array[ctypes.c_uint64] | None = None
         low, size = _stack_of_this_thread()
         self.block = take_thread_block()
@@ -205,6 +213,9 @@ class ThreadState:
             if _libc.sigaltstack(ctypes.byref(wanted), None) != 0:
                 raise Error("cannot set an alternate signal stack")
         _libc.pthread_setspecific(word(STATE_KEY), ctypes.addressof(self.block))
+        own = self._deadlines = deadlines()
+        own.block = self.block
+        own.publish()
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():  # nothing is to be given back any more, and the names below may be gone
@@ -212,6 +223,8 @@ class ThreadState:
         if self.block is not None:  # else an exception came in the middle of making it
             if _libc.pthread_getspecific(word(STATE_KEY)) == ctypes.addressof(self.block):
                 _libc.pthread_setspecific(word(STATE_KEY), None)
+            if self._deadlines is not None and self._deadlines.block is self.block:
+                self._deadlines.block = None
             give_back_thread_block(self.block)
         if self._alternate:
             # In its own thread, which ends: nobody else may get the stack while signals still come to it.
@@ -236,6 +249,13 @@ def thread_state() -> ThreadState:
         if state is not made:
             state.install()
     return state
+
+
+def in_the_middle_of_wasm() -> bool:
+    """Whether this is called by a Python signal handler that came between two instructions of wasm code: what the code
+    has in registers must stay true."""
+    state: ThreadState | None = getattr(_here, "state", None)
+    return state is not None and state.block is not None and bool(state.block[L.THREAD_INJECTED // 8])
 
 
 def _after_fork_in_child() -> None:

@@ -1,8 +1,8 @@
 """Where threads wait at an address of a shared memory until another one notifies them (threads proposal).
 
 A thread that waits has let the GIL go; a Python signal handler of its own runs meanwhile, and what that raises ends the
-wait. The value is compared, and the queue changed, under one lock: who stores first and notifies then wakes everybody
-who still saw the old value.
+wait; so does a deadline of the thread. The value is compared, and the queue changed, under one lock: who stores first
+and notifies then wakes everybody who still saw the old value.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 from collections import deque
 
 from wasmark.runtime.apart import unbroken
+from wasmark.runtime.deadlines import remaining
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _queues: dict[int, deque[_thread.LockType]] = {}
 
 def wait(address: int, expected: int, timeout: int, size: int) -> int:
     """Wait at `address` if the `size` bytes there are `expected` (unsigned), for `timeout` nanoseconds, or for ever
-    where that is negative. WOKEN, NOT_EQUAL or TIMED_OUT."""
+    where that is negative; in any case not longer than the thread may take. WOKEN, NOT_EQUAL or TIMED_OUT."""
     parked = _thread.allocate_lock()
     parked.acquire()
 
@@ -55,6 +56,9 @@ def wait(address: int, expected: int, timeout: int, size: int) -> int:
 
     if not unbroken(park):
         return NOT_EQUAL
+    limit = remaining()
+    if limit is not None:
+        timeout = limit if timeout < 0 else min(timeout, limit)
     woken = False
     try:
         woken = parked.acquire(timeout=-1 if timeout < 0 else min(timeout / _NANOSECONDS, _LONGEST))

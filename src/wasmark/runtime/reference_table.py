@@ -6,6 +6,7 @@ import ctypes
 
 from wasmark.errors import Error
 from wasmark.runtime.layout import TABLE_BASE, TABLE_DEF_SIZE, TABLE_LENGTH
+from wasmark.runtime.native import in_the_middle_of_wasm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class ReferenceTable:
             return _REFUSED
         try:
             if length > len(self._elements):
+                if in_the_middle_of_wasm():  # which may know where the elements are
+                    return _REFUSED
                 grown = (ctypes.c_uint64 * max(length, min(2 * old, self.most)))()
                 ctypes.memmove(grown, self._elements, 8 * old)
                 self._words[_BASE] = ctypes.addressof(grown)

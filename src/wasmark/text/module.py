@@ -41,6 +41,7 @@ from wasmark.core.types import (
     TagType,
     ValType,
 )
+from wasmark.errors import MalformedError
 from wasmark.text.annotations import CUSTOM, DATA_COUNT, NAME
 from wasmark.text.instructions import InstructionParser
 from wasmark.text.lexer import ANNOTATION, Tokens
@@ -63,13 +64,15 @@ class _Field:
     wrapped: bool = False  # whether it stands in an `(import ...)`, with one more bracket to close
 
 
-def parse_module(source: str) -> ModuleModel:
+def parse_module(source: str | Tokens) -> ModuleModel:
     """A module in the text format; the `(module ...)` around the fields may be missing (§6.6.14).
 
     The model's `data` has the encoded expressions and the data segments' bytes; `binary.encode_module` makes a binary
     of it. Raises MalformedError with line and column, and UnsupportedError for instructions that are not there yet.
     """
-    tokens = Tokens(source)
+    tokens = source if isinstance(source, Tokens) else Tokens(source)
+    if is_component(tokens):
+        raise MalformedError("unexpected token (component: this is a component, and no module", line=1, column=1)
     if tokens.list[:2] != ["(", "module"]:
         return parse_fields(tokens, 0, "")
     parser = ModuleParser(tokens, 2)
@@ -78,6 +81,11 @@ def parse_module(source: str) -> ModuleModel:
     if parser.toks[parser.pos]:
         raise parser.unexpected("the end of the text")
     return model
+
+
+def is_component(tokens: Tokens) -> bool:
+    """Whether a text is a component, and no module."""
+    return tokens.list[:2] == ["(", "component"]
 
 
 def parse_fields(tokens: Tokens, pos: int, end: str, name: str | None = None) -> ModuleModel:

@@ -15,7 +15,7 @@ from wasmark.binary.decoder import SECTION_ORDER
 from wasmark.binary.instructions import NAMES_DATA
 from wasmark.binary.metadata import CODE_METADATA, read_code_metadata, write_code_metadata
 from wasmark.binary.names import NAME_SECTION, write_names
-from wasmark.core.model import EXTERN_KINDS, Names
+from wasmark.core.model import EXTERN_KINDS, ModuleModel, Names
 from wasmark.core.types import FuncType, HeapType, RefType, StructType
 from wasmark.errors import MalformedError
 from wasmark.text.annotations import DATA_COUNT, place_text
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         Function,
         Global,
         Import,
-        ModuleModel,
         Table,
     )
     from wasmark.core.types import (
@@ -55,12 +54,36 @@ _PAGE_SIZE_LOG2: Final = 16
 _NO_NAMES: Final = Space({}, 0)
 
 
-def print_module(model: ModuleModel) -> Iterator[str]:
+def print_module(model: ModuleModel, head: str | None = None, *, says_name: bool = True) -> Iterator[str]:
     """The text of a decoded module in pieces, which are lines or more.
 
-    Raises as `decode_body` does where a body cannot be decoded.
+    head: its first line, where that is not for the module alone to say; `says_name` is whether it gives the module its
+    name. Raises as `decode_body` does where a body cannot be decoded.
     """
-    return _Printer(model).module()
+    return _Printer(model).module(head, says_name=says_name)
+
+
+def sub_type_text(type_: SubType) -> str:
+    """The text of a defined type, which refers to others by number."""
+    return _Printer(ModuleModel())._sub_type(0, type_)
+
+
+def external_text(kind: str, desc: Any) -> str:
+    """What stands behind the kind of an import or export in the type of a module, with a space before it."""
+    if kind == "func":
+        return f" (type {desc})"
+    return _IMPORT_TYPES[kind](_Printer(ModuleModel()), desc)
+
+
+def print_function(model: ModuleModel, index: int) -> list[str]:
+    """The lines of a defined function: its head, its locals if it has any, its instructions one a line, the bracket.
+
+    Raises as `print_module` does.
+    """
+    printer = _Printer(model)
+    printer.counts["func"] = index
+    function = model.functions[index - model.imported["func"]]
+    return [line.removesuffix("\n").removeprefix("  ") for line in printer.function(function)]
 
 
 class _Printer:
@@ -95,9 +118,13 @@ class _Printer:
         self.needs_data_count = model.data_count is not None
         self.customs = self._customs_to_print()
 
-    def module(self) -> Iterator[str]:
+    def module(self, head: str | None, *, says_name: bool) -> Iterator[str]:
         model = self.model
-        yield self._head()
+        if head is None:
+            head = self._head()
+        if says_name:
+            self.said.module = model.names.module
+        yield head
         for first, count in model.rec_groups:
             yield self._rec_group(first, model.types[first : first + count])
         for import_ in model.imports:
@@ -118,7 +145,7 @@ class _Printer:
         for number, segment in enumerate(model.elements):
             yield f"  (elem{self.naming.elements.declare(number)}{self._element(segment)})\n"
         for function in model.functions:
-            yield from self._function(function)
+            yield from self.function(function)
         for number, data in enumerate(model.data_segments):
             yield from self._data(number, data)
         if self.needs_data_count:
@@ -128,7 +155,7 @@ class _Printer:
         yield ")\n"
 
     def _head(self) -> str:
-        name = self.said.module = self.model.names.module
+        name = self.model.names.module
         if name is None:
             return "(module\n"
         return f"(module {identifier(name)}\n" if name else '(module (@name "")\n'
@@ -283,7 +310,7 @@ class _Printer:
             parts.append(self._const(item, "item"))
         return "".join(parts)
 
-    def _function(self, function: Function) -> Iterator[str]:
+    def function(self, function: Function) -> Iterator[str]:
         model = self.model
         index = self.counts["func"]
         naming = self.naming
@@ -411,3 +438,16 @@ _IMPORT_TYPES: Final[dict[str, Callable[[_Printer, Any], str]]] = {
     "global": _Printer._global_type,
     "tag": _Printer._tag_type,
 }
+
+
+def print_functions(model: ModuleModel) -> Iterator[list[str]]:
+    """Each function that the module defines, without annotations, as lines: its head, its locals if it declares any,
+    its instructions one a line, the bracket.
+
+    Raises as `print_module` does.
+    """
+    printer = _Printer(model)
+    printer.metadata.clear()
+    printer.counts["func"] = model.imported["func"]
+    for function in model.functions:
+        yield "".join(printer.function(function)).split("\n")[:-1]

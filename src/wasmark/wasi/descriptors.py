@@ -17,6 +17,7 @@ import termios
 import threading
 
 from wasmark.wasi.abi import Errno, FdFlags, FileType, Rights, WasiError, file_type
+from wasmark.wasi.patience import readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class File(Descriptor):
 
     def read(self, buffers: Sequence[memoryview]) -> int:
         with self._reading() as fd:
-            return os.readv(fd, buffers) if buffers else 0
+            return os.readv(fd, buffers) if buffers and readable(fd) else 0
 
     def write(self, buffers: Sequence[memoryview]) -> int:
         with self._writing() as fd:

@@ -17,6 +17,7 @@ from wasmark.wasi.abi import (
     Rights,
     WasiError,
 )
+from wasmark.wasi.patience import at_most
 from wasmark.wasi.waiting import sleep, wait_for_descriptors
 
 TYPE_CHECKING = False
@@ -81,8 +82,8 @@ class _Poll:
                 raise WasiError(Errno.INVAL)
 
     def run(self) -> list[bytes]:
-        """Wait, and return the records of all events that have happened."""
-        wait = 0 if self.happened else min((wait for wait, _ in self.timers), default=None)
+        """Wait, and return the records of all events that have happened: none where the thread has no more time."""
+        wait = at_most(0 if self.happened else min((wait for wait, _ in self.timers), default=None))
         start = self._clocks.monotonic()
         if self.watches:
             timed_out = self._wait_for_descriptors(wait)

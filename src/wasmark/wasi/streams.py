@@ -16,6 +16,7 @@ import sys
 
 from wasmark.wasi.abi import Errno, FileType, Rights, WasiError
 from wasmark.wasi.descriptors import Descriptor, HostFd
+from wasmark.wasi.patience import readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class InheritedInput(InputStream):
 
     def read(self, buffers: Sequence[memoryview]) -> int:
         with self._host as fd:
-            return os.readv(fd, buffers) if buffers else 0
+            return os.readv(fd, buffers) if buffers and readable(fd) else 0
 
     def waitable(self, *, write: bool) -> HostFd:
         if write:

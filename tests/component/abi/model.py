@@ -210,7 +210,9 @@ class Memory:
             format_ = NUMBERS[type(t)]
             if format_ not in "fd":
                 size = struct.calcsize("<" + format_)
-                whole = raw & 0xFFFFFFFFFFFFFFFF if size == 8 or not isinstance(t, T.Bool | T.Char) else raw & 0xFFFFFFFF
+                whole = (
+                    raw & 0xFFFFFFFFFFFFFFFF if size == 8 or not isinstance(t, T.Bool | T.Char) else raw & 0xFFFFFFFF
+                )
                 (raw,) = struct.unpack_from("<" + format_, whole.to_bytes(8, "little"))
             return _value(t, raw)
         if isinstance(t, T.Flags):

@@ -1,5 +1,5 @@
-"""What Python programs see of types: classes, names, signatures; what else they may give; and what they are told where a
-value does not fit."""
+"""What Python programs see of types: classes, names, signatures; what else they may give; and what they are told where
+a value does not fit."""
 
 from __future__ import annotations
 
@@ -176,7 +176,22 @@ def test_a_function_has_a_signature_and_takes_keywords() -> None:
 
 def test_parameters_may_be_called_what_the_code_uses_itself() -> None:
     here = world()
-    names = ["g", "p", "core", "value", "char", "scope", "r", "own", "block", "explain", "owning", "outer", "doomed", "s0"]
+    names = [
+        "g",
+        "p",
+        "core",
+        "value",
+        "char",
+        "scope",
+        "r",
+        "own",
+        "block",
+        "explain",
+        "owning",
+        "outer",
+        "doomed",
+        "s0",
+    ]
     func = T.FuncType(tuple((name, P["string"]) for name in names[:8]))
     seen: list[Any] = []
     call = here.function(func, lambda *args: seen.extend(here.lift_params([P["string"]] * 8, args)))

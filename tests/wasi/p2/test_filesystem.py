@@ -117,7 +117,9 @@ def test_flags_of_descriptors(guest: Guest, readonly: Guest) -> None:
     assert flags(guest, guest.open("file")) == {"READ"}
     assert flags(guest, guest.open("file", mode=["write"])) == {"WRITE"}
     synchronised = ["write", "file-integrity-sync", "data-integrity-sync", "requested-write-sync"]
-    assert flags(guest, guest.open("file", mode=synchronised)) == {label.upper().replace("-", "_") for label in synchronised}
+    assert flags(guest, guest.open("file", mode=synchronised)) == {
+        label.upper().replace("-", "_") for label in synchronised
+    }
 
 
 def test_types_of_everything(guest: Guest, root: Path) -> None:

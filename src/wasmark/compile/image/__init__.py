@@ -15,7 +15,8 @@ from wasmark.runtime import catch_sites, layout, monitor, signal_state
 from wasmark.runtime.linear_memory import GRANULE_COUNT, GRANULE_SHIFT
 
 _PARTS: Final = (
-    *("prelude.ll", "entry.ll", "spread.ll", "signals.ll", "exceptions.ll", "monitor.ll", "methods.ll", "heap.ll"),
+    *("prelude.ll", "entry.ll", "spread.ll", "signals.ll", "stopping.ll", "exceptions.ll", "tracebacks.ll"),
+    *("monitor.ll", "methods.ll", "heap.ll"),
 )
 _NAME: Final = re.compile(r"\$([A-Z][A-Z_0-9]*)")
 
@@ -38,6 +39,7 @@ _LINUX_X86_64: Final = {
     "SA_FLAGS": 0x4 | 0x08000000 | 0x10000000,  # SA_SIGINFO, SA_ONSTACK, SA_RESTART
     "SYS_FUTEX": 202,
     "SYS_TGKILL": 234,
+    "CLOCK_MONOTONIC": 1,
     "FUTEX_WAIT": 128,  # private
     "FUTEX_WAKE": 129,
     "MADV_DONTNEED": 4,
@@ -58,6 +60,9 @@ _NUMBERS: Final[dict[str, int]] = {
     "GRANULE_COUNT": GRANULE_COUNT,
     "MEMORY_TRAP": TrapCode.MEMORY_OUT_OF_BOUNDS,
     "STACK_TRAP": TrapCode.STACK_OVERFLOW,
+    "INTERRUPT": TrapCode.INTERRUPT,
+    "TRANSIENT_FIRST": layout.STORE_TRANSIENT[0],
+    "TRANSIENT_SIZE": layout.STORE_TRANSIENT[1] - layout.STORE_TRANSIENT[0],
     "ARRAY_ELEMENTS": ARRAY_ELEMENTS,
 }
 

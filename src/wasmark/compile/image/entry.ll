@@ -1,8 +1,8 @@
 ; Python -> wasm and wasm -> Python.
 ;
 ; wasmark_enter       runs a trampoline in this thread; a trap, or an exception of a host function, comes back here by a
-;                     jump. It keeps the GIL: the monitor releases it when the call turns out to be a long one, and then
-;                     the way out takes it again.
+;                     jump. It keeps the GIL: the monitor has it released when the call turns out to be a long one, and
+;                     then the way out takes it again.
 ; wasmark_leave_wasm, wasmark_back_to_wasm   around what a host stub does with Python; the GIL is held in between.
 ; wasmark_raise       abandons the wasm frames after a host function raised, or those down to a handler of wasm's own.
 ; wasmark_host_call   a whole host call for signatures that the stubs do not convert themselves.
@@ -95,6 +95,18 @@ enter:
   %a.saved.act = getelementptr i8, ptr %act, i64 $ACT_SAVED_ACTIVATION
   store volatile ptr %old.act, ptr %a.saved.act
   store volatile ptr %act, ptr %s.act
+  %t.timeout = getelementptr i8, ptr %thread, i64 $THREAD_TIMEOUT
+  %old.timeout = load i64, ptr %t.timeout
+  %a.saved.timeout = getelementptr i8, ptr %act, i64 $ACT_SAVED_TIMEOUT
+  store volatile i64 %old.timeout, ptr %a.saved.timeout
+  %s.timeout = getelementptr i8, ptr %store, i64 $STORE_TIMEOUT
+  %timeout = load i64, ptr %s.timeout
+  %timed = icmp ne i64 %timeout, 0
+  br i1 %timed, label %limit.time, label %prepare, !prof !1
+limit.time:
+  call void @limit_time(ptr %thread, i64 %timeout, ptr %old.act)
+  br label %prepare
+prepare:
   store volatile ptr %fp, ptr %act
   %sp = call ptr @llvm.stacksave.p0()
   %a.sp = getelementptr i8, ptr %act, i64 16
@@ -105,6 +117,16 @@ enter:
   br i1 %direct, label %run, label %back
 run:
   call void @running(ptr %thread)
+  %due = call i1 @due(ptr %thread)
+  br i1 %due, label %attend, label %go, !prof !1
+attend:
+  call void @stop_if_late(ptr %act, ptr %thread, i64 0, ptr %fp)
+  br i1 %outermost, label %from.python, label %go
+from.python: ; which has seen to all else
+  %t.pending = getelementptr i8, ptr %thread, i64 $THREAD_PENDING
+  store volatile i64 0, ptr %t.pending
+  br label %go
+go:
   call void %trampoline(ptr %context, ptr %code, ptr %slots)
   br label %leave
 back:
@@ -132,6 +154,10 @@ leave:
   %act2 = load volatile ptr, ptr %l.saved.act
   %l.act = getelementptr i8, ptr %store2, i64 $STORE_ACTIVATION
   store volatile ptr %act2, ptr %l.act
+  %l.saved.timeout = getelementptr i8, ptr %act, i64 $ACT_SAVED_TIMEOUT
+  %timeout2 = load volatile i64, ptr %l.saved.timeout
+  %l.timeout = getelementptr i8, ptr %thread3, i64 $THREAD_TIMEOUT
+  store volatile i64 %timeout2, ptr %l.timeout
   %l.previous = getelementptr i8, ptr %act, i64 $ACT_PREVIOUS
   %previous2 = load volatile ptr, ptr %l.previous
   store volatile ptr %previous2, ptr %thread3
@@ -265,6 +291,14 @@ define void @wasmark_back_to_wasm(ptr %context) #0 {
   %a.thread = getelementptr i8, ptr %act, i64 $ACT_THREAD
   %thread = load ptr, ptr %a.thread
   call void @running(ptr %thread)
+  %due = call i1 @due(ptr %thread)
+  br i1 %due, label %attend, label %done, !prof !1
+attend:
+  %a.exit = getelementptr i8, ptr %act, i64 $ACT_EXIT_FP
+  %exit = load ptr, ptr %a.exit
+  call void @attend_call(ptr %act, ptr %thread, ptr %exit)
+  br label %done
+done:
   ret void
 }
 
@@ -276,6 +310,9 @@ define void @wasmark_raise(ptr %context) #0 {
   %fp = call ptr @llvm.frameaddress.p0(i32 0)
   %caller = load ptr, ptr %fp
   call void @throw_in(ptr %store, ptr %act, ptr %caller)
+  %a.end = getelementptr i8, ptr %act, i64 $ACT_ENTRY_FP
+  %end = load ptr, ptr %a.end
+  %added = call i1 @add_wasm_frames(ptr %act, ptr %caller, ptr %end)
   %a.status = getelementptr i8, ptr %act, i64 $ACT_STATUS
   store volatile i64 $STATUS_RAISED, ptr %a.status
   call void @llvm.eh.sjlj.longjmp(ptr %act)
@@ -296,11 +333,14 @@ go:
   %result = call ptr @PyObject_Vectorcall(ptr %callable, ptr %arguments, i64 1, ptr null)
   call void @Py_DecRef(ptr %address)
   %failed = icmp eq ptr %result, null
-  br i1 %failed, label %raised, label %returned
+  br i1 %failed, label %trim, label %returned
 returned:
   call void @Py_DecRef(ptr %result)
   call void @wasmark_back_to_wasm(ptr %context)
   ret void
+trim:
+  call void @trim()
+  br label %raised
 raised:
   call void @wasmark_raise(ptr %context)
   unreachable
@@ -339,6 +379,12 @@ define ptr @wasmark_call_slow(ptr %function, ptr %arguments, i64 %nargsf, ptr %n
   %slow = load ptr, ptr %p.slow
   %count = and i64 %nargsf, 9223372036854775807
   %result = call ptr @call_python(ptr %slow, ptr %function, ptr %arguments, i64 %count, ptr %names)
+  %failed = icmp eq ptr %result, null
+  br i1 %failed, label %raised, label %done
+raised:
+  call void @trim()
+  br label %done
+done:
   ret ptr %result
 }
 
@@ -363,7 +409,7 @@ copy:
   ret ptr %result
 }
 
-; After a trap: `raise_trap(function, report)`, which does not return a value. The report is a copy, as above.
+; After a trap: raises what `trap(function, report)` answers. The report is a copy, as above.
 define ptr @wasmark_raise_trap(ptr %function) #0 {
   %arguments = alloca [2 x ptr]
   %key = call i32 @key()
@@ -378,11 +424,18 @@ go:
   store ptr %function, ptr %arguments
   %second = getelementptr ptr, ptr %arguments, i64 1
   store ptr %report, ptr %second
-  %p.raise = getelementptr i8, ptr @wasmark_python, i64 $HOOK_TRAP
-  %raise = load ptr, ptr %p.raise
-  %result = call ptr @PyObject_Vectorcall(ptr %raise, ptr %arguments, i64 2, ptr null)
+  %p.trap = getelementptr i8, ptr @wasmark_python, i64 $HOOK_TRAP
+  %trap = load ptr, ptr %p.trap
+  %result = call ptr @PyObject_Vectorcall(ptr %trap, ptr %arguments, i64 2, ptr null)
   call void @Py_DecRef(ptr %report)
-  ret ptr %result
+  %raised = icmp eq ptr %result, null
+  br i1 %raised, label %failed, label %raise
+raise:
+  %exception = call ptr @PyTuple_GetItem(ptr %result, i64 0)
+  %frames = call ptr @PyTuple_GetItem(ptr %result, i64 1)
+  call void @raise_with(ptr %exception, ptr %frames)
+  call void @Py_DecRef(ptr %result)
+  ret ptr null
 }
 
 define i32 @wasmark_get_buffer(ptr %self, ptr %view, i32 %flags) {

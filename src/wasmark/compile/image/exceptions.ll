@@ -114,8 +114,7 @@ caught:
   call void @catch(ptr %store, ptr %thread, ptr %exception, ptr %found)
   unreachable
 uncaught:
-  %s.uncaught = getelementptr i8, ptr %store, i64 $STORE_UNCAUGHT
-  store ptr %exception, ptr %s.uncaught
+  call void @depart(ptr %store, ptr %exception)
   %a.exception = getelementptr i8, ptr %act, i64 $ACT_EXCEPTION
   store volatile ptr %exception, ptr %a.exception
   %a.code = getelementptr i8, ptr %act, i64 $ACT_TRAP_CODE
@@ -132,10 +131,60 @@ uncaught:
   call void @llvm.eh.sjlj.longjmp(ptr %act)
   unreachable
 raised:
+  %added = call i1 @add_wasm_frames(ptr %act, ptr %fp, ptr %end)
   %r.status = getelementptr i8, ptr %act, i64 $ACT_STATUS
   store volatile i64 $STATUS_RAISED, ptr %r.status
   call void @llvm.eh.sjlj.longjmp(ptr %act)
   unreachable
+}
+
+; An exception that nobody caught is in a list of its store from here until Python has made an exception of its own of it.
+; The store has been left by then, and other threads run in it, throw, and collect. The same one may be on its way more
+; than once. Both functions are called with the GIL, as is whoever collects.
+define internal void @depart(ptr %store, ptr %exception) {
+  %e.leaving = getelementptr i8, ptr %exception, i64 $EXCEPTION_LEAVING
+  %times = load i32, ptr %e.leaving
+  %more = add i32 %times, 1
+  store i32 %more, ptr %e.leaving
+  %known = icmp ne i32 %times, 0
+  br i1 %known, label %done, label %link
+link:
+  %s.uncaught = getelementptr i8, ptr %store, i64 $STORE_UNCAUGHT
+  %others = load ptr, ptr %s.uncaught
+  %e.next = getelementptr i8, ptr %exception, i64 $EXCEPTION_NEXT
+  store ptr %others, ptr %e.next
+  store ptr %exception, ptr %s.uncaught
+  br label %done
+done:
+  ret void
+}
+
+define void @wasmark_arrived(ptr %store, ptr %exception) #0 {
+  %e.leaving = getelementptr i8, ptr %exception, i64 $EXCEPTION_LEAVING
+  %times = load i32, ptr %e.leaving
+  %less = sub i32 %times, 1
+  store i32 %less, ptr %e.leaving
+  %last = icmp eq i32 %less, 0
+  br i1 %last, label %find, label %done
+find:
+  %s.uncaught = getelementptr i8, ptr %store, i64 $STORE_UNCAUGHT
+  br label %look
+look:
+  %at = phi ptr [ %s.uncaught, %find ], [ %o.next, %other ]
+  %here = load ptr, ptr %at
+  %found = icmp eq ptr %here, %exception
+  br i1 %found, label %unlink, label %other
+other:
+  %o.next = getelementptr i8, ptr %here, i64 $EXCEPTION_NEXT
+  br label %look
+unlink:
+  %e.next = getelementptr i8, ptr %exception, i64 $EXCEPTION_NEXT
+  %next = load ptr, ptr %e.next
+  store ptr %next, ptr %at
+  store ptr null, ptr %e.next
+  br label %done
+done:
+  ret void
 }
 
 ; After a host function raised: where that is an exception of wasm's that has a handler in this activation, go there.
@@ -144,7 +193,8 @@ define internal void @throw_in(ptr %store, ptr %act, ptr %fp) noinline {
   %type = alloca ptr
   %value = alloca ptr
   %trace = alloca ptr
-  %arguments = alloca [2 x ptr]
+  %arguments = alloca [3 x ptr]
+  %word = alloca ptr
   %class.at = getelementptr i8, ptr @wasmark_python, i64 $HOOK_EXCEPTION
   %class = load ptr, ptr %class.at
   %matches = call i32 @PyErr_ExceptionMatches(ptr %class)
@@ -159,6 +209,17 @@ look:
   %number = ptrtoint ptr %found to i64
   switch i64 %number, label %convert [ i64 0, label %restore i64 -1, label %drop ]
 convert:
+  ; It passes the frames up to the one with the handler, as it would those of Python.
+  %t0 = load ptr, ptr %type
+  %v0 = load ptr, ptr %value
+  %b0 = load ptr, ptr %trace
+  call void @PyErr_Restore(ptr %t0, ptr %v0, ptr %b0)
+  %behind = getelementptr i8, ptr %found, i64 1
+  %same = call i1 @add_wasm_frames(ptr %act, ptr %fp, ptr %behind)
+  br i1 %same, label %offer, label %out
+offer:
+  call void @PyErr_Fetch(ptr %type, ptr %value, ptr %trace)
+  call void @PyErr_NormalizeException(ptr %type, ptr %value, ptr %trace)
   %object = load ptr, ptr %value
   %traceback = load ptr, ptr %trace
   %no.trace = icmp eq ptr %traceback, null
@@ -170,19 +231,30 @@ call:
   %address = call ptr @PyLong_FromVoidPtr(ptr %store)
   %no.address = icmp eq ptr %address, null
   br i1 %no.address, label %drop, label %ask
-ask:
+ask: ; the word is a part of the stack: what is in it is there until it has been thrown
+  store volatile ptr null, ptr %word
+  %place = call ptr @PyLong_FromVoidPtr(ptr %word)
+  %no.place = icmp eq ptr %place, null
+  br i1 %no.place, label %short, label %convert.it
+short:
+  call void @Py_DecRef(ptr %address)
+  br label %drop
+convert.it:
   store ptr %object, ptr %arguments
   %second = getelementptr ptr, ptr %arguments, i64 1
   store ptr %address, ptr %second
+  %third = getelementptr ptr, ptr %arguments, i64 2
+  store ptr %place, ptr %third
   %hook.at = getelementptr i8, ptr @wasmark_python, i64 $HOOK_THROW
   %hook = load ptr, ptr %hook.at
-  %answer = call ptr @PyObject_Vectorcall(ptr %hook, ptr %arguments, i64 2, ptr null)
+  %answer = call ptr @PyObject_Vectorcall(ptr %hook, ptr %arguments, i64 3, ptr null)
+  call void @Py_DecRef(ptr %place)
   call void @Py_DecRef(ptr %address)
   %bad = icmp eq ptr %answer, null
   br i1 %bad, label %drop, label %take
 take:
-  %exception = call ptr @PyLong_AsVoidPtr(ptr %answer)
   call void @Py_DecRef(ptr %answer)
+  %exception = load volatile ptr, ptr %word
   %foreign = icmp eq ptr %exception, null
   br i1 %foreign, label %restore, label %go
 go:
@@ -258,6 +330,7 @@ note:
   br label %frame
 done:
   %count.at = getelementptr i8, ptr %exception, i64 $EXCEPTION_FRAME_COUNT
-  store i64 %n, ptr %count.at
+  %count = trunc i64 %n to i32
+  store i32 %count, ptr %count.at
   ret ptr %exception
 }

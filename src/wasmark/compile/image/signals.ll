@@ -3,8 +3,8 @@
 ; wasmark_signal   SIGSEGV, SIGBUS and SIGILL: asks the process table whether the pc is ours, finds out which trap it is,
 ;                  writes down the frames, and makes the interrupted thread continue in wasmark_unwind. All else goes to
 ;                  the handler that was there before.
-; wasmark_tick     the monitor's signal: a thread has been in wasm for long. Wasm code holds no lock, so wherever in it
-;                  the signal finds the thread, the GIL can be released.
+; wasmark_tick     the monitor's signal: a thread has been in wasm for long. Where it finds the pc in wasm code it makes the
+;                  thread continue in wasmark_interrupted (`stopping.ll`); elsewhere it leaves a note for the way back.
 
 ; The innermost activation of this thread, or null.
 define internal ptr @activation() {
@@ -39,23 +39,16 @@ define internal void @note(ptr %act, i64 %n, i64 %pc) alwaysinline {
   ret void
 }
 
-; Walk the frame pointers of this activation, then of those around it from where they called Python.
-define internal void @walk(ptr %target, i64 %pc, ptr %start) #0 {
+; Walk the frame pointers from %start to %end, and note the return addresses as frames %first, %first + 1, ... Answers the
+; number of the frame that would come next.
+define internal i64 @walk_to(ptr %target, i64 %first, ptr %start, ptr %end) #0 {
 entry:
-  call void @note(ptr %target, i64 0, i64 %pc)
-  br label %activation
-activation:
-  %act = phi ptr [ %target, %entry ], [ %outer, %next ]
-  %n0 = phi i64 [ 1, %entry ], [ %n, %next ]
-  %fp0 = phi ptr [ %start, %entry ], [ %outer.fp, %next ]
-  %a.end = getelementptr i8, ptr %act, i64 $ACT_ENTRY_FP
-  %end = load ptr, ptr %a.end
   br label %frame
 frame:
-  %fp = phi ptr [ %fp0, %activation ], [ %up, %step ]
-  %n = phi i64 [ %n0, %activation ], [ %n1, %step ]
+  %fp = phi ptr [ %start, %entry ], [ %up, %step ]
+  %n = phi i64 [ %first, %entry ], [ %n1, %step ]
   %inside = icmp ult ptr %fp, %end
-  br i1 %inside, label %look, label %ascend
+  br i1 %inside, label %look, label %out
 look:
   %r = getelementptr i8, ptr %fp, i64 8
   %return = load i64, ptr %r
@@ -63,10 +56,28 @@ look:
   %n1 = add i64 %n, 1
   %up = load ptr, ptr %fp
   %upward = icmp ugt ptr %up, %fp
-  br i1 %upward, label %step, label %ascend
+  br i1 %upward, label %step, label %end.of.chain
 step:
   br label %frame
+end.of.chain:
+  ret i64 %n1
+out:
+  ret i64 %n
+}
+
+; Walk the frame pointers of this activation, then of those around it from where they called Python.
+define internal void @walk(ptr %target, i64 %pc, ptr %start) #0 {
+entry:
+  call void @note(ptr %target, i64 0, i64 %pc)
+  %t.end = getelementptr i8, ptr %target, i64 $ACT_ENTRY_FP
+  %own.end = load ptr, ptr %t.end
+  %own = call i64 @walk_to(ptr %target, i64 1, ptr %start, ptr %own.end)
+  %a.own = getelementptr i8, ptr %target, i64 $ACT_OWN_COUNT
+  store i64 %own, ptr %a.own
+  br label %ascend
 ascend:
+  %act = phi ptr [ %target, %entry ], [ %outer, %next ]
+  %n = phi i64 [ %own, %entry ], [ %n1, %next ]
   %a.prev = getelementptr i8, ptr %act, i64 $ACT_PREVIOUS
   %outer = load ptr, ptr %a.prev
   %top = icmp eq ptr %outer, null
@@ -74,7 +85,10 @@ ascend:
 next:
   %o.exit = getelementptr i8, ptr %outer, i64 $ACT_EXIT_FP
   %outer.fp = load ptr, ptr %o.exit
-  br label %activation
+  %o.end = getelementptr i8, ptr %outer, i64 $ACT_ENTRY_FP
+  %outer.end = load ptr, ptr %o.end
+  %n1 = call i64 @walk_to(ptr %target, i64 %n, ptr %outer.fp, ptr %outer.end)
+  br label %ascend
 done:
   %a.count = getelementptr i8, ptr %target, i64 $ACT_FRAME_COUNT
   store i64 %n, ptr %a.count
@@ -360,22 +374,19 @@ known:
   br i1 %sent, label %ours, label %chain
 ours:
   store volatile i64 0, ptr %t.ticked
-  %c.pc = getelementptr i8, ptr %context, i64 $CONTEXT_RIP
-  %pc = load i64, ptr %c.pc
-  %wasm = call i1 @is_wasm(i64 %pc)
-  br i1 %wasm, label %inside, label %done
-inside:
   %t.in = getelementptr i8, ptr %thread, i64 $THREAD_IN_WASM
   %in = load volatile i64, ptr %t.in
   %running = icmp ne i64 %in, 0
-  %t.released = getelementptr i8, ptr %thread, i64 $THREAD_RELEASED
-  %state = load volatile ptr, ptr %t.released
-  %held = icmp eq ptr %state, null
-  %may = and i1 %running, %held
-  br i1 %may, label %release, label %done
-release:
-  %released = call ptr @PyEval_SaveThread()
-  store volatile ptr %released, ptr %t.released
+  br i1 %running, label %inside, label %done
+inside:
+  %t.pending = getelementptr i8, ptr %thread, i64 $THREAD_PENDING
+  store volatile i64 1, ptr %t.pending
+  %c.pc = getelementptr i8, ptr %context, i64 $CONTEXT_RIP
+  %pc = load i64, ptr %c.pc
+  %wasm = call i1 @is_wasm(i64 %pc)
+  br i1 %wasm, label %divert, label %done
+divert:
+  call void @divert(ptr %context, i64 %pc)
   br label %done
 done:
   ret void

@@ -4,10 +4,11 @@ so, refused with TypeError, ValueError or OverflowError where it is not. `checki
 from __future__ import annotations
 
 import ctypes
+import enum
 import operator
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
-from wasmark.component.values import Some
+from wasmark.component.values import Case, Some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,11 +113,19 @@ class EnumNumbers(dict["Any", int]):
         for number, member in enumerate(class_):
             self[member] = self[member.value] = number
 
+    def __missing__(self, other: Any) -> int:
+        """A member of another class with the same label."""
+        if not isinstance(other, enum.Enum):
+            raise KeyError(other)
+        return self[other.value]
+
 
 def as_flags(value: Any, class_: Any) -> Any:
     """Flags of a set, list or tuple of labels and flags, or of one label."""
     if isinstance(value, class_):
         return value
+    if isinstance(value, enum.Flag):
+        value = [class_[flag.name] for flag in value]
     found = class_(0)
     for each in (value,) if isinstance(value, str) else value:
         found |= each if isinstance(each, class_) else class_[class_._names_by_label[each]]
@@ -127,6 +136,8 @@ def case_of(value: Any, numbers: Mapping[type, int]) -> Any:
     """A case of a variant, for a label, a pair of a label and the payload, or a dictionary with one such pair."""
     if isinstance(value, dict):
         ((label, payload),) = value.items()
+    elif isinstance(value, Case):
+        label, payload = value.label, value.value
     elif isinstance(value, tuple):
         label, payload = value
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wasmark.component.binary.decoder import decode_component, is_component
+from wasmark.component.binary.decoder import decode_component
 from wasmark.component.binary.encoder import encode_component
 
-__all__ = ["decode_component", "encode_component", "is_component"]
+__all__ = ["decode_component", "encode_component"]

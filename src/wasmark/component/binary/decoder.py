@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wasmark.binary.decoder import MAGIC, decode_module
+from wasmark.binary.decoder import COMPONENT_VERSION, MAGIC, decode_module
+from wasmark.binary.decoder import VERSION as MODULE_VERSION
 from wasmark.binary.leb import read_count, read_u32, unexpected_end
 from wasmark.binary.names import read_name
 from wasmark.binary.typecodes import (
@@ -78,11 +79,6 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-VERSION: Final = b"\x0d\0\x01\0"
-"""The version and the layer of a component."""
-
-_MODULE_VERSION: Final = b"\x01\0\0\0"
-
 MAX_NESTING: Final = 100
 """How deep components, and types of components, instances and modules, may be in each other."""
 
@@ -92,11 +88,6 @@ OUTER_SORTS: Final = ("core module", "core type", "component", "type")
 _VALUE_SECTIONS: Final = (9, 12)
 _MODULE_TYPE: Final = 0x50
 _SUB_PREFIX: Final = 0x00
-
-
-def is_component(data: bytes) -> bool:
-    """Whether a binary starts as a component does."""
-    return data[:8] == MAGIC + VERSION
 
 
 def decode_component(data: bytes) -> ComponentModel:
@@ -184,10 +175,10 @@ class _Decoder:
             raise MalformedError(f"magic header not detected: found {found[:4].hex(' ')}", offset=start)
         if len(found) < 8:
             raise MalformedError("unexpected end: a component has 8 bytes at least", offset=end)
-        if found[4:] == _MODULE_VERSION:
+        if found[4:] == MODULE_VERSION:
             raise MalformedError("expected a version header for a component, found that of a module", offset=start + 4)
-        if found[4:] != VERSION:
-            message = f"unknown binary version: found {found[4:].hex(' ')}, not {VERSION.hex(' ')}"
+        if found[4:] != COMPONENT_VERSION:
+            message = f"unknown binary version: found {found[4:].hex(' ')}, not {COMPONENT_VERSION.hex(' ')}"
             raise MalformedError(message, offset=start + 4)
         self._pos = start + 8
 
@@ -208,7 +199,7 @@ class _Decoder:
     def _core_module(self, model: ComponentModel, end: int) -> None:
         start = self._pos
         binary = self._data[start:end]
-        if binary[4:8] == VERSION:
+        if binary[4:8] == COMPONENT_VERSION:
             raise MalformedError("expected a version header for a module, found that of a component", offset=start + 4)
         try:
             module = decode_module(binary)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
-from wasmark.binary.decoder import MAGIC
+from wasmark.binary.decoder import COMPONENT_VERSION, MAGIC
 from wasmark.binary.leb import write_u
 from wasmark.binary.names import write_name
 from wasmark.binary.typecodes import (
@@ -20,7 +20,6 @@ from wasmark.binary.typecodes import (
     write_tag_type,
     write_value_type,
 )
-from wasmark.component.binary.decoder import VERSION
 from wasmark.component.binary.typecodes import (
     COMPONENT,
     INSTANCE,
@@ -69,7 +68,7 @@ if TYPE_CHECKING:
 
 def encode_component(model: ComponentModel) -> bytes:
     """The binary of a component; `decode_component` gives back an equal model but for offsets."""
-    out = [MAGIC, VERSION]
+    out = [MAGIC, COMPONENT_VERSION]
     for section, group in groupby(model.definitions, lambda definition: _SECTIONS[definition.__class__]):
         definitions = list(group)
         if section in _WHOLE:

@@ -6,7 +6,7 @@ from functools import partial
 
 from wasmark.binary.decoder import decode_module
 from wasmark.binary.encoder import encode_module
-from wasmark.component.binary.names import NAME_SECTION, write_names
+from wasmark.component.binary.names import NAME_SECTION, read_names, write_names
 from wasmark.component.canons import BY_NAME, LIFT, OPTION_SORTS, OPTIONS
 from wasmark.component.model import (
     Canon,
@@ -26,7 +26,7 @@ from wasmark.component.model import (
 from wasmark.component.text.types import Binding, ComponentTypeParser
 from wasmark.text.annotations import CUSTOM
 from wasmark.text.lexer import ANNOTATION, Tokens
-from wasmark.text.module import ModuleParser
+from wasmark.text.module import ModuleParser, is_component
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from wasmark.component.types import ValType
 
 
-def parse_component(source: str) -> ComponentModel:
+def parse_component(source: str | Tokens) -> ComponentModel:
     """A component in the text format; the `(component ...)` around the definitions may be missing.
 
     Raises MalformedError with line and column, and UnsupportedError for values that are imported, exported or started
     and for what is nested too deeply.
     """
-    tokens = Tokens(source)
+    tokens = source if isinstance(source, Tokens) else Tokens(source)
     parser = ComponentParser(tokens, 0)
-    if tokens.list[:2] != ["(", "component"]:
+    if not is_component(tokens):
         return parser.component(None, "")
     parser.pos = 2
     model = parser.component(parser.optional_id(), ")")
@@ -61,9 +61,12 @@ def parse_component_fields(tokens: Tokens, pos: int, name: str | None = None) ->
 class ComponentParser(ComponentTypeParser):
     """Reads one component, and those in it."""
 
-    def component(self, name: str | None, end: str) -> ComponentModel:
-        """The definitions up to the token `end`, which is passed."""
-        scope = self.enter(name, is_component=True)
+    def component(self, name: str | None, end: str, *, is_named: bool = True) -> ComponentModel:
+        """The definitions up to the token `end`, which is passed. `is_named` is whether its identifier is its name as
+        well."""
+        scope = self.enter(name)
+        if not is_named:
+            scope.names.component = None
         annotated = self.name_annotation()
         if annotated is not None:
             scope.names.component = annotated
@@ -81,9 +84,14 @@ class ComponentParser(ComponentTypeParser):
             raise self.unexpected("a definition" + (" or ')'" if end else " or the end of the text"))
         self.pos += 1
         self.leave()
-        names = write_names(scope.names)
-        if names:
+        given = next((each for each in scope.definitions if _is_name_section(each)), None)
+        if given is not None and given.contents:  # it stands for all names
+            scope.names = read_names(given.contents)
+            return ComponentModel(scope.definitions, scope.names)
+        if given is None and (names := write_names(scope.names)):
             scope.definitions.append(CustomSection(NAME_SECTION, names))
+        elif given is not None:  # it keeps the place
+            given.contents = write_names(scope.names)
         return ComponentModel(scope.definitions, scope.names)
 
     def _annotation(self) -> None:
@@ -166,8 +174,9 @@ class ComponentParser(ComponentTypeParser):
                 self.pos += 1
                 binary = self.strings()
             else:
+                # What an annotation says is the name among the modules here, and an identifier alone both.
                 parser = ModuleParser(self.tokens, self.pos)
-                binary = encode_module(parser.module(binding[1], ")"))
+                binary = encode_module(parser.module(None if binding[2] is not None else binding[1], ")"))
                 self.pos = parser.pos - 1
             index = self.define(CoreModule(decode_module(binary)), "core module", binding)
         self._export(names, "core module", index)
@@ -221,7 +230,7 @@ class ComponentParser(ComponentTypeParser):
         names = self._inline_exports()
         index = self.scope.counts["component"]
         if not self._elsewhere("component", binding):
-            model = self.component(binding[1], ")")
+            model = self.component(binding[1], ")", is_named=binding[2] is None)
             self.pos -= 1
             index = self.define(NestedComponent(model), "component", binding)
         self._export(names, "component", index)
@@ -389,6 +398,10 @@ class ComponentParser(ComponentTypeParser):
     def value(self) -> None:
         """`(value` and `(start`."""
         raise self.no_values()
+
+
+def _is_name_section(definition: object) -> bool:
+    return isinstance(definition, CustomSection) and definition.name == NAME_SECTION
 
 
 _DEFINITIONS: Final[dict[str, Callable[[ComponentParser], None]]] = {

@@ -21,10 +21,9 @@ _NO_FUNCTION: Final = SubType(FuncType((), ()))
 class TextScope:
     """`definitions` grows as the text is read; it may be those of a component, or the declarations of a type."""
 
-    def __init__(self, parent: TextScope | None, name: str | None, *, is_component: bool) -> None:
+    def __init__(self, parent: TextScope | None, name: str | None) -> None:
         self.parent = parent
         self.name = name
-        self.is_component = is_component
         self.definitions: list[Any] = []
         self.core_types = TypeSpace()
         self.ids: dict[str, dict[str, int]] = {sort: {} for sort in INDEX_SPACES}

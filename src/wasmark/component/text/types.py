@@ -76,16 +76,16 @@ class ComponentTypeParser(TypeParser):
 
     def __init__(self, tokens: Tokens, pos: int = 0) -> None:
         super().__init__(tokens, pos)
-        self.scope = TextScope(None, None, is_component=True)
+        self.scope = TextScope(None, None)
         self.types = self.scope.core_types
         self._depth = 0
 
     # Scopes
 
-    def enter(self, name: str | None, *, is_component: bool) -> TextScope:
+    def enter(self, name: str | None) -> TextScope:
         """Go into a component or type; `leave` goes out again."""
         self._deeper()
-        self.scope = TextScope(self.scope, name, is_component=is_component)
+        self.scope = TextScope(self.scope, name)
         self.types = self.scope.core_types
         return self.scope
 
@@ -349,7 +349,7 @@ class ComponentTypeParser(TypeParser):
 
     def component_type(self) -> ComponentTypeDef:
         """The declarations of the type of a component."""
-        self.enter(None, is_component=False)
+        self.enter(None)
         while self.toks[self.pos] == "(":
             if self.at_form("import"):
                 self.pos += 2
@@ -362,7 +362,7 @@ class ComponentTypeParser(TypeParser):
 
     def instance_type(self) -> InstanceTypeDef:
         """The declarations of the type of an instance."""
-        self.enter(None, is_component=False)
+        self.enter(None)
         while self.toks[self.pos] == "(":
             self._declaration()
         return InstanceTypeDef(self.leave().definitions)
@@ -580,7 +580,7 @@ class ComponentTypeParser(TypeParser):
 
     def module_type(self) -> ModuleTypeDef:
         """The declarations of the type of a core module."""
-        scope = self.enter(None, is_component=False)
+        scope = self.enter(None)
         decls: list[Any] = scope.definitions
         while self.toks[self.pos] == "(":
             opened = self.pos

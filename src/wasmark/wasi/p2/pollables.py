@@ -6,6 +6,7 @@ import select
 
 from wasmark.wasi.abi import WasiError
 from wasmark.wasi.p2.refusal import refuse
+from wasmark.wasi.patience import at_most
 from wasmark.wasi.waiting import sleep, wait_for_descriptors
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ class Pollable:
 
 
 def poll(clocks: Clocks, pollables: Sequence[Pollable]) -> list[int]:
-    """Wait until something is ready; the places of all that are."""
+    """Wait until something is ready; the places of all that are, none where the thread has no more time."""
     if not pollables:
         refuse("wasi:io/poll: an empty list would never be ready")
     return _ready(clocks, pollables, wait=True)
@@ -62,7 +63,7 @@ def _ready(clocks: Clocks, pollables: Sequence[Pollable], *, wait: bool) -> list
                     entered[place] = pollable.host
                 except WasiError:
                     found.add(place)  # what is closed has nothing to wait for
-        longest = 0 if found or not wait else min(waits.values(), default=None)
+        longest = at_most(0 if found or not wait else min(waits.values(), default=None))
         states: dict[int, int] = {}
         passed = 0
         if watches:

@@ -15,6 +15,7 @@ from wasmark.wasi.descriptors import HostFd
 from wasmark.wasi.p2.labels import errno_of, error_code
 from wasmark.wasi.p2.pollables import Pollable
 from wasmark.wasi.p2.refusal import refuse
+from wasmark.wasi.patience import at_most
 from wasmark.wasi.waiting import wait_for_descriptors
 
 TYPE_CHECKING = False
@@ -94,7 +95,7 @@ class _Stream:
         host = self._waitable(write=write)
         if host is not None:
             with host as number:
-                wait_for_descriptors([(number, select.POLLOUT if write else select.POLLIN)], None)
+                wait_for_descriptors([(number, select.POLLOUT if write else select.POLLIN)], at_most(None))
 
     def _attempt(self, action: Callable[[], _T]) -> _T:
         """`action`, whose failure is that of the stream: it is closed afterwards."""
@@ -150,7 +151,7 @@ class InputStream(_Stream):
         while True:
             self._wait(write=False)
             data = self._read(length)
-            if data or not length:
+            if data or not length or at_most(None) == 0:
                 return data
             self._clocks.sleep(_PATIENCE)
 
@@ -226,7 +227,7 @@ class OutputStream(_Stream):
         return MOST_OF_A_PIPE if self._is_ready(write=True) else 0
 
     def _write(self, contents: bytes | memoryview) -> None:
-        """All of it, however long it takes."""
+        """All of it, however long it takes, unless the thread has no more time."""
         left = memoryview(contents)
         while left:
             try:
@@ -239,6 +240,8 @@ class OutputStream(_Stream):
                 count = 0
             left = left[count:]
             if not count:
+                if at_most(None) == 0:
+                    return
                 self._wait(write=True)
                 self._clocks.sleep(_PATIENCE)
 

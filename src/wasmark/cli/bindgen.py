@@ -1,0 +1,33 @@
+"""`wasmark bindgen FILE [-o OUT]`: the types of a component as a Python stub file, for type checkers and for people."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from wasmark.cli._input import naming
+from wasmark.component import Component
+from wasmark.component.bindgen import stub
+from wasmark.module import source_of
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a component, binary or text")
+    parser.add_argument("-o", "--output", metavar="OUT", help="where to write; standard output if not given")
+
+
+def execute(args: argparse.Namespace) -> int:
+    with open(args.file, "rb") as file:
+        data = file.read()
+    with naming(args.file):
+        text = stub(Component(source_of(data)), os.path.basename(args.file))
+    if args.output is None or args.output == "-":
+        sys.stdout.write(text)
+    else:
+        with open(args.output, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+    return 0

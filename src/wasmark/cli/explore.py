@@ -1,0 +1,40 @@
+"""`wasmark explore FILE -o out.html`: a page to look at a module with, its wasm text and its machine code side by
+side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wasmark.cli._input import naming, read_binary
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from wasmark.debug.explorer import TIERS
+
+    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the page to write")
+    parser.add_argument(
+        "--tier",
+        metavar="TIER",
+        action="append",
+        choices=tuple(TIERS),
+        help=f"whose machine code to show: {' or '.join(TIERS)}; may be given twice (default: optimised)",
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Raises Error without capstone."""
+    from wasmark.cli._progress import compile_module
+    from wasmark.debug.explorer import engine_of, write_page_of
+
+    data = read_binary(args.file)
+    tiers = args.tier or ["optimised"]
+    with naming(args.file):
+        modules = {tier: compile_module(data, args.file, engine_of(tier)) for tier in tiers}
+    title = "standard input" if args.file == "-" else Path(args.file).name
+    write_page_of(modules, args.output, title)
+    return 0
