@@ -42,14 +42,10 @@ def inherited(pipe: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, root: Path
 
 
 def read_all(guest: Guest, stream: Any, size: int = 1 << 16) -> bytes:
-    found = b""
-    while True:
-        try:
-            found += guest.input_stream_blocking_read(stream, size)
-        except ResultError as error:
-            assert error.payload.label == "closed"
-            return found
+    pieces: list[bytes] = []
+    while error_of(lambda: pieces.append(guest.input_stream_blocking_read(stream, size))) != "closed":
         guest.forget()
+    return b"".join(pieces)
 
 
 def write_all(guest: Guest, stream: Any, data: bytes) -> None:
@@ -157,7 +153,7 @@ def test_flushing(guest: Guest) -> None:
 )
 def test_writing_more_than_is_permitted_traps(guest: Guest, root: Path, call: str, args: tuple[Any, ...]) -> None:
     stream = guest.descriptor_write_via_stream(guest.open("file", mode=READ_WRITE), 0)
-    with pytest.raises(ComponentTrap, match="permitted|the most") as caught:
+    with pytest.raises(ComponentTrap, match=r"permitted|the most") as caught:
         getattr(guest, call)(stream, *args)
     assert caught.value.code is ComponentTrapCode.REFUSED_BY_HOST
     assert (root / "file").read_bytes() == b"hello"

@@ -105,7 +105,7 @@ def test_a_function_that_wasi_does_not_have_is_missing() -> None:
     odd = ENVIRONMENT._replace(functions={"get-weather": "(result string)"})
     linker = ComponentLinker()
     linker.define_wasi(quiet())
-    with pytest.raises(LinkError, match="wasi:cli/environment@0.2.0#get-weather"):
+    with pytest.raises(LinkError, match=r"wasi:cli/environment@0\.2\.0#get-weather"):
         linker.instantiate(Component(binary([odd])))
 
 
