@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from random import Random
 
 CODE_SECTION = 10
+NESTED_SECTIONS = (1, 4)
+"""Where a component has modules and components."""
 
 # Bytes that mean something almost everywhere: limits of LEB128, the edges of signed ranges, types, `end`, prefixes.
 TELLING_BYTES = bytes.fromhex("00 01 02 03 04 05 0b 0f 3f 40 41 60 6f 70 7c 7d 7e 7f 80 81 c0 d0 fb fc fd fe ff")
@@ -134,7 +136,12 @@ def _inside_a_section(data: bytes, random: Random, other: bytes) -> bytes:
         return _any_damage(data, random, other)
     chosen = random.randrange(len(sections))
     number, contents = sections[chosen]
-    change = _inside_a_body if number == CODE_SECTION else _any_damage
+    change: Callable[[bytes, Random, bytes], bytes] = _any_damage
+    if data[6]:  # the layer of a component
+        if number in NESTED_SECTIONS:
+            change = damage
+    elif number == CODE_SECTION:
+        change = _inside_a_body
     sections[chosen] = (number, change(contents, random, other))
     return data[:8] + b"".join(bytes([number]) + _leb(len(body)) + body for number, body in sections)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_body, decode_module
+from wasmark.binary.decoder import is_component
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._tables import print_table
 from wasmark.registry.names import function_name
@@ -41,7 +42,7 @@ _LINE: Final = "{address:>14}  {machine:<40}  {offset:>8}  {wasm}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument("file", metavar="FILE", help="a module or component, binary or text; - is standard input")
     parser.add_argument("-s", "--sections", action="store_true", help="the sections")
     parser.add_argument("-f", "--functions", action="store_true", help="the functions, and where their code lies")
     parser.add_argument("-d", "--disassemble", action="store_true", help="the machine code of every function")
@@ -51,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Without options: sections and functions. Raises InputError for an unknown function, Error without capstone."""
     data = read_binary(args.file)
+    if is_component(data):
+        return _execute_for_component(args, data)
     with naming(args.file):
         model = decode_module(data)
     nothing_asked = not (args.sections or args.functions or args.disassemble or args.function)
@@ -73,6 +76,17 @@ def execute(args: argparse.Namespace) -> int:
             if chosen is None or index == chosen:
                 for line in _disassemble(module, disassembler, index, start, end):
                     print(line)
+    return 0
+
+
+def _execute_for_component(args: argparse.Namespace, data: bytes) -> int:
+    if args.functions or args.disassemble or args.function:
+        raise InputError(f"{args.file}: this is a component; the functions of its modules are not shown, only -s is")
+    from wasmark.cli._component_info import print_definitions
+    from wasmark.component.binary import decode_component
+
+    with naming(args.file):
+        print_definitions(decode_component(data))
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.binary import decode_component
 from wasmark.component.classes import Namer
@@ -9,7 +11,8 @@ from wasmark.component.model import CoreModule, NestedComponent
 from wasmark.component.naming import module_name
 from wasmark.component.validate import validate_component
 from wasmark.engine import Engine, default_engine
-from wasmark.module import assemble
+from wasmark.module import assemble, source_of
+from wasmark.validate.canon import TypeRegistry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +58,19 @@ class Component:
         self.namer = Namer()
         for externs in (self.checked.type.imports, self.checked.type.exports):
             _name_types(self.namer, externs, "")
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], engine: Engine | None = None) -> Component:
+        """The component in a file: binary, or text where the file does not start as a binary does."""
+        with open(path, "rb") as file:
+            data = file.read()
+        return cls(source_of(data), engine, name=os.path.splitext(os.path.basename(path))[0])
+
+    @staticmethod
+    def validate(source: bytes | bytearray | memoryview | str, engine: Engine | None = None) -> None:
+        """Check a component without compiling it. Raises as the constructor does."""
+        features = (engine if engine is not None else default_engine()).config.features
+        validate_component(read_component(source), TypeRegistry(), features)
 
     @property
     def name(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.component.text.values import ComponentValue
-from wasmark.core.types import HeapType, RefType, ValType
+from wasmark.core.types import HeapType, NumType, RefType, ValType
 from wasmark.objects import Array, HeapObject, Struct
 from wasmark.text.script import Const, Either, HostRef, LanesPattern, NanPattern, NullRef, Pattern, RefPattern, Value
 
@@ -134,5 +134,8 @@ def _describe(value: Any) -> str:
         return f"(ref.{value.kind})"
     if isinstance(value, Either):
         return f"(either {describe(value.options)})"
+    if isinstance(value, ComponentValue):
+        return str(value)
     bits, type_ = value
-    return f"({type_} {bits:#x})"
+    # What a component returns is a Python value.
+    return f"({type_} {bits:#x})" if isinstance(type_, NumType | RefType) else repr(bits)

@@ -72,7 +72,9 @@ def parse_module(source: str | Tokens) -> ModuleModel:
     """
     tokens = source if isinstance(source, Tokens) else Tokens(source)
     if is_component(tokens):
-        raise MalformedError("unexpected token (component: this is a component, and no module", line=1, column=1)
+        raise MalformedError(
+            "unexpected token (component: this is a component, which `wasmark.Component` takes", line=1, column=1
+        )
     if tokens.list[:2] != ["(", "module"]:
         return parse_fields(tokens, 0, "")
     parser = ModuleParser(tokens, 2)

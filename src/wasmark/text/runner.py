@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from wasmark.binary import decode_module
-from wasmark.component.binary import decode_component
 from wasmark.component.component import Component
 from wasmark.component.instance import ComponentInstance
 from wasmark.component.text.values import call, matches_result
-from wasmark.component.validate import validate_component
 from wasmark.config import Config
 from wasmark.core.features import Feature
 from wasmark.core.types import ValType
@@ -332,10 +330,7 @@ class _Run:
         assert isinstance(command.module, ModuleSource)
         try:
             binary = command.module.binary()
-            if command.module.is_component:
-                validate_component(decode_component(binary), engine.types, engine.config.features)
-            else:
-                Module.validate(binary, engine)
+            (Component if command.module.is_component else Module).validate(binary, engine)
         except expected:
             return
         except (MalformedError, InvalidError) as error:

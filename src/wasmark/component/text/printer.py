@@ -92,8 +92,8 @@ class _Scope:
         return self.spaces[sort].declare(index)
 
     def index(self, sort: str, index: int) -> str:
-        """How something is referred to."""
-        return self.spaces[sort].index(index)
+        """How something is referred to: by its name once it has been declared, and only so much may be said."""
+        return self.spaces[sort].index(index) if index < self.counts[sort] else str(index)
 
 
 def _sizes(model: ComponentModel) -> dict[str, int]:
@@ -127,11 +127,12 @@ _MAKES: Final[dict[type, Callable[[Any], str]]] = {
 
 
 class _Printer:
-    """Prints one component, each line behind `pad`."""
+    """Prints one component, each line behind `pad`. `says_name` is whether its first line gives it its name."""
 
-    def __init__(self, model: ComponentModel, pad: str) -> None:
+    def __init__(self, model: ComponentModel, pad: str, *, says_name: bool = True) -> None:
         self._model = model
         self._pad = pad
+        self._name = model.names.component if says_name else None
         self._scope = _Scope(model.names, _sizes(model))
 
     def component(self, head: str) -> Iterator[str]:
@@ -158,8 +159,8 @@ class _Printer:
 
     def _nested(self, definition: NestedComponent, pad: str) -> Iterator[str]:
         model = definition.model
-        declared, _ = self._declare_named("component", model.names.component)
-        yield from _Printer(model, pad).component(f"(component{declared}")
+        declared, says_name = self._declare_named("component", model.names.component)
+        yield from _Printer(model, pad, says_name=says_name).component(f"(component{declared}")
 
     def _declare_named(self, sort: str, own: str | None) -> tuple[str, bool]:
         """The declaration of what has a name of its own beside the one that it has here, and whether it says that. An
@@ -193,7 +194,7 @@ class _Printer:
         spaces = self._scope.spaces
         names = {index: name for index, name in self._model.names.spaces.items() if name}
         said = {sort: {i: n for i, n in names[sort].items() if spaces[sort].is_named(i)} for sort in names}
-        return bool(contents) and write_names(ComponentNames(self._model.names.component, said)) == contents
+        return bool(contents) and write_names(ComponentNames(self._name, said)) == contents
 
     # Definitions
 

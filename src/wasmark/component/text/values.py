@@ -35,6 +35,16 @@ class ComponentValue:
     kind: str
     value: Any
 
+    def __str__(self) -> str:
+        """As a script would write it, but for what it is made of."""
+        return self.kind if self.value is None else f"{self.kind} {_shown(self.value)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shown, value))})"
+    return str(value) if isinstance(value, ComponentValue) else repr(value)
+
 
 def is_component_value(word: str) -> bool:
     """Whether a value of components starts with this word."""
