@@ -81,7 +81,17 @@ class Guest:
         self, alignment: int, size: int, code: ComponentTrapCode = ComponentTrapCode.LIST_OUT_OF_BOUNDS
     ) -> int:
         """Memory of the guest for `size` bytes that come from outside."""
-        return self.reallocate(0, 0, alignment, size, code)
+        # As `reallocate` does it; where all is well, this is all there is to do.
+        state = self.state
+        state.may_leave = False
+        try:
+            start: int = self.realloc(0, 0, alignment, size)  # type: ignore[misc]  # validation wants one
+        except WasmException as error:
+            uncaught(error)
+        state.may_leave = True
+        if start < 0 or start & (alignment - 1) or start + size > self.length:
+            return self._checked(start, alignment, size, code)
+        return start
 
     def reallocate(
         self,
@@ -100,6 +110,9 @@ class Guest:
         except WasmException as error:
             uncaught(error)
         state.may_leave = True
+        return self._checked(start, alignment, size, code)
+
+    def _checked(self, start: int, alignment: int, size: int, code: ComponentTrapCode) -> int:
         start &= 0xFFFFFFFF if self.layout.pointer == 4 else 0xFFFFFFFFFFFFFFFF
         if start & (alignment - 1):
             raise ComponentTrap(
@@ -107,7 +120,7 @@ class Guest:
             )
         if start + size > self.length:
             self.reach(start, size, code, "realloc return: beyond end of memory")
-        return int(start)
+        return start
 
 
 def uncaught(error: WasmException) -> NoReturn:

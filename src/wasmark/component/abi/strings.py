@@ -113,7 +113,12 @@ def store_utf8(guest: Guest, text: str) -> tuple[int, int]:
     """(address, code units) of a string. Raises UnicodeEncodeError for a surrogate, AttributeError or TypeError for
     what is no string."""
     data = text.encode()
-    return _put(guest, data, 1), len(data)
+    size = len(data)
+    if size > MAX_BYTES:
+        _too_long(size)
+    start = guest.allocate(1, size, _CODE)
+    guest.view[start : start + size] = data
+    return start, size
 
 
 def store_utf16(guest: Guest, text: str) -> tuple[int, int]:
@@ -135,10 +140,14 @@ def store_latin1_utf16(guest: Guest, text: str) -> tuple[int, int]:
 def _put(guest: Guest, data: bytes, alignment: int) -> int:
     size = len(data)
     if size > MAX_BYTES:
-        raise ValueError(f"a string of {size:,} bytes; {MAX_BYTES:,} are the most")
+        _too_long(size)
     start = guest.allocate(alignment, size, _CODE)
     guest.view[start : start + size] = data
     return start
+
+
+def _too_long(size: int) -> NoReturn:
+    raise ValueError(f"a string of {size:,} bytes; {MAX_BYTES:,} are the most")
 
 
 STORERS: Final[dict[str, Callable[[Guest, str], tuple[int, int]]]] = {
