@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import resvg
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 OUTPUTS = {
@@ -46,12 +48,26 @@ OUTPUTS = {
         r"(    [\w:<>,&\[\] ]+ at /rustc/\w+/library/[\w/]+\.rs:\d+(:\d+)?\n)+"
         r"    std::path::Path::to_path_buf at /rustc/\w+/library/std/src/path\.rs:\d+:\d+\n"
     ),
+    "deadline": (
+        r"found an even number, with time left: True\n"
+        r"wasm trap: interrupted: it took longer than 1 s\n.*guess!search.*\n.*guess!find_even.*\n"
+        r"this deadline: True\nready: 1\n"
+    ),
+    "plugin_host": (
+        r"honest: 42\nendless took too long, in turn\nwrong failed: unreachable executed\n"
+        r"tough took too long, in run\n"
+        r"  Ctrl-C: once more to stop it\n  Ctrl-C: stopping it\nthe user stopped it\n"
+    ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
+    "render_svg": r"wrote picture\.png: 320 by 200 pixels, \d,\d{3} bytes\n",
     "draw_graph": (
         r"compiled 1,205 functions to machine code in [\d.]+ s\ndrew the graph in [\d.]+ ms\n"
         r"wrote graph\.svg: [\d,]+ bytes of SVG, 19 elements\n"
     ),
 }
+
+NEEDS = {"render_svg": lambda: resvg.component("resvg")}
+"""What skips the test of an example where a program that it runs is not there."""
 
 
 def test_every_example_is_known() -> None:
@@ -60,6 +76,8 @@ def test_every_example_is_known() -> None:
 
 @pytest.mark.parametrize("name", sorted(OUTPUTS))
 def test_example(name: str, tmp_path: Path) -> None:
+    if name in NEEDS:
+        NEEDS[name]()
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py")],
         cwd=tmp_path,

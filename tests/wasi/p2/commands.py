@@ -7,9 +7,11 @@ from wasmark.component.text import parse_component
 
 
 def command(body: str, version: str = "0.2.6") -> bytes:
-    """A command whose `run` is `body`: wasm instructions that leave 0 for success and 1 for failure. There are
-    functions for them: `$write` takes an address and a length, `$exit` 0 or 1; after `$read-arguments`, `$argument` returns the
-    address and the length of the argument with a number."""
+    """A command whose `run` is `body`: wasm instructions that leave 0 for success and 1 for failure.
+
+    There are functions for them: `$write` takes an address and a length, `$exit` 0 or 1; after `$read-arguments`,
+    `$argument` returns the address and the length of the argument with a number.
+    """
     return encode_component(parse_component(TEMPLATE.replace("VERSION", version).replace("BODY", body)))
 
 
