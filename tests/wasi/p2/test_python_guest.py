@@ -96,7 +96,7 @@ def test_how_it_ends(run: Callable[..., tuple[str, str]]) -> None:
     assert caught.value.code == 0
     with pytest.raises(Trap, match="unreachable") as trapped:
         run("raise")
-    assert trapped.value.frames[-1].name == "wasi:cli/run@0.2.6#run"
+    assert trapped.value.frames[-1].func_name == "wasi:cli/run@0.2.6#run"
     assert len(trapped.value.frames) > 8
 
 
