@@ -16,7 +16,8 @@ MODULE = """
 
 store = wasmark.Store(timeout=60)  # no call takes longer than a minute
 guess = wasmark.Instance(wasmark.Module(MODULE), store=store).exports
-with wasmark.deadline(0.25) as soon:
+guess.ready()
+with wasmark.deadline(1) as soon:
     guess.find_even(1_000_000)
     print("found an even number, with time left:", not soon.expired)
     try:

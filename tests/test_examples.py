@@ -58,6 +58,10 @@ OUTPUTS = {
         r"tough took too long, in run\n"
         r"  Ctrl-C: once more to stop it\n  Ctrl-C: stopping it\nthe user stopped it\n"
     ),
+    "profile": (
+        r"1430 primes; open profile\.json with speedscope\.app or profiler\.firefox\.com\. Most time was spent in\n"
+        r"  <module> > search > search\.<locals>\.<genexpr> > primes!count > primes!is_prime\n"
+    ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",
     "render_svg": r"wrote picture\.png: 320 by 200 pixels, \d,\d{3} bytes\n",
     "draw_graph": (

@@ -1,5 +1,7 @@
 """Wasmark: a WebAssembly runtime for Python, in Python. Native speed, and an owner for every machine address."""
 
+import os
+
 from wasmark import registry
 from wasmark.config import Config
 from wasmark.core.features import Feature
@@ -32,6 +34,8 @@ from wasmark.tag import Tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wasmark.component import (
         Component,
         ComponentInstance,
@@ -43,6 +47,44 @@ if TYPE_CHECKING:
         ResultError,
         Some,
     )
+    from wasmark.debug.profile import profile
+    from wasmark.debug.tools import enable_crash_reports, enable_jitdump, enable_perf_map
+
+_LATE = {
+    **dict.fromkeys(
+        (
+            "Component",
+            "ComponentInstance",
+            "ComponentLinker",
+            "ComponentTrap",
+            "ComponentTrapCode",
+            "Err",
+            "Ok",
+            "ResultError",
+            "Some",
+        ),
+        "wasmark.component",
+    ),
+    "enable_crash_reports": "wasmark.debug.tools",
+    "enable_jitdump": "wasmark.debug.tools",
+    "enable_perf_map": "wasmark.debug.tools",
+    "profile": "wasmark.debug.profile",
+}
+"""Names that few programs use, and where they are: imported when they are asked for."""
+
+
+def __getattr__(name: str) -> "Any":
+    if name not in _LATE:
+        raise AttributeError(f"module 'wasmark' has no attribute {name!r}")
+    from wasmark.jit.late_import import late_import
+
+    return getattr(late_import(_LATE[name]), name)
+
+
+if os.environ.get("WASMARK_DEBUG"):
+    from wasmark.debug.tools import enable
+
+    enable(os.environ["WASMARK_DEBUG"])
 
 __all__ = [
     "Array",
@@ -87,16 +129,9 @@ __all__ = [
     "UnsupportedError",
     "WasmException",
     "deadline",
+    "enable_crash_reports",
+    "enable_jitdump",
+    "enable_perf_map",
+    "profile",
     "registry",
 ]
-
-
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """What has to do with components is imported when somebody asks for it: a start that needs none is quicker."""
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from wasmark import component
-
-        return getattr(component, name)

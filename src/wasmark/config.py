@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wasmark.core.features import Feature
+from wasmark.core.flavour import Flavour
 from wasmark.core.record import FrozenRecord, set_
 from wasmark.jit.late_import import late_import
 
@@ -31,6 +32,8 @@ class Config(FrozenRecord):
     max_heap_bytes: upper bound of the memory that the garbage-collected objects of one store take; an allocation that
     does not fit after a collection traps.
     collect_always: whether to collect before every allocation, which finds references that nobody keeps. It is slow.
+    fuel: whether code counts the instructions that it executes, and traps when `Store.fuel` is used up. The count is
+    the same wherever and however often a program runs; code takes longer for it.
     features: the proposals whose instructions and types a module may use.
     cache: whether compiled code is kept on disk for the next process, or the directory for it; True means
     `$XDG_CACHE_HOME/wasmark` or `~/.cache/wasmark`.
@@ -48,6 +51,7 @@ class Config(FrozenRecord):
         "compile_processes",
         "debug_info",
         "features",
+        "fuel",
         "max_heap_bytes",
         "max_memory_bytes",
         "max_table_elements",
@@ -67,6 +71,7 @@ class Config(FrozenRecord):
     relaxed_simd: str
     max_heap_bytes: int
     collect_always: bool
+    fuel: bool
     features: frozenset[Feature]
     cache: bool | str | os.PathLike[str]
     cache_limit: int
@@ -89,6 +94,7 @@ class Config(FrozenRecord):
         max_heap_bytes: int = 1 << 30,
         collect_always: bool = False,
         debug_info: bool = False,
+        fuel: bool = False,
     ) -> None:
         set_(self, "strategy", strategy)
         set_(self, "tier_up", tier_up)
@@ -104,6 +110,7 @@ class Config(FrozenRecord):
         set_(self, "debug_info", debug_info)
         set_(self, "max_heap_bytes", max_heap_bytes)
         set_(self, "collect_always", collect_always)
+        set_(self, "fuel", fuel)
         if self.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {self.strategy!r}; known: {', '.join(map(repr, STRATEGIES))}")
         if self.relaxed_simd not in RELAXED_SIMD:
@@ -132,6 +139,6 @@ class Config(FrozenRecord):
         return f"Config({', '.join(differences)})"
 
     @property
-    def deterministic(self) -> bool:
-        """Whether relaxed instructions are those of the deterministic profile."""
-        return self.relaxed_simd == "deterministic"
+    def flavour(self) -> Flavour:
+        """What compilers have to know of it."""
+        return Flavour(self.relaxed_simd == "deterministic", self.fuel)

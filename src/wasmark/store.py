@@ -152,6 +152,28 @@ class Store:
     def timeout(self, seconds: float | None) -> None:
         _word.pack_into(self._block, L.STORE_TIMEOUT, 0 if seconds is None else nanoseconds(seconds))
 
+    @property
+    def fuel(self) -> int:
+        """How many instructions wasm code of the store may execute yet, none at first; it traps (OUT_OF_FUEL) before it
+        would execute more. What costs how much, `docs/rationale.md` says.
+
+        A host function may look at it, and set it. Raises Error where the engine's configuration has no `fuel`,
+        ValueError for a number that is negative, or not below 2**63.
+        """
+        self._check_fuel()
+        return self._word(L.STORE_FUEL)
+
+    @fuel.setter
+    def fuel(self, amount: int) -> None:
+        self._check_fuel()
+        if not 0 <= amount < 1 << 63:
+            raise ValueError("fuel is from 0 to 2**63 - 1")
+        _word.pack_into(self._block, L.STORE_FUEL, amount)
+
+    def _check_fuel(self) -> None:
+        if not self.engine.config.fuel:
+            raise Error("this engine's code needs no fuel: Config(fuel=True) has it")
+
     def collect(self) -> None:
         """Free the objects, and let go of the Python objects, that nobody can reach any more.
 

@@ -52,6 +52,22 @@ HELLO = r"""
 """Writes its arguments, each with a NUL behind it, and ends with status 42."""
 ENDLESS = '(module (func (export "_start") (loop $l (br $l))))'
 
+WAITING = r"""
+(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\40\00\00\00\10\00\00\00")
+  (data (i32.const 272) "\01")
+  (data (i32.const 287) "\7f")
+  (func (export "_start")
+    (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 32)))
+    (call $exit (i32.load (i32.const 32))))
+  (func (export "sleep") (result i32) (call $poll (i32.const 256) (i32.const 512) (i32.const 1) (i32.const 32))))
+"""
+"""Reads up to 16 bytes of standard input and ends with their number, or sleeps for three hundred years."""
+
 
 def command(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
@@ -232,6 +248,25 @@ def test_an_endless_loop_ends_at_ctrl_c(wat: Wat) -> None:
         process.send_signal(signal.SIGINT)
         status = process.wait(20)
     assert status == 130
+
+
+def test_a_program_whose_time_is_over_shows_where_it_was_and_ends_with_124(wat: Wat) -> None:
+    done = command("run", "--timeout", "2", wat(ENDLESS))
+    assert done.returncode == 124
+    lines = done.stderr.decode().splitlines()
+    assert lines[0] == "wasm trap: interrupted: it took longer than 2.0 s"
+    assert "_start" in lines[1]
+    assert command("run", "--timeout", "60", wat(TRAP)).returncode == 134
+
+
+@pytest.mark.parametrize("more", [[], ["--invoke", "sleep"]])
+def test_a_program_that_waits_for_input_or_time_is_stopped_as_well(wat: Wat, more: list[str]) -> None:
+    words = [sys.executable, "-m", "wasmark", "run", "--timeout", "1", *more, wat(WAITING)]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, **pipes) as process:  # type: ignore[call-overload]
+        assert process.wait(60) == 124
+        assert b"interrupted" in process.stderr.read()
+    assert command("run", "--timeout", "60", wat(WAITING), stdin=b"ab").returncode == 2
 
 
 def test_usage_errors_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,12 @@ from wasmark.binary import decode_body, decode_module
 from wasmark.compile.function import ModuleContext
 from wasmark.compile.llvm import TRIPLE
 from wasmark.compile.module import batch_ir
+from wasmark.core.flavour import Flavour
 from wasmark.runtime.layout import VMLayout
 from wasmark.validate import validate_module
 
 
-def module_context(binary: bytes, *, deterministic: bool = False) -> ModuleContext:
+def module_context(binary: bytes, *, deterministic: bool = False, fuel: bool = False) -> ModuleContext:
     """What is known of a validated module before its functions are translated.
 
     Raises as `wasmark.Module` does for modules that are refused.
@@ -23,7 +24,7 @@ def module_context(binary: bytes, *, deterministic: bool = False) -> ModuleConte
         validator.validate_body(index, decode_body(model, function.start, function.end))
     imported = model.imported["func"]
     layout = VMLayout(model, sorted(index for index in validator.declared_functions if index >= imported))
-    return ModuleContext(model, layout, "m0.", deterministic=deterministic)
+    return ModuleContext(model, layout, "m0.", flavour=Flavour(deterministic, fuel))
 
 
 def module_ir(binary: bytes) -> str:

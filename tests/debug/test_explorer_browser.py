@@ -9,8 +9,9 @@ import pytest
 import wasmark
 from tests.debug.browser import chromium, eventually, open_page
 from tests.debug.explored import functions, machine_code, wasm_lines
+from tests.debug.support import dinner
 from tests.debug.test_explorer_page import HOSTILE, MODULE
-from wasmark.debug.explorer import TIERS, engine_of, write_page_of
+from wasmark.debug.explorer import TIERS, engine_of, write_page, write_page_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +134,32 @@ def test_what_belongs_together_lights_up(browser: Chrome, page: Path) -> None:
         assert rows(browser, "native-1", ".lit") == expected["native-1"]
 
 
+def test_a_source_line_lights_up_what_became_of_it(browser: Chrome, tmp_path: Path) -> None:
+    from selenium.webdriver import ActionChains
+
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "share.hpp").write_text("</script>\n<b>a</b> / b\n\n\n")
+    path = tmp_path / "page.html"
+    write_page(dinner(5, str(tmp_path)), path, tiers=["optimised"], source_folders=[tmp_path])
+    open_page(browser, path)
+    headings = [heading.text.split("\n")[0] for heading in browser.find_elements("css selector", ".pane h2")]
+    assert headings == ["source", "wasm", "machine code, optimised"]
+    function = show(browser, path, "split")
+    at = next(row for row, (_, line) in enumerate(wasm_lines(function["listing"])) if "div_s" in line)
+    lines = function["listing"]["d"]["l"].split("\n")
+    inner = lines.index("<b>a</b> / b")
+    assert row(browser, "source", inner).text.split() == ["2", "<b>a</b>", "/", "b"]
+    ActionChains(browser).move_to_element(row(browser, "wasm", at)).perform()
+    assert inner in rows(browser, "source", ".lit")
+    assert lines.index("line 12") in rows(browser, "source", ".lit")
+    ActionChains(browser).move_to_element(row(browser, "source", inner)).perform()
+    assert at in rows(browser, "wasm", ".lit")
+    divisions = [n for n, (_, text, _, _) in enumerate(machine_code(function["listing"])) if text.startswith("idiv")]
+    assert divisions
+    assert set(divisions) <= set(rows(browser, "native-0", ".lit"))
+    assert browser.get_log("browser") == []
+
+
 def test_trap_sites_have_their_codes(browser: Chrome, page: Path) -> None:
     open_page(browser, page)
     function = show(browser, page, HOSTILE)
@@ -145,6 +172,8 @@ def test_trap_sites_have_their_codes(browser: Chrome, page: Path) -> None:
         assert {2, 3} <= {int(title.rsplit(" ", 1)[1][:-1]) for title in expected.values()}
         marks = browser.find_elements("css selector", f"#native-{tier} .trap span")
         assert [mark.get_attribute("title") for mark in marks] == list(expected.values())
+    marks = browser.find_elements("css selector", "#wasm .trap span")
+    assert [mark.text for mark in marks] == ["integer divide by zero", "integer overflow"]
     browser.find_element("id", "native-0").click()
     press(browser, "t")
     assert "may trap: " in status(browser)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import wasmark
 from tests.debug.explored import expanded, functions, machine_code, wasm_lines
+from tests.debug.support import DINNER_CPP, SHARE_HPP, dinner
 from wasmark.binary import decode_body
 from wasmark.cli import main
 from wasmark.debug.explorer import TIERS, engine_of, write_page, write_page_of
@@ -108,6 +110,82 @@ def test_the_same_module_gives_the_same_page(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_page(MODULE, tmp_path / name, tiers=["first", "optimised"])
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def source_lines(function: dict[str, Any]) -> dict[int, list[tuple[str, int, str]]]:
+    """For each row, the (file, line, text) of the lines that it comes from, the innermost first."""
+    source = function["listing"]["d"]
+    lines, numbers = source["l"].split("\n"), source["n"]
+    assert len(lines) == len(numbers)
+
+    def place(at: int) -> tuple[str, int, str]:
+        file = max(number for number in range(at) if not numbers[number] and lines[number] != "⋯")
+        return lines[file], numbers[at], lines[at]
+
+    return {row: [place(at) for at in source["k"][kind]] for row, kind in enumerate(source["s"]) if kind >= 0}
+
+
+@pytest.fixture
+def dinner_files(tmp_path: Path) -> Path:
+    """The source files of `dinner`, below a folder."""
+    folder = tmp_path / "dinner"
+    (folder / "include").mkdir(parents=True)
+    (folder / "dinner.cpp").write_text(DINNER_CPP)
+    (folder / "include" / "share.hpp").write_text(SHARE_HPP)
+    return folder
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_rows_have_their_source_lines_and_those_of_inlined_calls(version: int, dinner_files: Path) -> None:
+    data = dinner(version, str(dinner_files))
+    page = dinner_files / "page.html"
+    write_page(data, page, tiers=["first"], source_folders=[dinner_files])
+    pay, split = functions(page.read_text())
+    assert expanded(page.read_text())["index"]["source"] is True
+    rows = {line.split()[0]: row for row, (_, line) in enumerate(wasm_lines(split["listing"]))}
+    main, header = str(dinner_files / "dinner.cpp"), str(dinner_files / "include/share.hpp")
+    assert source_lines(split)[rows["i32.div_s"]] == [
+        (header, 2, "// line 2 of share.hpp"),
+        (header, 4, "// line 4 of share.hpp"),
+        (main, 12, "// line 12 of dinner.cpp"),
+    ]
+    assert source_lines(split)[rows["i32.mul"]][0] == (header, 5, "// line 5 of share.hpp")
+    assert [place for _, place, _ in source_lines(pay)[2]] == [22]
+    # What is between lines with code is shown, too.
+    assert "// line 3 of share.hpp" in split["listing"]["d"]["l"].split("\n")
+
+
+@pytest.mark.parametrize("folders", [[], ["elsewhere"]])
+def test_no_file_is_read_that_is_not_in_a_folder_of_sources(folders: list[str], dinner_files: Path) -> None:
+    (dinner_files / "elsewhere").mkdir()
+    (dinner_files / "elsewhere" / "dinner.cpp").symlink_to(dinner_files / "dinner.cpp")
+    page = dinner_files / "page.html"
+    allowed = [dinner_files / folder for folder in folders]
+    write_page(dinner(5, str(dinner_files)), page, tiers=["first"], source_folders=allowed)
+    _, split = functions(page.read_text())
+    assert {text for places in source_lines(split).values() for _, _, text in places} == {
+        "line 2",
+        "line 4",
+        "line 5",
+        "line 12",
+        "line 13",
+    }
+
+
+def test_source_files_are_found_where_the_module_is(dinner_files: Path, capsys: Capsys) -> None:
+    (dinner_files / "dinner.wasm").write_bytes(dinner(5, "/home/somebody/projects/dinner"))
+    page = dinner_files / "page.html"
+    assert main(["explore", str(dinner_files / "dinner.wasm"), "-o", str(page), "--tier", "first"]) == 0
+    _, split = functions(page.read_text())
+    assert "// line 12 of dinner.cpp" in split["listing"]["d"]["l"]
+    assert "// line 2 of share.hpp" in split["listing"]["d"]["l"]
+    other = dinner_files / "include"
+    arguments = ["explore", str(dinner_files / "dinner.wasm"), "-o", str(page), "--tier", "first"]
+    assert main([*arguments, "--source", str(other)]) == 0
+    _, split = functions(page.read_text())
+    assert "// line 12 of dinner.cpp" not in split["listing"]["d"]["l"]
+    assert "// line 2 of share.hpp" in split["listing"]["d"]["l"]
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("text", ["(module)", '(module (import "a" "b" (func)) (memory 1))'])

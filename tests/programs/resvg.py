@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wasmark.cli._input import is_component
+from wasmark.binary.decoder import is_component
 
 
 def component(name: str) -> Path:

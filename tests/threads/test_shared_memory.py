@@ -146,6 +146,42 @@ def test_waiting_on_a_memory_that_is_not_shared_is_a_trap_and_notifying_wakes_no
     assert exports.count(3) == 3
 
 
+def test_what_follows_a_wait_that_must_trap_is_never_reached(engine: Engine) -> None:
+    """In arms, loops and blocks with results, in front of all kinds of code, with an address of either size."""
+    wait = "(memory.atomic.wait32 (local.get 0) (i32.const 0) (i64.const 0))"
+    far = "(memory.atomic.wait64 $far (i64.extend_i32_u (local.get 0)) (i64.const 0) (i64.const 0))"
+    text = f"""(module (memory 1) (memory $far i64 1) (global $seen (mut i32) (i32.const 0))
+      (func (export "seen") (result i32) (global.get $seen))
+      (func (export "last") (param i32) (result i32) {wait})
+      (func (export "far") (param i32) (result i32) (i32.add {far} (i32.const 1)))
+      (func (export "arm") (param i32) (result i32)
+        (if (result i32) (i32.ne (local.get 0) (i32.const 4))
+          (then (drop (i32.add {wait} (i32.const 1))) (global.set $seen (i32.const 1)) (i32.const 5))
+          (else (i32.const 6))))
+      (func (export "block") (param i32) (result i32)
+        (i32.add (i32.const 1) (block (result i32)
+          (drop (br_if 0 (i32.const 41) (i32.eq (local.get 0) (i32.const 4))))
+          (br_if 0 (i32.const 7) {wait}) (global.set $seen) (i32.const 2))))
+      (func (export "loop") (param i32) (result i32) (local $i i32)
+        (loop $l (result i32)
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (if (i32.and (i32.eq (local.get $i) (i32.const 9)) (i32.ne (local.get 0) (i32.const 4)))
+            (then (drop {wait}) (loop (global.set $seen (i32.const 1)) (br 0)) (br $l)))
+          (br_if $l (i32.lt_u (local.get $i) (i32.const 20)))
+          (local.get $i))))"""
+    exports = Instance(Module(text, engine)).exports
+    for _ in range(3):
+        for name in ("last", "far", "arm", "block", "loop"):
+            for address, code in ((8, TrapCode.EXPECTED_SHARED_MEMORY), (2, TrapCode.UNALIGNED_ATOMIC)):
+                with pytest.raises(Trap) as caught:
+                    exports[name](address)
+                assert caught.value.code is code
+            with pytest.raises(Trap) as caught:
+                exports[name](0x10000)
+            assert caught.value.code is TrapCode.MEMORY_OUT_OF_BOUNDS
+        assert (exports.arm(4), exports.block(4), exports.loop(4), exports.seen()) == (6, 42, 20, 0)
+
+
 def test_what_a_narrow_exchange_expects_is_compared_as_a_whole(engine: Engine) -> None:
     memory, (exports,) = workers(engine, 1)
     assert exports.narrow(0x100) == 0  # only its low byte is equal

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from wasmark.baseline.library import Library
     from wasmark.baseline.stencil import Stencil
+    from wasmark.core.flavour import Flavour
     from wasmark.core.model import ModuleModel
     from wasmark.core.types import ValType
     from wasmark.runtime.layout import VMLayout
@@ -123,8 +124,7 @@ class Context:
     """What the translation of all functions of a module has in common.
 
     lazy: whether functions are called through the module's table of functions, for they may not be there yet. counted:
-    whether functions and loops count how often they run, in that table. deterministic: whether relaxed instructions are
-    those of the deterministic profile.
+    whether functions and loops count how often they run, in that table.
     """
 
     def __init__(
@@ -132,12 +132,12 @@ class Context:
         model: ModuleModel,
         layout: VMLayout,
         library: Library,
+        flavour: Flavour,
         *,
         lazy: bool = False,
         counted: bool = False,
-        deterministic: bool = False,
     ) -> None:
-        self.deterministic = deterministic
+        self.flavour = flavour
         self.lazy = lazy
         self.counted = counted
         self.model = model

@@ -105,6 +105,9 @@ class Control(Assembler):
         back.position = len(self.out)
         self.hot.append((where, fixups, back))
 
+    def fuel(self, row: Opcode, imm: int) -> None:
+        self.emit(self.library["fuel"], x=imm)
+
     def tier_up(self) -> None:
         """What all counts of the function lead to, behind its body."""
         for where, fixups, back in self.hot:

@@ -10,6 +10,7 @@ from wasmark.baseline.library import keep_library, shared_library
 from wasmark.baseline.translator import Translator
 from wasmark.binary import decode_body
 from wasmark.compile.check import border_signatures, escaping_signatures, signatures_of
+from wasmark.core.flavour import STANDARD, Flavour
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.stubs import STUBS, ready_made_signatures, stubs_images
 
@@ -36,13 +37,12 @@ def translate_modules(
     layouts: Sequence[VMLayout],
     cache: CodeCache | None,
     progress: Progress | None = None,
-    *,
-    deterministic: bool = False,
+    flavour: Flavour = STANDARD,
 ) -> Artefact:
     """Translate validated modules into one artefact, as `jit.modules` describes it.
 
     Its trampolines cover the functions that can become references. `progress` is called with (bytes of wasm done,
-    bytes in all). `deterministic`: see `Context`.
+    bytes in all).
     """
     info: dict[str, Any] = {
         "kind": "module",
@@ -65,7 +65,7 @@ def translate_modules(
         keep_library(library, cache)
         report = _Report(sum(f.end - f.entry for model in models for f in model.functions), progress)
         parts = [
-            _translate(Context(model, layout, library, deterministic=deterministic), report)
+            _translate(Context(model, layout, library, flavour), report)
             for model, layout in zip(models, layouts, strict=True)
         ]
         escaping = dict.fromkeys(

@@ -134,8 +134,8 @@ class Operations(Exceptions):
         del self.stack[first:]
         operands = self.home_of(first)
         kind, a, c, x, y, z = self._address(row, imm)
-        shared = row.name not in WAITS or self.model.memory_types[imm[1]].limits.shared
-        stencil = self.library[f"{row.name}{'' if shared else ' unshared'}{kind}"]
+        self.dead = row.name in WAITS and not self.model.memory_types[imm[1]].limits.shared
+        stencil = self.library[f"{row.name}{' unshared' if self.dead else ''}{kind}"]
         self.emit(stencil, a=a, b=operands, c=c, d=self.push_home() if result else 0, x=x, y=y, z=z)
 
     def atomic_fence(self, row: Opcode, imm: None) -> None:

@@ -138,7 +138,10 @@ def _atomics() -> Iterator[tuple[str, str]]:
         for suffix, address in _addresses().items():
             if suffix != _STATIC:
                 body = loads + address + template.format(**COMMON)
-                yield name + suffix, plain(body, LETTER_TO_LLVM[result] if result else "")
+                if name in ATOMICS:
+                    yield name + suffix, plain(body, LETTER_TO_LLVM[result] if result else "")
+                else:
+                    yield name + suffix, body + "\n"
     yield "atomic.fence", FENCE + "\n" + NEXT
 
 
@@ -173,6 +176,7 @@ _STEPS: Final[dict[str, tuple[str, str]]] = {
     "ref.func": ("", "ptr"),
     "ref.func imported": ("", "ptr"),
     "ref.as_non_null": ("r", ""),
+    "fuel": ("", ""),
 }
 
 

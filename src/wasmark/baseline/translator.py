@@ -16,6 +16,7 @@ from wasmark.baseline.shapes import ZEROED_AT_ONCE
 from wasmark.baseline.vectors import VECTOR_METHODS
 from wasmark.compile.abi import slot_count
 from wasmark.compile.atomics import ATOMICS
+from wasmark.compile.fuel import FUEL, with_fuel
 from wasmark.compile.method_names import METHOD_NAMES
 from wasmark.compile.tail_calls import leaves_by_tail_call
 from wasmark.compile.wide_arithmetic import WIDE
@@ -48,6 +49,8 @@ class Translator(Objects):
 
     def translate(self, instrs: list[Instr]) -> Fragment:
         """The code of the function. `instrs` is the decoded, validated body."""
+        if self.context.flavour.fuel:
+            instrs = with_fuel(instrs)
         params, results, text = self.context.signature(self.function.type_index)
         runs = self.function.locals
         locals_ = params + sum(count * slot_count((type_,)) for count, type_ in runs)
@@ -331,7 +334,7 @@ def _method(name: str) -> Callable[[Translator, Opcode, Any], None]:
 
 
 _METHODS: Final = {
-    op: _method(op.name) for op in OPCODES if R.has_method(op) and op not in VECTOR_METHODS
+    op: _method(op.name) for op in (*OPCODES, FUEL) if R.has_method(op) and op not in VECTOR_METHODS
 } | VECTOR_METHODS
 """Rows with a rule of their own -> the method that translates them. A row without one fails here, at import."""
 

@@ -96,7 +96,7 @@ class Vectors(Operations):
         self.emit(self.library[stencil], a=a, b=b, c=c, d=d)
 
     def vector(self, row: Opcode, imm: Any) -> None:
-        natural = is_natural(row.name, deterministic=self.context.deterministic)
+        natural = is_natural(row.name, deterministic=self.context.flavour.deterministic)
         self._compute(row, f"{row.name} natural" if natural else row.name)
 
     def lane(self, row: Opcode, imm: int) -> None:

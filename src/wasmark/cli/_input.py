@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TEXT_STARTS: Final = (b"(", b";;")  # core §6.3.2, §6.3.3: a module's text begins with a parenthesis or a comment
-_COMPONENT_START: Final = b"\0asm\x0d\0\x01\0"  # Binary.md, "Component Definitions"
 
 
 class InputError(Error):
@@ -30,11 +29,6 @@ def read_binary(file: str) -> bytes:
 
     with naming(file):
         return binary_of(decode_source(data))
-
-
-def is_component(data: bytes) -> bool:
-    """Whether a binary is a component."""
-    return data.startswith(_COMPONENT_START)
 
 
 @contextlib.contextmanager

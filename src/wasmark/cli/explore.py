@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(TIERS),
         help=f"whose machine code to show: {' or '.join(TIERS)}; may be given twice (default: optimised)",
     )
+    parser.add_argument(
+        "--source",
+        metavar="DIR",
+        action="append",
+        help="where source files may be that the module's DWARF names; may be given again (default: FILE's folder)",
+    )
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -36,5 +42,6 @@ def execute(args: argparse.Namespace) -> int:
     with naming(args.file):
         modules = {tier: compile_module(data, args.file, engine_of(tier)) for tier in tiers}
     title = "standard input" if args.file == "-" else Path(args.file).name
-    write_page_of(modules, args.output, title)
+    folders = args.source or ([] if args.file == "-" else [Path(args.file).parent])
+    write_page_of(modules, args.output, title, folders)
     return 0

@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmark.cli._input import InputError, is_component, naming, read_binary
+from wasmark.binary.decoder import is_component
+from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
 from wasmark.core.types import F32, F64, I32, I64, V128, NumType
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from wasmark import Instance
+    from wasmark import Engine, Instance
     from wasmark.core.types import FuncType, ValType
-    from wasmark.engine import Engine
+    from wasmark.wasi import Wasi
 
 COMMAND: Final = "wasi:cli/run@0.2.0"
 """The interface that makes a component a command; versions that can stand in for it will do."""
@@ -37,6 +38,9 @@ def seconds(text: str) -> float:
         raise ValueError
     return value
 
+
+PERF: Final = {"map": "perf-map", "jitdump": "jitdump"}
+"""What `--perf` can be, and what that enables (see `debug.tools`)."""
 
 WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
     "--strategy": {
@@ -68,6 +72,15 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
         "type": seconds,
         "help": "stop the program after so many seconds (it may take longer to compile), show where it was, and end "
         "with status 124",
+    },
+    "--profile": {
+        "metavar": "FILE",
+        "help": "write a profile of wasm and Python code to FILE (JSON, for speedscope and the Firefox profiler)",
+    },
+    "--perf": {
+        "choices": tuple(PERF),
+        "help": "let Linux perf know the functions: map writes /tmp/perf-PID.map, jitdump jit-PID.dump (which "
+        "perf record -k mono and perf inject --jit use)",
     },
 }
 """The options of this command. All of them take a value, which is what `split` relies on."""
@@ -110,18 +123,54 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def execute(args: argparse.Namespace) -> int:
     """Compile, link with WASI, and run. Raises what the module raises; a program's status comes as `Exit`."""
     from wasmark import Config, Engine, Linker, Store, deadline
+    from wasmark.wasi import Wasi
 
+    if args.profile is not None:
+        return _profiled(args)
+    if args.perf is not None:
+        from wasmark.debug.tools import enable
+
+        enable(PERF[args.perf])
     engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
+    wasi = Wasi(
+        args=[Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
+        env=dict(map(_environment, args.env)),
+        preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
+    )
     if is_component(data):
-        return _execute_component(args, data, engine)
+        return _run_component(args, data, engine, wasi)
     with naming(args.file):
         module = compile_module(data, args.file, engine)
     store = Store(engine)
     linker = Linker(engine)
-    linker.define_wasi(**_world(args))
+    linker.define_wasi(wasi)
     with deadline(args.timeout):
         return _run(args, lambda: linker.instantiate(module, store))
+
+
+def _run_component(args: argparse.Namespace, data: bytes, engine: Engine, wasi: Wasi) -> int:
+    """The same for a component: a command has `wasi:cli/run`."""
+    from wasmark import Component, ComponentLinker, ResultError, deadline
+
+    if args.invoke is not None:
+        raise InputError(f"{args.file}: --invoke is for modules; this is a component")
+    with naming(args.file):
+        component = Component(data, engine, name=None if args.file == "-" else Path(args.file).stem)
+    linker = ComponentLinker(engine)
+    linker.define_wasi(wasi)
+    with deadline(args.timeout):
+        with naming(args.file):
+            exports = linker.instantiate(component).exports
+        command = exports.get(COMMAND)
+        if command is None:
+            offered = f"it exports {', '.join(exports)}" if len(exports) else "it exports nothing"
+            raise InputError(f"{args.file}: no {COMMAND} to run; {offered}")
+        try:
+            command.run()
+        except ResultError:
+            return EXIT_FAILED
+    return 0
 
 
 def _run(args: argparse.Namespace, instantiate: Callable[[], Instance]) -> int:
@@ -144,40 +193,17 @@ def _run(args: argparse.Namespace, instantiate: Callable[[], Instance]) -> int:
     return 0
 
 
-def _execute_component(args: argparse.Namespace, data: bytes, engine: Engine) -> int:
-    """The same with a component."""
-    from wasmark import Component, ComponentLinker, ResultError, deadline
+def _profiled(args: argparse.Namespace) -> int:
+    """`execute`, with the profile written whatever comes of it."""
+    from wasmark import profile
 
-    if args.invoke is not None:
-        raise InputError(f"{args.file}: --invoke calls functions of modules, and this is a component")
-    with naming(args.file):
-        component = Component(data, engine, name=None if args.file == "-" else Path(args.file).stem)
-    linker = ComponentLinker(engine)
-    linker.define_wasi(**_world(args))
-    with deadline(args.timeout):
-        with naming(args.file):
-            exports = linker.instantiate(component).exports
-        command = exports.get(COMMAND)
-        if command is None:
-            offered = f"it exports {', '.join(exports)}" if len(exports) else "it exports nothing"
-            raise InputError(f"{args.file}: no {COMMAND} to run; {offered}")
-        try:
-            command.run()
-        except ResultError:
-            return EXIT_FAILED
-    return 0
-
-
-def _world(args: argparse.Namespace) -> dict[str, Any]:
-    """What a program is given, as `define_wasi` takes it."""
-    return {
-        "args": [Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
-        "env": dict(map(_environment, args.env)),
-        "preopens": [
-            *(_directory(text, False) for text in args.dir),
-            *(_directory(text, True) for text in args.dir_ro),
-        ],
-    }
+    path, args.profile = args.profile, None
+    taken = profile()
+    try:
+        with taken:
+            return execute(args)
+    finally:
+        taken.save(path)
 
 
 def _callable_exports(exports: Any) -> str:

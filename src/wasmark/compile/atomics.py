@@ -156,11 +156,12 @@ def translate_atomic(translator: FunctionTranslator, row: Opcode, imm: tuple[int
     params, result = row.sig.split(":")
     address, *operands = (value for _, value in translator.take(len(params)))
     translator.address(row, imm, address)
-    template = ATOMICS[row.name]
     if row.name in WAITS and not translator.model.memory_types[imm[1]].limits.shared:
-        template = UNSHARED_WAITS[row.name]
+        translator.fill(UNSHARED_WAITS[row.name], None, {}, same=True)
+        translator.dead = True
+        return
     names = {"vm": "%vm"} | dict(zip("bc", operands, strict=False))
-    translator.fill(template, _TYPES[result] if result else None, names, same=True)
+    translator.fill(ATOMICS[row.name], _TYPES[result] if result else None, names, same=True)
 
 
 def translate_fence(translator: FunctionTranslator, row: Opcode, imm: None) -> None:
@@ -169,17 +170,9 @@ def translate_fence(translator: FunctionTranslator, row: Opcode, imm: None) -> N
 
 
 def _unshared(name: str) -> str:
-    """The checks, and then the trap; the condition is none that LLVM knows, and what follows goes on as usual."""
     size = BY_NAME[name].access
-    memory = f"i{8 * size}"
-    return prepare(
-        _aligned(size)
-        + _touch(memory, size)
-        + '%never{n} = call i1 asm sideeffect "", "=r,0"(i1 false)@\n'
-        + "br i1 %never{n}, label %ns{n}, label %nt{n}@, !prof !2\nnt{n}:\n@TEXPECTED_SHARED_MEMORY\nns{n}:\n"
-        + "{r} = add i32 0, 0@"
-    )
+    return prepare(_aligned(size) + _touch(f"i{8 * size}", size) + "@TEXPECTED_SHARED_MEMORY")
 
 
 UNSHARED_WAITS: Final[dict[str, str]] = {name: _unshared(name) for name in WAITS}
-"""What a wait does where the memory is not shared."""
+"""What a wait does where the memory is not shared: the checks, and then it traps. What follows is dead."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from wasmark.compile.hot import Hot
+    from wasmark.core.flavour import Flavour
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.layout import VMLayout
 
@@ -53,15 +54,15 @@ def functions_ir(
     return "".join([*parts, ATTRIBUTES, stubs.ATTRIBUTES, *metadata])
 
 
-def hot_ir(model: ModuleModel, layout: VMLayout, wanted: Sequence[Hot], *, deterministic: bool = False) -> str:
+def hot_ir(model: ModuleModel, layout: VMLayout, wanted: Sequence[Hot], flavour: Flavour) -> str:
     """The IR module of what is hot in a lazy module; each item is found under its `symbol`. Functions that are not in
-    it are called through the table of functions. `deterministic`: see `ModuleContext`.
+    it are called through the table of functions.
 
     Raises Error where one of them cannot be made.
     """
     first = model.imported["func"]
     whole = frozenset(hot.number for hot in wanted if not hot.loop)
-    context = ModuleContext(model, layout, "", whole, deterministic=deterministic)
+    context = ModuleContext(model, layout, "", whole, flavour)
     translators: list[FunctionTranslator] = []
     for scope, hot in enumerate(wanted, SCOPE_BASE):
         if hot.loop:

@@ -15,6 +15,7 @@ from wasmark.compile import exceptions, tail_calls
 from wasmark.compile.abi import LETTER_TO_LLVM, Places, llvm_type, result_type, signature
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
 from wasmark.compile.atomics import ATOMICS, HOSTED, translate_atomic, translate_fence
+from wasmark.compile.fuel import FUEL, with_fuel
 from wasmark.compile.function_objects import ObjectInstructions
 from wasmark.compile.method_names import METHOD_NAMES
 from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
@@ -22,6 +23,7 @@ from wasmark.compile.templates import MEMORY_ACCESS_COLUMN, location
 from wasmark.compile.vector import NATURAL, V128, VECTORS, is_natural
 from wasmark.compile.vector_function import VECTOR_RULES
 from wasmark.compile.wide_arithmetic import WIDE, translate_wide
+from wasmark.core.flavour import STANDARD, Flavour
 from wasmark.core.object_layout import StructLayouts
 from wasmark.core.opcodes import OPCODES, Opcode
 from wasmark.core.types import FuncType
@@ -125,8 +127,7 @@ class ModuleContext:
     """What all functions of one module share while they are translated.
 
     here: the functions (by number, imported ones not counted) that can be called by their symbols; the others are
-    called through the module's table of functions. None means all. deterministic: whether relaxed instructions are
-    those of the deterministic profile.
+    called through the module's table of functions. None means all.
     """
 
     def __init__(
@@ -135,11 +136,11 @@ class ModuleContext:
         layout: VMLayout,
         prefix: str,
         here: frozenset[int] | None = None,
-        *,
-        deterministic: bool = False,
+        flavour: Flavour = STANDARD,
     ) -> None:
         self.here = here
-        self.simple = _SIMPLE[deterministic]
+        self.flavour = flavour
+        self.simple = _SIMPLE[flavour.deterministic]
         self.model = model
         self.layout = layout
         self.prefix = prefix
@@ -209,7 +210,7 @@ class FunctionTranslator(ObjectInstructions):
         self._open_frame(params, instrs)
         self._start(params)
         self._open(Frame("return", results, results, 0))
-        self._body(instrs)
+        self._body(with_fuel(instrs) if self.context.flavour.fuel else instrs)
         head = f"define hidden {self._header(params, returns)} #0 !dbg !{self.scope} {{\nentry:"
         return "\n".join([head, *self.head, *self.out, "}\n"])
 
@@ -555,6 +556,9 @@ class FunctionTranslator(ObjectInstructions):
     def nop(self, row: Opcode, imm: Any) -> None:
         """Nothing is emitted."""
 
+    def fuel(self, row: Opcode, imm: int) -> None:
+        self._step("fuel", o=imm)
+
     # --- calls ------------------------------------------------------------------------------------
 
     def _call(self, type_index: int, callee: str, vmctx: str) -> None:
@@ -840,7 +844,7 @@ _STEPS: Final = {**ACCESSORS, **tail_calls.STEPS, **exceptions.STEPS}
 
 _SPECIAL: Final[dict[Opcode, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
     op: _RULES.get(op.name) or getattr(FunctionTranslator, _method_name(op.name))
-    for op in OPCODES
+    for op in (*OPCODES, FUEL)
     if op not in _SIMPLE[False]
 }
 """Rows with a rule of their own -> the method that translates them. A row without one fails here, at import."""

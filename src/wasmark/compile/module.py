@@ -17,6 +17,7 @@ from wasmark.compile.function import FunctionTranslator, ModuleContext
 from wasmark.compile.images import stubs_image
 from wasmark.compile.parallel import Task, compile_all
 from wasmark.compile.prelude import SCOPE_BASE
+from wasmark.core.flavour import STANDARD, Flavour
 from wasmark.jit.artefact import Artefact
 from wasmark.runtime.elf import make_image
 
@@ -62,17 +63,15 @@ def compile_modules(
     layouts: Sequence[VMLayout],
     processes: int | None = None,
     progress: Progress | None = None,
-    *,
-    deterministic: bool = False,
+    flavour: Flavour = STANDARD,
 ) -> Artefact:
     """Compile valid modules into one artefact, as `jit.modules` describes it.
 
     Its trampolines cover the functions that can become references. `processes` are used for large modules (see
     `parallel`). `progress` is called with (bytes of wasm done, bytes in all).
-    `deterministic`: see `ModuleContext`.
     """
     contexts = [
-        ModuleContext(model, layout, f"m{number}.", deterministic=deterministic)
+        ModuleContext(model, layout, f"m{number}.", flavour=flavour)
         for number, (model, layout) in enumerate(zip(models, layouts, strict=True))
     ]
     wanted = list(dict.fromkeys(s for context in contexts for s in escaping_signatures(context.model, context.layout)))

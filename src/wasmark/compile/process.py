@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmark.compile.hot import Hot
+    from wasmark.core.flavour import Flavour
 
 _STDERR_KEPT: Final = 2000
 
@@ -70,10 +71,10 @@ class CompilerProcess:
         """The object code of an IR module. Raises Error where the process dies of it."""
         return self._ask("ir", ir)
 
-    def learn(self, number: int, binary: bytes, escaping: Sequence[int], *, deterministic: bool = False) -> None:
-        """Tell it of a module, by a number, with the functions that can become references, and whether relaxed
-        instructions are those of the deterministic profile. Raises as `compile`."""
-        self._ask("module", number, binary, list(escaping), deterministic)
+    def learn(self, number: int, binary: bytes, escaping: Sequence[int], flavour: Flavour) -> None:
+        """Tell it of a module, by a number, with the functions that can become references. Raises as
+        `compile`."""
+        self._ask("module", number, binary, list(escaping), list(flavour))
 
     def compile_hot(self, number: int, wanted: Sequence[Hot]) -> bytes:
         """The object code of these pieces of a module that it knows. Raises as `compile`, or Error where one of them

@@ -17,6 +17,7 @@ from wasmark.errors import Error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wasmark.core.flavour import Flavour
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.layout import VMLayout
 
@@ -53,7 +54,8 @@ class Worker:
     """What the process knows, and what it can be asked."""
 
     def __init__(self) -> None:
-        self._modules: dict[int, tuple[ModuleModel, VMLayout, bool]] = {}  # the one that was asked for last comes last
+        # The one that was asked for last comes last.
+        self._modules: dict[int, tuple[ModuleModel, VMLayout, Flavour]] = {}
         self.requests: dict[str, Callable[..., bytes]] = {"ir": self._ir, "module": self._module, "hot": self._hot}
 
     def answer(self, request: bytes) -> bytes:
@@ -69,12 +71,13 @@ class Worker:
 
         return compile_ir(text)
 
-    def _module(self, number: int, binary: bytes, escaping: list[int], deterministic: bool) -> bytes:
+    def _module(self, number: int, binary: bytes, escaping: list[int], flavour: list[bool]) -> bytes:
         from wasmark.binary.decoder import decode_module
+        from wasmark.core.flavour import Flavour
         from wasmark.runtime.layout import VMLayout
 
         model = decode_module(binary)
-        self._modules[number] = model, VMLayout(model, escaping), deterministic
+        self._modules[number] = model, VMLayout(model, escaping), Flavour(*flavour)
         if len(self._modules) > _MODULES_KEPT:
             del self._modules[next(iter(self._modules))]
         return b""
@@ -86,8 +89,8 @@ class Worker:
 
         if number not in self._modules:
             raise Error(UNKNOWN_MODULE)
-        model, layout, deterministic = self._modules[number] = self._modules.pop(number)
-        return compile_ir(hot_ir(model, layout, [Hot(*item) for item in wanted], deterministic=deterministic))
+        model, layout, flavour = self._modules[number] = self._modules.pop(number)
+        return compile_ir(hot_ir(model, layout, [Hot(*item) for item in wanted], flavour))
 
 
 UNKNOWN_MODULE: Final = "the module is not known"

@@ -48,7 +48,7 @@ class Component:
         self.checked = validate_component(self.model, engine.types, engine.config.features, bodies=False)
         found = list(_modules(self.model, self.name))
         definitions = [definition for definition, _ in found]
-        self.modules = _compiled([definition.model for definition in definitions], engine, self.name)
+        self.modules = _compiled([definition.model for definition in definitions], engine)
         for module, (_, component_name) in zip(self.modules, found, strict=True):
             module.component_name = component_name
         self._by_definition = {
@@ -120,8 +120,8 @@ def _modules(model: ComponentModel, name: str | None) -> Iterator[tuple[CoreModu
             yield from _modules(definition.model, definition.model.names.component or name)
 
 
-def _compiled(models: list[ModuleModel], engine: Engine, name: str | None) -> list[Module]:
-    names = [name if number == 0 else f"{name or 'module'} {number}" for number in range(len(models))]
+def _compiled(models: list[ModuleModel], engine: Engine) -> list[Module]:
+    names = [f"module {number}" for number in range(len(models))]
     if engine.config.strategy != "lazy":
         return assemble(models, engine, names) if models else []
     return [assemble([model], engine, [each])[0] for model, each in zip(models, names, strict=True)]

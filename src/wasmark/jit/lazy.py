@@ -86,14 +86,14 @@ class LazyCode:
         keep_library(library, cache)
         self._model = model
         self._library = library
-        self.deterministic = config.deterministic
+        self.flavour = config.flavour
         self._context = Context(
             model,
             layout,
             library,
+            self.flavour,
             lazy=True,
             counted=self._limit is not None,
-            deterministic=self.deterministic,
         )
         first = self._first = model.imported["func"]
         signatures = defined_signatures(model)
@@ -252,7 +252,7 @@ class LazyCode:
 
         with self._lock:
             if hot not in self._optimized:
-                text = hot_ir(self._model, self._context.layout, [hot], deterministic=self.deterministic)
+                text = hot_ir(self._model, self._context.layout, [hot], self.flavour)
                 self.install([hot], compile_ir(text))
 
     def install(self, wanted: Sequence[Hot], data: bytes) -> None:

@@ -89,8 +89,9 @@ def _options(config: Config) -> list[str]:
 
 
 def _features(config: Config) -> list[str]:
-    """With what decides about relaxed instructions."""
-    return [*sorted(feature.value for feature in config.features), f"{config.relaxed_simd} relaxed SIMD"]
+    """With what decides about relaxed instructions, and whether code pays for what it does."""
+    features = [*sorted(feature.value for feature in config.features), f"{config.relaxed_simd} relaxed SIMD"]
+    return [*features, "fuel"] if config.fuel else features
 
 
 def obtain(
@@ -131,14 +132,12 @@ def _compile(
         late_import("wasmark.baseline.module")
         from wasmark.baseline.module import translate_modules
 
-        artefact = translate_modules(key, models, layouts, cache, progress, deterministic=config.deterministic)
+        artefact = translate_modules(key, models, layouts, cache, progress, config.flavour)
     else:
         late_import("wasmark.compile.module")
         from wasmark.compile.module import compile_modules  # not before: it loads LLVM
 
-        artefact = compile_modules(
-            key, models, layouts, config.compile_processes, progress, deterministic=config.deterministic
-        )
+        artefact = compile_modules(key, models, layouts, config.compile_processes, progress, config.flavour)
     artefact.info["features"] = _features(config)
     return artefact
 
@@ -183,7 +182,7 @@ def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
         [model],
         [layout],
         config.compile_processes,
-        deterministic=config.deterministic,
+        flavour=config.flavour,
     )
     artefact.info["features"] = _features(config)
     return Compiled(None, [layout.escaping], None, artefact)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from wasmark.compile.hot import Hot
     from wasmark.compile.process import CompilerProcess
+    from wasmark.core.flavour import Flavour
 else:
     Protocol = object
 
@@ -42,8 +43,8 @@ class Client(Protocol):
     number: int
     """Never that of another module of this process."""
 
-    deterministic: bool
-    """Whether its relaxed instructions are those of the deterministic profile."""
+    flavour: Flavour
+    """What its code does."""
 
     @property
     def binary(self) -> bytes:
@@ -170,7 +171,7 @@ class Optimizer:
             process = self._process
             for _ in range(2):
                 if client.number not in self._known:
-                    process.learn(client.number, client.binary, client.escaping, deterministic=client.deterministic)
+                    process.learn(client.number, client.binary, client.escaping, client.flavour)
                     self._known[client.number] = None
                 try:
                     return process.compile_hot(client.number, batch)

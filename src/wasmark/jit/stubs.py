@@ -52,6 +52,7 @@ _lock = threading.RLock()
 _runtime: Runtime | None = None
 _stubs: dict[str, Stubs] = {}
 _code: list[CodeObject] = []
+_symbols: dict[int, dict[str, tuple[int, int]]] = {}  # of the images of stubs, by the id of their code objects
 _offered_runtime: list[Image] = []
 _offered_stubs: dict[str, Image] = {}
 
@@ -96,6 +97,16 @@ def prepare_stubs(signatures: Iterable[str], cache: CodeCache | None) -> None:
     unbroken(lambda: _load_stubs(missing, cache))
 
 
+def runtime_symbols() -> dict[str, tuple[int, int]]:
+    """(address, size) of each function of the runtime image; empty where it is not installed yet."""
+    return _runtime.symbols if _runtime is not None else {}
+
+
+def stub_symbols(code_id: int) -> dict[str, tuple[int, int]]:
+    """(address, size) of each function of the code object of stubs with this id; empty for other code."""
+    return _symbols.get(code_id, {})
+
+
 def _load_stubs(missing: Sequence[str], cache: CodeCache | None) -> None:
     with _lock:
         ready_made = shipped()
@@ -126,6 +137,7 @@ def _adopt(loaded: LoadedImage) -> None:
     addresses = {name: address for name, (address, _) in loaded.symbols.items()}
     trampolines = {signature: addresses[trampoline_symbol(signature)] for signature in signatures}
     code = CodeObject(loaded.code_memory, loaded.text_start, loaded.text_end, [], trampolines, loaded.line_sources)
+    _symbols[code.id] = loaded.symbols
     register_code(code)
     _code.append(code)
     slow = _resolve("wasmark_call_slow")

@@ -9,6 +9,7 @@ store is able to run code, it answers: also for a finalizer in the garbage cycle
 from __future__ import annotations
 
 import threading
+from itertools import islice
 
 from wasmark.jit.late_import import late_import
 from wasmark.registry.frames import FrameInfo, Site, frame_info, frames_at
@@ -71,7 +72,7 @@ class _Owned:
 
     def __init__(self, module: RegisteredModule) -> None:
         self.module = module
-        self.parts: list[tuple[CodeObject, int]] = []
+        self.parts: dict[tuple[CodeObject, int], None] = {}
         self.seen = 0
         self.indexed = 0
         self.ranges: dict[int, dict[int, int]] = {}
@@ -115,27 +116,32 @@ class ModuleRegistry:
         code = component.code_object()
         with self._lock:
             if code is not None and code.text_start < code.text_end:
-                self._load(code)
+                self._load(code, [])
             self._kept[id(component)] = component
 
-    def _load(self, code: CodeObject) -> list[RegisteredModule | None]:
+    def _load(self, code: CodeObject, known: Sequence[tuple[int, RegisteredModule]]) -> list[RegisteredModule | None]:
+        """The owners of code, which is loaded now; `known` are those of its parts that had none. Others find the code
+        when that is done: they look without a lock."""
         owners = self._loaded.get(code)
+        is_new = owners is None
         if owners is None:
             ensure_registered(code)
-            owners = self._loaded[code] = [None] * len(code.modules)
+            owners = [None] * len(code.modules)
+        for number, module in known:
+            if owners[number] is None:
+                self._own(code, owners, number, module)
+        if is_new:
+            self._loaded[code] = owners
             self._by_id[code.id] = code
         return owners
 
     def _push_module(self, code: CodeObject, module: RegisteredModule) -> None:
-        owners = self._load(code)
-        if module in owners:
-            return
         number = next((number for number, part in enumerate(code.modules) if part.module is module), None)
         if number is None and _growing(module) is not None and code.modules[0].module is None:
             # In the middle of garbage that is taken apart: weak references to the module are dead. Its thunks are its.
             number = 0
-        if number is not None and owners[number] is None:
-            self._own(code, owners, number, module)
+        owners = self._load(code, [] if number is None else [(number, module)])
+        if module in owners:
             return
         first = next(iter(module.finished_functions()), None)
         if first is None:
@@ -153,8 +159,8 @@ class ModuleRegistry:
     def _own(
         self, code: CodeObject, owners: list[RegisteredModule | None], number: int, module: RegisteredModule
     ) -> None:
+        self._owned.setdefault(id(module), _Owned(module)).parts[code, number] = None
         owners[number] = module
-        self._owned.setdefault(id(module), _Owned(module)).parts.append((code, number))
 
     def _adopt(self, code: CodeObject) -> bool:
         """Load code that was compiled after its module had been registered here. Whether it is such code."""
@@ -162,10 +168,7 @@ class ModuleRegistry:
         known = [(number, module) for number, module in parts if module is not None and id(module) in self._kept]
         if known:
             with self._lock:
-                owners = self._load(code)
-                for number, module in known:
-                    if owners[number] is None:
-                        self._own(code, owners, number, module)
+                self._load(code, known)
         return bool(known)
 
     def _adopt_ownerless(self, id_: int) -> CodeObject | None:
@@ -176,11 +179,9 @@ class ModuleRegistry:
             if growing is not None:
                 for code in growing.code_objects():
                     if code.id == id_:
+                        parts = enumerate(code.modules)
                         with self._lock:
-                            owners = self._load(code)
-                            for number, owner in enumerate(owners):
-                                if owner is None and code.modules[number].module in (None, growing):
-                                    self._own(code, owners, number, growing)
+                            self._load(code, [(n, growing) for n, part in parts if part.module in (None, growing)])
                         return code
         return None
 
@@ -229,8 +230,9 @@ class ModuleRegistry:
         """The frames of a stack, given as `locate_frames` wants it, where it goes through this store alone. What was at
         an address once is not looked up again."""
         if self._generation != _generation[0]:
-            self._generation = _generation[0]
+            generation = _generation[0]
             self._frames = {}
+            self._generation = generation  # last: who sees it must not see the old frames
         known = self._frames
         frames = []
         back = 0
@@ -279,7 +281,7 @@ class ModuleRegistry:
             return []
         with self._lock:
             # Whatever comes in between, doing a part again changes nothing.
-            for code, number in owned.parts[owned.indexed :]:
+            for code, number in islice(owned.parts, owned.indexed, None):
                 for index, start, end in code.modules[number].functions:
                     owned.ranges.setdefault(index, {})[start] = end
                 owned.indexed += 1
@@ -304,7 +306,7 @@ class ModuleRegistry:
     def code_of(self, module: RegisteredModule) -> list[tuple[CodeObject, CodeModule]]:
         """All code that a module has here by now: code objects, and the part of each that is the module's."""
         owned = self._code_of(module)
-        return [(code, code.modules[number]) for code, number in (owned.parts.copy() if owned is not None else ())]
+        return [(code, code.modules[number]) for code, number in (tuple(owned.parts) if owned is not None else ())]
 
     def dump(self) -> RegistryTable:
         """Every function with code in this registry, now: a table for people, and a sequence of rows for programs."""

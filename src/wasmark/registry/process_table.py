@@ -31,6 +31,7 @@ import weakref
 from array import array
 
 from wasmark.registry.line_table import CATCHES
+from wasmark.registry.watchers import announce, announce_end
 from wasmark.runtime.catch_sites import forget_catch_sites, note_use
 from wasmark.runtime.code_memory import MAX_ARENAS, PAGE_SHIFT, PAGE_SIZE, map_zeroed
 from wasmark.runtime.retirement import Retirement
@@ -176,6 +177,7 @@ def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: sl
         index[pages] = nothing
     _codes.pop(id_, None)
     _lines.pop(id_, None)
+    announce_end(id_)
     forget_catch_sites()
     for forget in _listeners:
         forget()
@@ -231,6 +233,12 @@ def lookup_code(pc: int) -> CodeObject | None:
     return None
 
 
+def registered_codes() -> list[CodeObject]:
+    """All code objects that the signal handler knows."""
+    found = [reference() for reference in tuple(_codes.values())]
+    return [code for code in found if code is not None and code.is_registered]
+
+
 _WHOLE: Final = slice(None)
 
 
@@ -245,6 +253,7 @@ def register_code(code: CodeObject) -> None:
 
 def ensure_registered(code: CodeObject) -> bool:
     """Register code unless somebody did so before; whether nobody had."""
+    announce(code)
     owners = code.owners
     words = _same(code.id, len(owners))
     # One step: see the head of this file.

@@ -57,6 +57,11 @@ def monitor_address() -> int:
     return _address
 
 
+def thread_blocks() -> tuple[ctypes.Array[ctypes.c_uint64], ...]:
+    """All blocks, those without a thread included."""
+    return tuple(_all_blocks)
+
+
 def take_thread_block() -> ctypes.Array[ctypes.c_uint64]:
     """A zeroed ThreadBlock for the calling thread, on the monitor's list."""
     try:

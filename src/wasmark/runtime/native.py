@@ -16,6 +16,7 @@ from wasmark.registry.process_table import process_table_address
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.catch_sites import catch_sites_address
 from wasmark.runtime.code_memory import map_zeroed
+from wasmark.runtime.crash_names import crash_names_address
 from wasmark.runtime.deadlines import Deadlines, deadlines
 from wasmark.runtime.linear_memory import granules_address, set_natives
 from wasmark.runtime.monitor import (
@@ -26,6 +27,7 @@ from wasmark.runtime.monitor import (
     take_thread_block,
 )
 from wasmark.runtime.native_function import native_function
+from wasmark.runtime.sampler import sampler_address
 from wasmark.runtime.signal_state import STATE_KEY, set_word, signal_state_address, word
 from wasmark.runtime.symbols import process_symbol
 
@@ -141,6 +143,15 @@ class Runtime:
     def _method(self, name: str) -> Callable[..., Any]:
         return native_function(name, self._image.symbols[name][0])
 
+    @property
+    def symbols(self) -> dict[str, tuple[int, int]]:
+        """(address, size) of each function of the image."""
+        return self._image.symbols
+
+    def watch_crashes(self) -> None:
+        """Put our handler in line for the signals that end a process and are never a trap."""
+        self._function("wasmark_watch_crashes", 0)()
+
     def symbol(self, name: str) -> int | None:
         """Address of a function of the image or of the process, for linking stubs against."""
         found = self._image.symbols.get(name)
@@ -158,6 +169,10 @@ def image_symbol(name: str) -> int | None:
             return granules_address()
         case "wasmark_monitor":
             return monitor_address()
+        case "wasmark_crash_names":
+            return crash_names_address()
+        case "wasmark_sampler":
+            return sampler_address()
         case "wasmark_catch_sites":
             return catch_sites_address()
         case "wasmark_python":

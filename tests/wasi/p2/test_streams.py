@@ -278,6 +278,21 @@ def test_an_os_error_of_a_python_object_is_one_of_the_stream() -> None:
     assert guest.filesystem_error_code(caught.value.payload.value).value == "access"
 
 
+def test_a_named_pipe_has_no_places(guest: Guest, root: Path) -> None:
+    os.mkfifo(root / "fifo")
+    end = os.open(root / "fifo", os.O_RDWR | os.O_NONBLOCK)
+    file = guest.open("fifo", mode=READ_WRITE)
+    reading, writing = guest.descriptor_read_via_stream(file, 7), guest.descriptor_append_via_stream(file)
+    ready = guest.input_stream_subscribe(reading)
+    assert guest.input_stream_read(reading, 9) == b""
+    assert not guest.pollable_ready(ready)
+    assert guest.output_stream_check_write(writing) == 4096
+    guest.output_stream_write(writing, b"through")
+    assert guest.poll([ready]) == [0]
+    assert guest.input_stream_blocking_read(reading, 9) == b"through"
+    os.close(end)
+
+
 def test_reading_a_pipe_does_not_wait_unless_it_is_asked_to(inherited: Guest, pipe: tuple[Any, Any]) -> None:
     stream = inherited.get_stdin()
     assert inherited.input_stream_read(stream, 9) == b""

@@ -11,12 +11,12 @@ from typing import Final
 
 from wasmark.core.object_layout import ARRAY_ELEMENTS
 from wasmark.errors import TrapCode
-from wasmark.runtime import catch_sites, layout, monitor, signal_state
+from wasmark.runtime import catch_sites, crash_names, layout, monitor, sampler, signal_state
 from wasmark.runtime.linear_memory import GRANULE_COUNT, GRANULE_SHIFT
 
 _PARTS: Final = (
     *("prelude.ll", "entry.ll", "spread.ll", "signals.ll", "stopping.ll", "exceptions.ll", "tracebacks.ll"),
-    *("monitor.ll", "methods.ll", "heap.ll"),
+    *("monitor.ll", "methods.ll", "heap.ll", "profile.ll", "crashes.ll"),
 )
 _NAME: Final = re.compile(r"\$([A-Z][A-Z_0-9]*)")
 
@@ -29,8 +29,13 @@ _LINUX_X86_64: Final = {
     "SIGINFO_CODE": 8,
     "SIGINFO_ADDRESS": 16,
     "SIGINFO_PID": 16,
+    "SIGINFO_VALUE": 24,
+    "SIGINFO_SIZE": 128,
     "SI_TKILL": -6,
+    "SI_QUEUE": -1,
     "SIGILL": 4,
+    "SIGABRT": 6,
+    "SIGFPE": 8,
     "SIGBUS": 7,
     "SIGSEGV": 11,
     "SIGSET_SIZE": 128,
@@ -40,6 +45,9 @@ _LINUX_X86_64: Final = {
     "SYS_FUTEX": 202,
     "SYS_TGKILL": 234,
     "CLOCK_MONOTONIC": 1,
+    "SYS_CLOCK_NANOSLEEP": 230,
+    "SYS_TGSIGQUEUEINFO": 297,
+    "TIMER_ABSTIME": 1,
     "FUTEX_WAIT": 128,  # private
     "FUTEX_WAKE": 129,
     "MADV_DONTNEED": 4,
@@ -49,7 +57,7 @@ _LINUX_X86_64: Final = {
 _NUMBERS: Final[dict[str, int]] = {
     **{
         name: value
-        for module in (layout, signal_state, monitor, catch_sites)
+        for module in (layout, signal_state, monitor, catch_sites, sampler, crash_names)
         for name, value in vars(module).items()
         if isinstance(value, int)
     },

@@ -78,6 +78,8 @@ refused:
 enter:
   %a.exit = getelementptr i8, ptr %act, i64 $ACT_EXIT_FP
   store volatile ptr null, ptr %a.exit
+  %a.sampled = getelementptr i8, ptr %act, i64 $ACT_SAMPLED
+  store volatile i64 0, ptr %a.sampled
   %a.status = getelementptr i8, ptr %act, i64 $ACT_STATUS
   store volatile i64 $STATUS_RETURNED, ptr %a.status
   %a.limit = getelementptr i8, ptr %act, i64 $ACT_STACK_LIMIT
@@ -141,6 +143,8 @@ trap:
   call void @llvm.memcpy.p0.p0.i64(ptr %report, ptr %act, i64 $ACT_SIZE, i1 true)
   br label %leave
 leave:
+  %l.exit = getelementptr i8, ptr %act, i64 $ACT_EXIT_FP
+  store volatile ptr null, ptr %l.exit ; no host call is in progress any more
   %l.thread = getelementptr i8, ptr %act, i64 $ACT_THREAD
   %thread3 = load volatile ptr, ptr %l.thread
   call void @paused(ptr %thread3)
@@ -172,6 +176,14 @@ disown:
   call void @wasmark_disown(ptr %store2)
   br label %out
 out:
+  %l.sampled = getelementptr i8, ptr %act, i64 $ACT_SAMPLED
+  %id = load volatile i64, ptr %l.sampled
+  %unseen = icmp eq i64 %id, 0
+  br i1 %unseen, label %end, label %seen, !prof !2
+seen:
+  call void @capture(i64 %id)
+  br label %end
+end:
   ret i32 %result
 }
 

@@ -322,6 +322,7 @@ none:
   %ignored = and i1 %ignoring, %sent ; what the machine found cannot be ignored
   br i1 %ignored, label %done, label %default
 default:
+  call void @report_crash(ptr %context)
   %old = call ptr @signal(i32 %signal, ptr null)
   br i1 %sent, label %resend, label %done
 resend:

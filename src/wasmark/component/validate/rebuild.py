@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MAX_PARTS: Final = 10_000
 """How many types a value type may be made of, each counted as often as it occurs."""
-MAX_ITEMS: Final = 1_000_000
+MAX_ITEMS: Final = 50_000
 """The same for the types of instances and components."""
 MAX_DEPTH: Final = 100
 """How deep types may be in each other."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Final
 
-MAX_WORK: Final = 10_000_000
+MAX_WORK: Final = 1_000_000
 """How many types the validation of a component may make by substitution."""
 
 

@@ -28,16 +28,18 @@ def write_page(
     *,
     tiers: Sequence[str] = ("optimised",),
     title: str | None = None,
+    source_folders: Sequence[str | os.PathLike[str]] = (),
 ) -> None:
     """Write the page of a module to a file.
 
     source: the binary, or WAT text. tiers: whose code is shown, of TIERS. title: what the page is called; the module's
-    name if not given. Raises MalformedError, InvalidError or UnsupportedError as `Module` does, Error where capstone is
-    not installed, KeyError for a tier that is none.
+    name if not given. source_folders: where the files may be that DWARF in the module names; what it says of lines is
+    shown without them, too (where the `debug` extra is installed). Raises MalformedError, InvalidError or
+    UnsupportedError as `Module` does, Error where capstone is not installed, KeyError for a tier that is none.
     """
     binary = read_module(source).data
     modules = {tier: Module(binary, engine_of(tier)) for tier in tiers}
-    write_page_of(modules, path, title or modules[tiers[0]].name or "WebAssembly module")
+    write_page_of(modules, path, title or modules[tiers[0]].name or "WebAssembly module", source_folders)
 
 
 def engine_of(tier: str) -> Engine:
@@ -45,8 +47,13 @@ def engine_of(tier: str) -> Engine:
     return Engine(Config(strategy=TIERS[tier]))
 
 
-def write_page_of(modules: Mapping[str, Module], path: str | os.PathLike[str], title: str) -> None:
+def write_page_of(
+    modules: Mapping[str, Module],
+    path: str | os.PathLike[str],
+    title: str,
+    source_folders: Sequence[str | os.PathLike[str]] = (),
+) -> None:
     """The same for one module, compiled already; `modules` are by tier."""
-    pieces = page(list(modules.values()), list(modules), title)
+    pieces = page(list(modules.values()), list(modules), title, source_folders)
     with Path(path).open("w", encoding="utf-8") as file:
         file.writelines(pieces)

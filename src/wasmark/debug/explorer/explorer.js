@@ -40,24 +40,36 @@ const sums = (distances) => {
   return distances.map((distance) => (sum += distance));
 };
 
-// A function as it is shown: lines of each pane, and for each line of each pane the wasm row that it belongs to.
+// A function as it is shown: lines of each pane, and for each line of each pane the wasm rows that it belongs to.
 const read = (listing) => {
-  const wasm = { lines: listing.w.split("\n"), places: sums(listing.o), traps: new Map() };
-  wasm.rows = wasm.lines.map((_, row) => row);
+  const wasm = { lines: listing.w.split("\n"), places: sums(listing.o).map(hex), traps: new Map() };
+  wasm.rows = wasm.lines.map((_, row) => [row]);
   const tiers = listing.t.map(({ m, z, r, x }) => {
     const ends = sums(z);
-    const tier = { lines: m ? m.split("\n") : [], places: z.map((size, i) => ends[i] - size), traps: new Map() };
-    tier.rows = sums(r);
+    const tier = { lines: m ? m.split("\n") : [], places: z.map((size, i) => hex(ends[i] - size)), traps: new Map() };
+    const owners = sums(r);
+    tier.rows = owners.map((row) => (row < 0 ? [] : [row]));
     for (let i = 0; i < x.length; i += 2) {
-      tier.traps.set(x[i], x[i + 1]);
-      if (tier.rows[x[i]] >= 0) wasm.traps.set(tier.rows[x[i]], x[i + 1]);
+      tier.traps.set(x[i], [x[i + 1]]);
+      if (owners[x[i]] < 0) continue;
+      const known = wasm.traps.get(owners[x[i]]) ?? [];
+      wasm.traps.set(owners[x[i]], known.includes(x[i + 1]) ? known : [...known, x[i + 1]].sort((a, b) => a - b));
     }
     return tier;
   });
-  const tied = new Set(tiers.flatMap((tier) => tier.rows));
+  const tied = new Set(tiers.flatMap((tier) => tier.rows.flat()));
   wasm.tied = (row) => tied.has(row);
   for (const tier of tiers) tier.tied = () => true;
-  return [wasm, ...tiers];
+  return [wasm, ...tiers, ...(data.source ? [readSource(listing.d)] : [])];
+};
+
+const readSource = ({ l, n, k, s }) => {
+  const source = { lines: l ? l.split("\n") : [], places: n.map((number) => number || ""), traps: new Map() };
+  source.rows = source.lines.map(() => []);
+  s.forEach((kind, row) => kind >= 0 && new Set(k[kind]).forEach((line) => source.rows[line].push(row)));
+  source.isSource = true;
+  source.tied = () => true;
+  return source;
 };
 
 // --- a list that has elements for what is in sight
@@ -188,37 +200,44 @@ class Pane {
   }
 
   draw(line) {
-    const { lines, places, rows, traps, tied } = this.content;
-    const [, indent, op, rest] = /^(\s*)(\S*)(.*)$/.exec(lines[line]);
+    const { lines, places, rows, traps, tied, isSource } = this.content;
+    const [, indent, op, rest] = isSource ? [, lines[line], "", ""] : /^(\s*)(\S*)(.*)$/.exec(lines[line]);
     const text = element("span", {}, indent, element("span", { className: "op", textContent: op }));
     for (const part of rest.split(/(\b(?:0x[0-9a-f]+|\d[\d.e+-]*)\b)/)) {
       text.append(/^\d/.test(part) ? element("span", { className: "number", textContent: part }) : part);
     }
-    const made = element("div", {}, element("span", { className: "at", textContent: hex(places[line]) }), text);
-    if (rows[line] > 0 && tied(rows[line])) {
+    const made = element("div", {}, element("span", { className: "at", textContent: places[line] }), text);
+    const row = rows[line].find((each) => each > 0 && tied(each));
+    if (row !== undefined) {
       made.classList.add("tied");
       // The golden angle: neighbours differ, and no two are the same for long.
-      made.style.setProperty("--hue", Math.round((rows[line] * 137.508) % 360));
+      made.style.setProperty("--hue", Math.round((row * 137.508) % 360));
     }
-    if (this.lit.has(rows[line])) made.classList.add("lit");
+    if (this.isLit(line)) made.classList.add("lit");
+    if (isSource && !places[line]) made.classList.add("heading");
     if (traps.has(line)) {
-      const code = traps.get(line);
-      const message = data.traps[code] ?? `trap ${code}`;
-      const mark = element("span", { textContent: message, title: `may trap: ${message} (code ${code})` });
-      if (message === MEMORY_TRAP) mark.className = "memory";
-      made.append(element("span", { className: "trap" }, mark));
+      const marks = traps.get(line).map((code) => element("span", {
+        textContent: data.traps[code],
+        title: `may trap: ${data.traps[code]} (code ${code})`,
+        className: data.traps[code] === MEMORY_TRAP ? "memory" : "",
+      }));
+      made.append(element("span", { className: "trap" }, ...marks));
     }
     return made;
   }
 
   light(rows) {
     this.lit = rows;
-    for (const [line, made] of this.list.made) made.classList.toggle("lit", rows.has(this.content.rows[line]));
+    for (const [line, made] of this.list.made) made.classList.toggle("lit", this.isLit(line));
     this.sketch();
   }
 
+  isLit(line) {
+    return this.content.rows[line].some((row) => this.lit.has(row));
+  }
+
   lines(rows) {
-    return this.content.rows.flatMap((row, line) => (rows.has(row) ? [line] : []));
+    return this.content.rows.flatMap((of, line) => (of.some((row) => rows.has(row)) ? [line] : []));
   }
 
   // Beside the list: where traps are, and what is lit.
@@ -232,7 +251,7 @@ class Pane {
       pen.fillStyle = style.getPropertyValue(colour);
       for (const line of lines) pen.fillRect(inset, line * scale, width - inset, Math.max(2, scale));
     };
-    const traps = [...this.content.traps].filter(([, code]) => data?.traps[code] !== MEMORY_TRAP);
+    const traps = [...this.content.traps].filter(([, codes]) => codes.some((code) => data.traps[code] !== MEMORY_TRAP));
     stroke(traps.map(([line]) => line), "--trap", width / 2);
     stroke(this.lines(this.lit), "--accent", 0);
   }
@@ -246,8 +265,9 @@ class Explorer {
   async start() {
     data = await expand("index");
     const native = data.tiers.map((tier, i) => new Pane(`native-${i}`, `machine code, ${tier}`, this));
-    this.panes = [new Pane("wasm", "wasm", this), ...native];
-    document.getElementById("panes").append(...this.panes.map((pane) => pane.section));
+    const source = data.source ? [new Pane("source", "source", this)] : [];
+    this.panes = [new Pane("wasm", "wasm", this), ...native, ...source];
+    document.getElementById("panes").append(...[...new Set([...source, ...this.panes])].map((pane) => pane.section));
     const traps = data.functions.reduce((sum, { x }) => sum + x[0], 0);
     document.getElementById("summary").textContent =
       `${count(data.functions.length, "function")} · ${count(data.size, "byte")} of wasm · ` +
@@ -274,7 +294,7 @@ class Explorer {
     const f = data.functions.findIndex(({ i }) => String(i) === wanted.get("f"));
     if (f < 0) return false;
     if (f !== this.shown) await this.open({ f });
-    const line = this.panes[0].content.places.indexOf(parseInt(wanted.get("o"), 16), 1);
+    const line = this.panes[0].content.places.indexOf(wanted.get("o"), 1);
     if (line > 0 && line !== this.panes[0].list.cursor) this.panes[0].list.choose(line);
     return true;
   }
@@ -336,11 +356,12 @@ class Explorer {
       const fn = data.functions[f];
       const listing = (await chunk(fn.c))[fn.p];
       this.shown = f;
-      read(listing).forEach((content, i) => this.panes[i].show(content,
-        i ? `${count(content.lines.length, "instruction")}, ${count(fn.m[i - 1], "byte")}`
-          : `${this.name(fn)} ${fn.t}, ${count(fn.w, "byte")}`));
+      const notes = [`${this.name(fn)} ${fn.t}, ${count(fn.w, "byte")}`];
+      listing.t.forEach((tier, i) => notes.push(`${count(tier.z.length, "instruction")}, ${count(fn.m[i], "byte")}`));
+      read(listing).forEach((content, i) => this.panes[i].show(content, notes[i] ?? ""));
       this.functions.redraw();
-      this.rows = new Set();
+      this.pinned = [];
+      this.lit = "";
       history.replaceState(null, "", `#f=${fn.i}`);
       document.getElementById("status").textContent = `function ${fn.i}: ${this.name(fn)}`;
     }
@@ -348,10 +369,10 @@ class Explorer {
   }
 
   act(pane, what, line) {
-    const row = line < 0 ? this.pinned ?? -1 : pane.content.rows[line];
-    const rows = new Set(row >= 0 ? [row] : []);
+    const rows = new Set(line < 0 ? this.pinned : pane.content.rows[line]);
+    const [row = -1] = rows;
     if (what === "choose") {
-      this.pinned = row;
+      this.pinned = rows;
       for (const other of this.panes) {
         if (other === pane) continue;
         const [first] = other.lines(rows);
@@ -359,24 +380,24 @@ class Explorer {
         if (first !== undefined) other.list.reveal(first);
       }
       const fn = data.functions[this.shown];
-      if (row >= 0) history.replaceState(null, "", `#f=${fn.i}&o=${hex(this.panes[0].content.places[row])}`);
+      if (row >= 0) history.replaceState(null, "", `#f=${fn.i}&o=${this.panes[0].content.places[row]}`);
     }
-    if (row === this.row && what === "over") return;
-    this.row = row;
+    const lit = [...rows].join();
+    if (lit === this.lit && what === "over") return;
+    this.lit = lit;
     for (const each of this.panes) each.light(rows);
     this.describe(row);
   }
 
   describe(row) {
-    const [wasm, ...native] = this.panes;
+    const wasm = this.panes[0];
     if (row < 0) return;
-    const parts = [`${hex(wasm.content.places[row])}: ${wasm.content.lines[row].trim()}`];
-    native.forEach((pane, i) => {
-      const lines = pane.lines(new Set([row]));
-      parts.push(`${count(lines.length, "instruction")} (${data.tiers[i]})`);
+    const parts = [`${wasm.content.places[row]}: ${wasm.content.lines[row].trim()}`];
+    data.tiers.forEach((tier, i) => {
+      const lines = this.panes[i + 1].lines(new Set([row]));
+      parts.push(`${count(lines.length, "instruction")} (${tier})`);
     });
-    const trap = wasm.content.traps.get(row);
-    if (trap !== undefined) parts.push(`may trap: ${data.traps[trap]} (code ${trap})`);
+    for (const code of wasm.content.traps.get(row) ?? []) parts.push(`may trap: ${data.traps[code]} (code ${code})`);
     document.getElementById("status").textContent = parts.join(" · ");
   }
 

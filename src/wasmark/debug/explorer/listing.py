@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wasmark.binary import decode_body
 from wasmark.debug.disassembly import Disassembler
 from wasmark.errors import TrapCode
+from wasmark.registry.names import demangled
 from wasmark.registry.process_table import find_code
 from wasmark.registry.table import function_names
 from wasmark.text.printer import print_functions
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wasmark import Module
+    from wasmark.debug.explorer.sources import Sources
     from wasmark.registry import CodeObject
 
 NO_ROW: Final = -1
@@ -29,12 +31,14 @@ NO_ROW: Final = -1
 class Lister:
     """Lists the functions of a module that was compiled once for each tier.
 
-    modules: the same module, with all of its functions compiled. Raises Error where capstone is not installed.
+    modules: the same module, with all of its functions compiled. sources: where its source lines come from. Raises
+    Error where capstone is not installed.
     """
 
-    def __init__(self, modules: Sequence[Module]) -> None:
+    def __init__(self, modules: Sequence[Module], sources: Sources | None = None) -> None:
         self.model = modules[0].model
-        self.names = function_names(self.model)
+        self.sources = sources
+        self.names = {index: demangled(name) for index, name in function_names(self.model).items()}
         self._disassembler = Disassembler()
         self._places: list[dict[int, list[tuple[int, int]]]] = []
         for module in modules:
@@ -48,7 +52,7 @@ class Lister:
 
         w: its wasm text, a row a line. o: the module offset of each row, as distances from the one before, the first
         from 0 (the row of the locals has the function's). t: for each tier, its machine code, as `_machine_code` has
-        it.
+        it. d: its source lines, as `Sources.of` has them; nothing without DWARF.
         """
         model = self.model
         for number, lines in enumerate(print_functions(model)):
@@ -59,11 +63,14 @@ class Lister:
             rows = {offset: row for row, offset in enumerate(offsets)}
             rows[function.entry] = rows[0] = 0
             index = model.imported["func"] + number
-            yield {
+            listing: dict[str, Any] = {
                 "w": "\n".join(line[2:] for line in lines),
                 "o": _distances(offsets),
                 "t": [self._machine_code(places.get(index, []), rows) for places in self._places],
             }
+            if self.sources is not None:
+                listing["d"] = self.sources.of(offsets)
+            yield listing
 
     def _machine_code(self, ranges: Sequence[tuple[int, int]], rows: dict[int, int]) -> dict[str, Any]:
         """m: machine instructions, one a line. z: the size of each in bytes. r: the row of each, as the distance from

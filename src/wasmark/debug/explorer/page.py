@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.core.types import FuncType
 from wasmark.debug.explorer.listing import Lister
+from wasmark.debug.symbols import can_read_debug_info, has_debug_info
 from wasmark.errors import TrapCode
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from wasmark import Module
@@ -30,13 +32,20 @@ _CHUNK: Final = 256 << 10
 _SLOT: Final = re.compile(r"<!--(\w+)-->")
 
 
-def page(modules: Sequence[Module], tiers: Sequence[str], title: str) -> list[str]:
+def page(
+    modules: Sequence[Module], tiers: Sequence[str], title: str, folders: Sequence[str | os.PathLike[str]] = ()
+) -> list[str]:
     """The pieces of the page.
 
-    modules: the same module, wholly compiled in one way or in several; tiers: what each way is called. Raises Error
-    where capstone is not installed.
+    modules: the same module, wholly compiled in one way or in several; tiers: what each way is called; folders: where
+    source files may be. Raises Error where capstone is not installed.
     """
-    lister = Lister(modules)
+    sources = None
+    if has_debug_info(modules[0].model) and can_read_debug_info():
+        from wasmark.debug.explorer.sources import Sources
+
+        sources = Sources(modules[0].model, folders)
+    lister = Lister(modules, sources)
     chunks: list[str] = []
     index = _index(lister, tiers, title, chunks)
     folder = files(__package__ or "")
@@ -92,6 +101,7 @@ def _index(lister: Lister, tiers: Sequence[str], title: str, chunks: list[str]) 
             "title": title,
             "size": len(model.data),
             "tiers": list(tiers),
+            "source": lister.sources is not None,
             "traps": {code.value: code.message for code in TrapCode},
             "functions": functions,
         },

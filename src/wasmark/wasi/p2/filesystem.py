@@ -10,7 +10,7 @@ import struct
 
 from wasmark.component.values import ResultError
 from wasmark.wasi import files
-from wasmark.wasi.abi import Errno, FdFlags, WasiError, file_type
+from wasmark.wasi.abi import Errno, FdFlags, FileType, WasiError, file_type
 from wasmark.wasi.descriptors import MAX_OFFSET, Directory, File, HostFd
 from wasmark.wasi.p2.labels import descriptor_type, errno_of, error_code, flags, mode_type
 from wasmark.wasi.p2.streams import MOST_AT_ONCE, InputStream, OutputStream
@@ -78,21 +78,22 @@ class Descriptor:
     def read_via_stream(self, offset: int) -> InputStream:
         file = self._inner.file()
         _check_mode(file.readable)
-        position = _offset(offset)
+        position = _position(file, offset)
         return InputStream(self._world, *self._duplicate(file), position=position)
 
     @_coded
     def write_via_stream(self, offset: int) -> OutputStream:
         file = self._inner.file()
         _check_mode(file.writable)
-        position = _offset(offset)
+        position = _position(file, offset)
         return OutputStream(self._world, *self._duplicate(file), position=position)
 
     @_coded
     def append_via_stream(self) -> OutputStream:
         file = self._inner.file()
         _check_mode(file.writable)
-        return OutputStream(self._world, *self._duplicate(file), position=0, append=True)
+        position = _position(file, 0)
+        return OutputStream(self._world, *self._duplicate(file), position=position, append=True)
 
     @_coded
     def read(self, length: int, offset: int) -> tuple[memoryview, bool]:
@@ -303,10 +304,11 @@ def _follow(path_flags: Any) -> bool:
     return "symlink-follow" in flags(path_flags)
 
 
-def _offset(offset: int) -> int:
+def _position(file: File, offset: int) -> int | None:
+    """Where a stream over a file starts; None for pipes and devices, which have no places."""
     if offset > MAX_OFFSET:
         raise WasiError(Errno.INVAL)
-    return offset
+    return offset if file.filetype in (FileType.REGULAR_FILE, FileType.BLOCK_DEVICE) else None
 
 
 def _datetime(nanoseconds: int) -> dict[str, int] | None:
