@@ -13,6 +13,7 @@ import objects
 import registry
 import running
 import starts
+import stopping
 import translating
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ CASES: Final[tuple[Case, ...]] = (
     *running.CASES,
     *objects.CASES,
     *leaving.CASES,
+    *stopping.CASES,
     *starts.CASES,
     *compiling.CASES,
     *translating.CASES,
@@ -36,5 +38,6 @@ MEANS: Final[dict[str, tuple[Goal, ...]]] = {
     "run vectors": running.VECTOR_MEAN_GOALS,
     "objects": objects.MEAN_GOALS,
     "leaving": leaving.MEAN_GOALS,
+    "fuel": stopping.MEAN_GOALS,
 }
 """Kinds of which there is a row of geometric means, and its goals."""

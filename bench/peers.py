@@ -20,9 +20,16 @@ HAS_WASM3 = wasm3 is not None
 _WASM3_STACK = 64 << 10
 
 
-def wasmtime_instance(binary: bytes, host: Callable[[int], int] | None = None) -> tuple[wasmtime.Store, Any]:
-    """(store, exports) in an engine of its own; `host` is what a module with one import, i32 to i32, imports."""
-    store = wasmtime.Store(wasmtime.Engine())
+def wasmtime_instance(
+    binary: bytes, host: Callable[[int], int] | None = None, fuel: int | None = None
+) -> tuple[wasmtime.Store, Any]:
+    """(store, exports) in an engine of its own; `host` is what a module with one import, i32 to i32, imports. With
+    `fuel`, code counts what it executes, and has so much."""
+    config = wasmtime.Config()
+    config.consume_fuel = fuel is not None
+    store = wasmtime.Store(wasmtime.Engine(config))
+    if fuel is not None:
+        store.set_fuel(fuel)
     imports = []
     if host is not None:
         type_ = wasmtime.FuncType([wasmtime.ValType.i32()], [wasmtime.ValType.i32()])

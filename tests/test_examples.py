@@ -53,6 +53,10 @@ OUTPUTS = {
         r"wasm trap: interrupted: it took longer than 1 s\n.*guess!search.*\n.*guess!find_even.*\n"
         r"this deadline: True\nready: 1\n"
     ),
+    "fuel": (
+        r"25 primes below 100: 5,116 instructions\n168 primes below 1,000: 97,421 instructions\n"
+        r"all fuel consumed in is_prime with 0 left\n"
+    ),
     "plugin_host": (
         r"honest: 42\nendless took too long, in turn\nwrong failed: unreachable executed\n"
         r"tough took too long, in run\n"

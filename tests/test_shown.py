@@ -6,6 +6,7 @@ import html.parser
 import inspect
 import pydoc
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import wasmark
 from tests.counting import executed_lines
 from wasmark.core.types import I32, FuncType
+from wasmark.wasi import Preopen, Wasi
 
 MODULE = r"""
 (module $desk
@@ -47,7 +49,12 @@ def raised(function: Any) -> Any:
     return caught.value
 
 
-def test_everything_public_says_what_it_is(instance: wasmark.Instance) -> None:
+def _in_no_time(function: Any) -> None:
+    with wasmark.deadline(0):
+        function(1, 2)
+
+
+def test_everything_public_says_what_it_is(instance: wasmark.Instance, tmp_path: Path) -> None:
     exports, store = instance.exports, instance.store
     linker = wasmark.Linker()
     assert repr(linker) == "<wasmark.Linker: nothing>"
@@ -74,6 +81,12 @@ def test_everything_public_says_what_it_is(instance: wasmark.Instance) -> None:
     }
     assert {thing: repr(thing) for thing in expected} == expected
     trap = raised(exports.trap)
+    late = raised(lambda: _in_no_time(exports.add))
+    assert repr(late) == "<wasmark.Timeout INTERRUPT>"
+    assert repr(wasmark.profile(100)) == "<wasmark.Profile: not begun, 100 samples a second>"
+    world = Wasi(["a", "b"], {"TOKEN": "secret"}, preopens=[Preopen(tmp_path, "/in", readonly=True)])
+    with world:
+        assert repr(world) == "<wasmark.wasi.Wasi: arguments: 2, variables: 1, directories: '/in' (read-only)>"
     assert repr(trap) == f"<wasmark.Trap UNREACHABLE in {trap.frames[0]}>"
     pair, row = exports.pair(), exports.row()
     assert repr(pair) == f"<wasmark.Struct of type {pair.type_id}: (3, 2.5, anyref, -1)>"

@@ -209,7 +209,7 @@ class Trap(_FramedError):  # noqa: N818 - the public name
 
     def __repr__(self) -> str:
         frames = self.frames
-        return f"<wasmark.Trap {self.code.name}{f' in {frames[0]}' if frames else ''}>"
+        return f"<wasmark.{type(self).__name__} {self.code.name}{f' in {frames[0]}' if frames else ''}>"
 
     def _head(self) -> str:
         head = f"wasm trap: {self.code.message}"
@@ -277,7 +277,8 @@ class WasmException(_FramedError):  # noqa: N818 - the public name
 
 
 class Exit(Error):  # noqa: N818 - the public name
-    """The program called WASI `proc_exit`; `code` is its exit status."""
+    """The program called WASI `proc_exit`; `code` is its exit status. It is how programs end, so no time is spent on
+    wasm frames in its traceback."""
 
     def __init__(self, code: int) -> None:
         self.code = code

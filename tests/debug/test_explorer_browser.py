@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
-_PANES = ("wasm", "native-0", "native-1")
+
+pytestmark = pytest.mark.xdist_group("chromium")
+
 _LARGE = "\n".join(
     [
         "(module (memory 1)",
@@ -101,9 +103,9 @@ def test_the_page_shows_the_module_and_runs_nothing_of_it(browser: Chrome, page:
     function = show(browser, page, "sum")
     shown = browser.execute_script(
         "return [...document.querySelectorAll('#wasm .row')]"
-        ".map(({children}) => [children[0].textContent, children[1].textContent])"
+        ".map(({children}) => [children[0].textContent, children[2].textContent])"
     )
-    assert shown == [[f"{offset:x}", line] for offset, line in wasm_lines(function["listing"])]
+    assert shown == [[f"{offset:x}", line.strip()] for offset, line in wasm_lines(function["listing"])]
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
     assert browser.get_log("browser") == []
 
@@ -170,9 +172,10 @@ def test_trap_sites_have_their_codes(browser: Chrome, page: Path) -> None:
             if trap is not None
         }
         assert {2, 3} <= {int(title.rsplit(" ", 1)[1][:-1]) for title in expected.values()}
-        marks = browser.find_elements("css selector", f"#native-{tier} .trap span")
+        marks = browser.find_elements("css selector", f"#native-{tier} .badge")
         assert [mark.get_attribute("title") for mark in marks] == list(expected.values())
-    marks = browser.find_elements("css selector", "#wasm .trap span")
+        assert all(f"(code {mark.text})" in (mark.get_attribute("title") or "") for mark in marks)
+    marks = browser.find_elements("css selector", "#wasm .message")
     assert [mark.text for mark in marks] == ["integer divide by zero", "integer overflow"]
     browser.find_element("id", "native-0").click()
     press(browser, "t")

@@ -80,7 +80,7 @@ def test_every_machine_instruction_belongs_to_what_the_registry_says(
             line, _ = code.find_line(start + offset)
             assert rows[row][0] == line or (not line and row == 0)
             expected = code.trap_code(start + offset)
-            assert trap == expected or (trap is None and "[" not in text), text
+            assert trap == expected or (trap is None and ("[" not in text or "[rbp" in text)), text
             traps.add(trap)
     assert {None, *wasmark.TrapCode} > traps > {None, 2, 3, 5}
 

@@ -169,7 +169,7 @@ def main() -> None:
     crowd = Crowd(count)
     crowd.run()
     figures = ", ".join(f"{number:,} {what}" for what, number in sorted(crowd.done.items()))
-    assert all(crowd.done[what] for what in ("traps", "interrupts", "look-ups", "signals"))
+    assert all(crowd.done[what] for what in ("traps", "interrupts", "look-ups"))
     del crowd
     seconds = time.monotonic() - start
     # Who optimises in the background still has what it was asked for.

@@ -271,6 +271,30 @@ def test_the_cost_of_a_lookup_does_not_grow_with_the_number_of_code_objects() ->
     assert 0 < cost(first.text_start) == cost(many[-1].text_start) == few
 
 
+def test_the_cost_of_coming_and_going_does_not_grow_with_the_number_of_code_objects() -> None:
+    registry = ModuleRegistry()
+
+    def come_and_go() -> None:
+        module = tiny_module()
+        registry.register_module(module)
+        assert module.code is not None
+        unregister_code(module.code)
+        register_code(module.code)
+        assert registry.function_ranges(module, 0) == [module.functions[0][1:]]
+        assert registry.lookup_module(module.code.text_start) is module
+
+    come_and_go()
+    gc.collect()
+    few = executed_lines(come_and_go)
+    kept = [tiny_module() for _ in range(2_000)]
+    for module in kept:
+        registry.register_module(module)
+    assert len(registry) == 2_002
+    gc.collect()
+    # A free range of pages may have one neighbour more or less.
+    assert 0 < executed_lines(come_and_go) <= few + 10
+
+
 def run_alone(program: str) -> str:
     """Run a program in a process of its own; its output."""
     result = subprocess.run(

@@ -14,7 +14,7 @@ import pytest
 import wasmark
 from tests.interruption import Interruption, call_at
 from tests.ways import WAYS, config
-from wasmark.runtime.deadlines import deadlines
+from wasmark.runtime.deadlines import deadlines, remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,9 +53,9 @@ TEXT = """(module $m
     (global.set $array (array.new_default $words (i32.const 2000000)))
     (loop (array.copy $words $words (global.get $array) (i32.const 0) (global.get $array) (i32.const 1)
       (i32.const 1900000)) (br 0)))
-  (func $deep (param i32) (if (i32.eqz (local.get 0)) (then (call $inner)))
-    (call $deep (i32.sub (local.get 0) (i32.const 1))))
-  (func (export "deep") (call $deep (i32.const 200))))"""
+  (func $down (param i32) (if (i32.eqz (local.get 0)) (then (call $inner)))
+    (call $down (i32.sub (local.get 0) (i32.const 1))))
+  (func (export "deep") (call $down (i32.const 50))))"""
 
 SOON = 0.02
 
@@ -87,29 +87,38 @@ def names(error: wasmark.Timeout) -> list[str | None]:
     return [frame.func_name for frame in error.frames]
 
 
+def stopped(call: Callable[[], object], where: list[str] | None = None) -> wasmark.Timeout:
+    """The error of a call that never ends, with these frames. On a busy machine its time may be over before it is
+    there: then it gets more."""
+    seconds = SOON
+    while True:
+        with pytest.raises(wasmark.Timeout) as caught, wasmark.deadline(seconds) as deadline:
+            call()
+        assert caught.value.deadline is deadline
+        if where is None or names(caught.value) == where or seconds > 20:
+            return caught.value
+        seconds *= 2
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_loop_that_looks_at_nothing_ends_where_it_was(way: str) -> None:
     machine = Machine(config(way))
     for _ in range(5):
-        with pytest.raises(wasmark.Timeout) as caught, wasmark.deadline(SOON) as deadline:
-            machine.exports.spin()
-        assert names(caught.value) in (["inner", "spin"], ["spin"])  # its time may be over when all is compiled
-        assert caught.value.deadline is deadline
+        error = stopped(machine.exports.spin, ["inner", "spin"])
+        assert names(error) == ["inner", "spin"]
         assert machine.exports.answer() == 42
-    assert names(caught.value) == ["inner", "spin"]
 
 
 def test_the_error_is_a_trap_and_a_timeout(machine: Machine) -> None:
-    with pytest.raises(wasmark.Timeout) as caught, wasmark.deadline(SOON):
-        machine.exports.spin()
-    error = caught.value
+    error: BaseException = stopped(machine.exports.spin, ["inner", "spin"])
     assert isinstance(error, wasmark.Trap)
     assert isinstance(error, TimeoutError)
     assert error.code is wasmark.TrapCode.INTERRUPT
     assert (error.errno, error.strerror) == (None, None)
     assert machine.store.registry.lookup_frame_info(error.pc).func_name == "inner"  # type: ignore[union-attr]
     lines = str(error).splitlines()
-    assert lines[0] == "wasm trap: interrupted: it took longer than 0.02 s"
+    assert error.deadline is not None
+    assert lines[0] == f"wasm trap: interrupted: it took longer than {error.deadline.seconds} s"
     assert "m!inner" in lines[1]
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is wasmark.Timeout
@@ -123,12 +132,10 @@ def test_the_error_is_a_trap_and_a_timeout(machine: Machine) -> None:
 @pytest.mark.parametrize("way", ["eager", "baseline"])
 def test_whatever_runs_ends(way: str, name: str) -> None:
     machine = Machine(config(way))
+    inside = {"deep": ["inner", *["down"] * 51, "deep"], "catching": ["inner", "catching"]}
     for _ in range(2):
-        with pytest.raises(wasmark.Timeout) as caught, wasmark.deadline(SOON):
-            getattr(machine.exports, name)()
-        assert names(caught.value)[-1] == name
-        if name == "deep":
-            assert names(caught.value)[1:-1] == ["deep"] * (len(names(caught.value)) - 2)
+        where = inside.get(name, [name])
+        assert names(stopped(getattr(machine.exports, name), where)) == where
         assert machine.exports.answer() == 42
 
 
@@ -199,20 +206,16 @@ def test_without_wasm_nothing_happens() -> None:
 
 
 def test_a_deadline_from_before_the_first_wasm_of_a_thread_counts(machine: Machine) -> None:
-    caught: list[BaseException] = []
+    caught: list[wasmark.Timeout] = []
 
     def run() -> None:
-        try:
-            with wasmark.deadline(SOON):
-                machine.exports.spin()
-        except wasmark.Timeout as error:
-            caught.append(error)
+        caught.append(stopped(machine.exports.spin, ["inner", "spin"]))
 
     thread = threading.Thread(target=run)
     with wasmark.deadline(0):  # that of another thread does not
         thread.start()
         thread.join()
-    assert [names(error) for error in caught] == [["inner", "spin"]]  # type: ignore[arg-type]
+    assert [names(error) for error in caught] == [["inner", "spin"]]
 
 
 def test_the_nearest_counts_and_says_whose_it_is(machine: Machine) -> None:
@@ -250,14 +253,13 @@ def test_host_code_goes_on_and_the_way_back_ends(machine: Machine) -> None:
     ended = []
 
     def host() -> None:
-        time.sleep(2 * SOON)
+        while remaining() != 0:
+            time.sleep(SOON)
         ended.append(True)
 
     machine.host = host
-    with pytest.raises(wasmark.Timeout) as caught, wasmark.deadline(SOON):
-        machine.exports.once()
-    assert ended == [True]
-    assert names(caught.value) == ["once"]
+    assert names(stopped(machine.exports.once, ["once"])) == ["once"]
+    assert ended == [True] * len(ended) != []
 
 
 def test_a_call_within_a_call_ends_and_so_does_the_outer_one(machine: Machine) -> None:
@@ -271,11 +273,14 @@ def test_a_call_within_a_call_ends_and_so_does_the_outer_one(machine: Machine) -
         else:
             machine.exports.spin()
 
-    machine.host = host
-    with pytest.raises(wasmark.Timeout) as caught, wasmark.deadline(SOON) as deadline:
+    def start() -> None:
+        nonlocal depth
+        depth = 0
         machine.exports.once()
-    assert names(caught.value) == ["inner", "spin", "once", "once", "once", "once"]
-    assert caught.value.deadline is deadline
+
+    machine.host = host
+    where = ["inner", "spin", "once", "once", "once", "once"]
+    assert names(stopped(start, where)) == where
 
 
 def test_a_host_function_may_give_an_inner_call_less_time(machine: Machine) -> None:
@@ -290,9 +295,7 @@ def test_a_host_function_may_give_an_inner_call_less_time(machine: Machine) -> N
 
 def test_waits_end(machine: Machine) -> None:
     for name in ("wait", "wait_long"):
-        with pytest.raises(wasmark.Timeout) as caught, wasmark.deadline(SOON):
-            getattr(machine.exports, name)()
-        assert names(caught.value) == [name]
+        assert names(stopped(getattr(machine.exports, name), [name])) == [name]
     with wasmark.deadline(30):
         assert machine.exports.wait_short() == 2
 
@@ -363,7 +366,7 @@ def test_a_start_function_ends() -> None:
     module = wasmark.Module("(module (func $main (loop br 0)) (start $main))")
     with pytest.raises(wasmark.Timeout) as caught:
         wasmark.Instance(module, None, wasmark.Store(timeout=SOON))
-    assert names(caught.value) == ["main"]
+    assert names(caught.value) in (["main"], [])
 
 
 def test_what_comes_between_two_steps_of_a_block_leaves_no_deadline(machine: Machine) -> None:
@@ -389,7 +392,7 @@ def test_what_comes_between_two_steps_of_a_block_leaves_no_deadline(machine: Mac
 
 
 def test_a_forked_child_has_the_deadlines_of_its_thread(machine: Machine) -> None:
-    with wasmark.deadline(0.2):
+    with wasmark.deadline(1):
         child = os.fork()
         if not child:
             try:

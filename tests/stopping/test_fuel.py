@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import wasmark
 from tests.stopping import machine
 from tests.ways import CACHED, WAYS, config, run_cached
+from wasmark.runtime.native import in_the_middle_of_wasm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,3 +266,34 @@ def test_deadlines_and_fuel_go_together() -> None:
     left = store.fuel
     assert exports.three() == 3
     assert store.fuel == left - 3
+
+
+@pytest.mark.parametrize("way", ["eager", "baseline"])
+def test_what_a_signal_handler_executes_in_the_middle_is_not_counted(way: str) -> None:
+    engine = wasmark.Engine(config(way, fuel=True))
+    module = wasmark.Module(machine.TEXT, engine)
+    store = wasmark.Store(engine)
+    exports, others = machine.make(store, module), machine.make(store, module)
+    turns = 1_000_000
+    runs = 0
+
+    def handler(*_: object) -> None:
+        nonlocal runs
+        if in_the_middle_of_wasm():
+            others.ints(machine.FEW)
+            runs += 1
+
+    store.fuel = PLENTY
+    exports.ints(turns)
+    cost = PLENTY - store.fuel
+    main = threading.main_thread().ident
+    assert main is not None
+    old = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with machine.pestered(lambda: signal.pthread_kill(main, signal.SIGUSR1)):
+            while runs < 5:
+                store.fuel = PLENTY
+                exports.ints(turns)
+                assert PLENTY - store.fuel == cost
+    finally:
+        signal.signal(signal.SIGUSR1, old)

@@ -60,8 +60,10 @@ def run(program: str, strategy: str = "lazy") -> tuple[int, list[str], str]:
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 
-@pytest.mark.parametrize("name", ["spin", "calling", "native", "catching"])
-@pytest.mark.parametrize("strategy", ["eager", "baseline", "lazy"])
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [*(("eager", name) for name in ("spin", "calling", "native", "catching")), ("baseline", "spin"), ("lazy", "spin")],
+)
 def test_ctrl_c_is_a_keyboard_interrupt(strategy: str, name: str) -> None:
     program = """
 for turn in range(3):
@@ -69,10 +71,11 @@ for turn in range(3):
     try:
         exports.NAME()
     except KeyboardInterrupt as error:
-        print("interrupted", [frame.name for frame in traceback.extract_tb(error.__traceback__)][0])
+        names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        print("interrupted", names[0], turn < 2 or "NAME" in names)  # the first ones may compile yet
     print(exports.count(5))
 """
-    assert run(program.replace("NAME", name), strategy) == (0, ["interrupted <module>", "15"] * 3, "")
+    assert run(program.replace("NAME", name), strategy) == (0, ["interrupted <module> True", "15"] * 3, "")
 
 
 def test_handlers_that_return_let_the_call_go_on() -> None:

@@ -18,7 +18,7 @@ from tests.stopping.machine import FEW, TEXT, TURNS, make
 from tests.ways import WAYS, config
 
 LONG = bool(os.environ.get("WASMARK_LONG"))
-TIMES = 300 if LONG else 12
+TIMES = 300 if LONG else 8
 FOREVER = 1 << 60
 
 

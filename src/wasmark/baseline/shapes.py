@@ -29,6 +29,7 @@ from wasmark.baseline.shape import (
 from wasmark.compile.abi import LETTER_TO_LLVM
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, TIER_UP_CALLEE
 from wasmark.compile.atomics import ATOMICS, FENCE, UNSHARED_WAITS
+from wasmark.compile.fuel import PAY
 from wasmark.compile.numeric import NUMERIC
 from wasmark.compile.vector import LANES, NATURAL, V128, VECTORS
 from wasmark.compile.wide_arithmetic import WIDE
@@ -176,7 +177,6 @@ _STEPS: Final[dict[str, tuple[str, str]]] = {
     "ref.func": ("", "ptr"),
     "ref.func imported": ("", "ptr"),
     "ref.as_non_null": ("r", ""),
-    "fuel": ("", ""),
 }
 
 
@@ -185,6 +185,7 @@ def _steps() -> Iterator[tuple[str, str]]:
     for name, (letters, result) in _STEPS.items():
         body = operands(letters) + ACCESSORS[name].format(**COMMON, **holes)
         yield name, plain(body, result)
+    yield "fuel", plain(PAY.format(**COMMON, **holes), "")
     for action in ("global.get", "global.set"):
         for where in ("", " imported"):
             for name, type_ in (("i32", "i32"), ("i64", "i64"), ("v128", V128)):

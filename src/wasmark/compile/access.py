@@ -14,7 +14,6 @@ up with zeros comes out of the assembly as an i64 of known range, so that it is 
 from __future__ import annotations
 
 from wasmark.compile.bulk import copy, fill
-from wasmark.compile.fuel import PAY
 from wasmark.compile.templates import prepare
 from wasmark.compile.vector import V128
 from wasmark.compile.vector_access import VECTOR_LOADS, vector_load
@@ -275,7 +274,6 @@ _TEMPLATES: Final[dict[str, str]] = {
     "t{n}:\n@TSTACK_OVERFLOW\nk{n}:",
 }
 _TEMPLATES["elem.drop"] = _TEMPLATES["data.drop"]
-_TEMPLATES["fuel"] = PAY
 
 TIER_UP_CALLEE: Final = prepare(callee(L.STORE_TIER_UP))
 """What code of the first tier asks when it is hot: `%code{n}` and `%ctx{n}`."""

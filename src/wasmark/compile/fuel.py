@@ -11,6 +11,7 @@ change from one to the other at any loop: there, too, a run begins.
 
 from __future__ import annotations
 
+from wasmark.compile.templates import prepare
 from wasmark.core.features import Feature
 from wasmark.core.opcodes import OPCODES, Imm, Opcode
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
@@ -53,11 +54,31 @@ def with_fuel(instrs: list[Instr]) -> list[Instr]:
     return found + run
 
 
-PAY: Final = (
+_WHERE: Final = (
     "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
-    f"%fp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {L.STORE_FUEL}\n%fuel{{n}} = load volatile i64, ptr %fp{{n}}@\n"
-    "%left{n} = sub i64 %fuel{n}, {o}@\n%out{n} = icmp slt i64 %left{n}, 0@\n"
-    "br i1 %out{n}, label %t{n}, label %k{n}, !prof !2\n"
-    "t{n}:\n@TOUT_OF_FUEL\nk{n}:\nstore volatile i64 %left{n}, ptr %fp{n}@"
+    f"%fp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {L.STORE_FUEL}\n"
 )
+_PAY: Final = (
+    "%left{n} = sub i64 %fuel{n}, {o}@\n%out{n} = icmp slt i64 %left{n}, 0@\n"
+    "br i1 %out{n}, label %t{n}, label %k{n}, !prof !2\nt{n}:\n@TOUT_OF_FUEL\nk{n}:\n"
+    "store volatile i64 %left{n}, ptr %fp{n}@"
+)
+
+PAY: Final = prepare(_WHERE + "%fuel{n} = load volatile i64, ptr %fp{n}@\n" + _PAY)
 """The template of FUEL; `{o}` is its cost. In memory, and in order with what may trap: what is left is always exact."""
+
+KEPT: Final = "%FUEL"
+"""Where optimised code knows what is left, beside the store: a run need not wait for what the one before has stored.
+After a call it asks the store again."""
+
+STEPS: Final[dict[str, str]] = {
+    "fuel": PAY,
+    "fuel kept": prepare(f"{_WHERE}%fuel{{n}} = load i64, ptr {KEPT}\n{_PAY}\nstore i64 %left{{n}}, ptr {KEPT}"),
+    "fuel again": f"{_WHERE}%fuel{{n}} = load volatile i64, ptr %fp{{n}}\nstore i64 %fuel{{n}}, ptr {KEPT}",
+}
+
+
+def is_left_to_handlers(instrs: list[Instr]) -> bool:
+    """Whether control may come to a label of the body out of a callee that has thrown: what is left there, the store
+    alone knows."""
+    return any(row.name in ("try", "try_table") for row, _, _ in instrs)

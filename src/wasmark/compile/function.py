@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.binary.metadata import LIKELY, UNLIKELY, branch_hints
-from wasmark.compile import exceptions, tail_calls
+from wasmark.compile import exceptions, fuel, tail_calls
 from wasmark.compile.abi import LETTER_TO_LLVM, Places, llvm_type, result_type, signature
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES, USE
 from wasmark.compile.atomics import ATOMICS, HOSTED, translate_atomic, translate_fence
-from wasmark.compile.fuel import FUEL, with_fuel
 from wasmark.compile.function_objects import ObjectInstructions
 from wasmark.compile.method_names import METHOD_NAMES
 from wasmark.compile.numeric import ARITHMETIC, NEUTRAL, NUMERIC, float_constant
@@ -193,6 +192,7 @@ class FunctionTranslator(ObjectInstructions):
         self.d = ""
         self.offset = 0  # of the instruction that is being translated, in the module
         self.dead = False
+        self.keeps_fuel = False  # whether it knows what is left, beside the store
         self.results: list[str] = []
         self.places: Places | None = None  # of the parameters, where the function has the wide type
         self.bases: dict[int, str] = {}
@@ -208,9 +208,12 @@ class FunctionTranslator(ObjectInstructions):
             self.places = Places(self.context.abi_string(self.function.type_index))
         self.d = location(self.function.entry, self.scope)
         self._open_frame(params, instrs)
+        if self.context.flavour.fuel:
+            instrs = fuel.with_fuel(instrs)
+            self._keep_fuel(instrs)
         self._start(params)
         self._open(Frame("return", results, results, 0))
-        self._body(with_fuel(instrs) if self.context.flavour.fuel else instrs)
+        self._body(instrs)
         head = f"define hidden {self._header(params, returns)} #0 !dbg !{self.scope} {{\nentry:"
         return "\n".join([head, *self.head, *self.out, "}\n"])
 
@@ -557,7 +560,13 @@ class FunctionTranslator(ObjectInstructions):
         """Nothing is emitted."""
 
     def fuel(self, row: Opcode, imm: int) -> None:
-        self._step("fuel", o=imm)
+        self._step("fuel kept" if self.keeps_fuel else "fuel", o=imm)
+
+    def _keep_fuel(self, instrs: list[Instr]) -> None:
+        if not fuel.is_left_to_handlers(instrs):
+            self.keeps_fuel = True
+            self.head.append(f"{fuel.KEPT} = alloca i64")
+            self._step("fuel again")
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -571,10 +580,12 @@ class FunctionTranslator(ObjectInstructions):
         self.n += 1
         n = self.n
         # Each call is a frame of its own in tracebacks: LLVM may not make one of two equal ones.
+        target = f"%v{n} = " if results else ""
+        self.out.append(f"{target}call {returns} {callee}(ptr {vmctx}{arguments}) nomerge{self.d})")
+        if self.keeps_fuel:
+            self._step("fuel again")
         if not results:
-            self.out.append(f"call void {callee}(ptr {vmctx}{arguments}) nomerge{self.d})")
             return
-        self.out.append(f"%v{n} = call {returns} {callee}(ptr {vmctx}{arguments}) nomerge{self.d})")
         if len(results) == 1:
             self.stack.append((returns, f"%v{n}"))
             return
@@ -840,11 +851,11 @@ _RULES: Final[dict[str, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
     **exceptions.INSTRUCTIONS,
 }
 """Rules that are in files of their own."""
-_STEPS: Final = {**ACCESSORS, **tail_calls.STEPS, **exceptions.STEPS}
+_STEPS: Final = {**ACCESSORS, **tail_calls.STEPS, **exceptions.STEPS, **fuel.STEPS}
 
 _SPECIAL: Final[dict[Opcode, Callable[[FunctionTranslator, Opcode, Any], None]]] = {
     op: _RULES.get(op.name) or getattr(FunctionTranslator, _method_name(op.name))
-    for op in (*OPCODES, FUEL)
+    for op in (*OPCODES, fuel.FUEL)
     if op not in _SIMPLE[False]
 }
 """Rows with a rule of their own -> the method that translates them. A row without one fails here, at import."""

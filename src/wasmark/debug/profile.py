@@ -171,6 +171,10 @@ class Profile:
         self.ended = time.monotonic_ns()
         self.dropped = S.get(S.SAMPLER_DROPPED)
 
+    def __repr__(self) -> str:
+        state = f"{(self.ended - self.began) / 1e9:.3g} s" if self.ended else "running" if self.began else "not begun"
+        return f"<wasmark.Profile: {state}, {1_000_000_000 // self.period:,} samples a second>"
+
     # --- while it runs ----------------------------------------------------------------------------
 
     def _look_on(self) -> None:

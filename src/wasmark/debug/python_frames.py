@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import struct
 
+from wasmark.errors import Exit
 from wasmark.jit.late_import import late_import
 from wasmark.registry.line_table import SAME_ACTIVATION
 from wasmark.registry.names import demangled, function_name, printable
@@ -180,3 +181,4 @@ def trimmed(traceback: TracebackType | None) -> TracebackType | None:
 
 set_python_hook(L.HOOK_FRAMES, frames_of)
 set_python_hook(L.HOOK_TRIM, trimmed)
+set_python_hook(L.HOOK_EXIT, Exit)

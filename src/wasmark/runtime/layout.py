@@ -174,7 +174,8 @@ HOOK_EXCEPTION: Final = 32  # the class of wasm's exceptions in Python
 HOOK_THROW: Final = 40  # (exception of that class, address of a StoreBlock, of a word that gets the exception, or 0)
 HOOK_FRAMES: Final = 48  # (report from ACT_FRAME_COUNT on) -> a list: code and globals of each frame, innermost first
 HOOK_TRIM: Final = 56  # (traceback) -> the same without the frames of this package that it begins with, or None
-HOOKS_SIZE: Final = 64
+HOOK_EXIT: Final = 64  # the class of exceptions that get no frames
+HOOKS_SIZE: Final = 72
 
 OBJECT_TYPE: Final = object.__basicsize__ - 8
 """Where a Python object points to its type."""

@@ -18,7 +18,11 @@ _LONGEST_MESSAGE: Final = 160
 
 
 class Cursor:
-    """Reads tokens one after the other; `pos` is the index of the next one. All methods raise MalformedError."""
+    """Reads tokens one after the other; `pos` is the index of the next one. All methods raise MalformedError.
+
+    `is_word` says whether a token means something somewhere in what is read."""
+
+    is_word = staticmethod(is_keyword)
 
     def __init__(self, tokens: Tokens, pos: int = 0) -> None:
         self.tokens = tokens
@@ -56,7 +60,7 @@ class Cursor:
         shown = token if len(token) <= _LONGEST_QUOTED else token[: _LONGEST_QUOTED - 3] + "..."
         if token == "(" and word not in ("", "(", ")"):
             shown = f"({word}"
-        if token in "()" or token[0] == "$" or is_string(token) or is_keyword(token) or _is_number(token):
+        if token in "()" or token[0] == "$" or is_string(token) or self.is_word(token) or _is_number(token):
             return self.error(f"unexpected token {shown}, expected {expected}", index)
         return self.error(f"unknown operator {shown}, expected {expected}", index)
 

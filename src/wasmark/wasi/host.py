@@ -71,14 +71,14 @@ class Wasi:
             output_stream(stdout, 1, "stdout"),
             output_stream(stderr, 2, "stderr"),
         )
-        directories = normalise(preopens)
-        if max_descriptors < len(streams) + len(directories):
+        preopened = self._preopens = normalise(preopens)
+        if max_descriptors < len(streams) + len(preopened):
             raise ValueError(f"max_descriptors={max_descriptors} leaves no room for the streams and preopens")
         for stream in streams:
             self._table.add(stream)
         self._directories: list[Directory] = []
         try:
-            for preopen in directories:
+            for preopen in preopened:
                 self._directories.append(open_directory(preopen))
                 self._table.add(self._directories[-1])
         except BaseException:
@@ -114,6 +114,15 @@ class Wasi:
                 raise ValueError(f"unknown WASI module {module!r}; known: {', '.join(ABIS)}")
             found = self._contexts[module] = self._context.with_abi(abi)
         return found
+
+    def __repr__(self) -> str:
+        """Without what the variables are: they may be secrets."""
+        context = self._context
+        paths = ", ".join(
+            f"{preopen.guest_path!r}{' (read-only)' if preopen.readonly else ''}" for preopen in self._preopens
+        )
+        counts = f"arguments: {context.args.count}, variables: {context.environ.count}"
+        return f"<wasmark.wasi.Wasi: {counts}, directories: {paths or 'none'}>"
 
     def close(self) -> None:
         """Close every descriptor, but not those of the process nor objects given as streams. May be called again."""

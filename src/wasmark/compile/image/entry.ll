@@ -334,7 +334,8 @@ define void @wasmark_raise(ptr %context) #0 {
 define void @wasmark_host_call(ptr %context, ptr %slots) #0 {
   %arguments = alloca ptr
   %fp = call ptr @llvm.frameaddress.p0(i32 0)
-  call void @wasmark_leave_wasm(ptr %context, ptr %fp)
+  %stub = load ptr, ptr %fp ; whose return address is in wasm code
+  call void @wasmark_leave_wasm(ptr %context, ptr %stub)
   %address = call ptr @PyLong_FromVoidPtr(ptr %slots)
   %none = icmp eq ptr %address, null
   br i1 %none, label %raised, label %go

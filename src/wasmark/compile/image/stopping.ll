@@ -108,7 +108,7 @@ next.look:
   %is.main = icmp ne i64 %main, 0
   br i1 %is.main, label %run, label %gil
 run:
-  call void @run_handlers(ptr %act, ptr %thread, ptr %frame, i64 %now)
+  call void @run_handlers(ptr %act, ptr %thread, i64 %pc, ptr %frame, i64 %now)
   br label %gil
 gil:
   %t.released = getelementptr i8, ptr %thread, i64 $THREAD_RELEASED
@@ -124,7 +124,8 @@ done:
 }
 
 ; Run the Python signal handlers that wait to run. Where others hold the GIL for long, the next time is put off.
-define internal void @run_handlers(ptr %act, ptr %thread, ptr %frame, i64 %before) noinline {
+define internal void @run_handlers(ptr %act, ptr %thread, i64 %pc, ptr %frame, i64 %before) noinline {
+  %innermost = alloca [2 x ptr], align 16
   %words.kept = alloca [$TRANSIENT_SIZE x i8], align 16
   %a.exit = getelementptr i8, ptr %act, i64 $ACT_EXIT_FP
   store volatile ptr %frame, ptr %a.exit
@@ -144,6 +145,8 @@ define internal void @run_handlers(ptr %act, ptr %thread, ptr %frame, i64 %befor
   call void @llvm.memcpy.p0.p0.i64(ptr %words.kept, ptr %transient, i64 $TRANSIENT_SIZE, i1 true)
   %s.exception = getelementptr i8, ptr %store, i64 $STORE_EXCEPTION
   store volatile ptr null, ptr %s.exception
+  %s.fuel = getelementptr i8, ptr %store, i64 $STORE_FUEL ; code may have it in a register
+  %fuel = load i64, ptr %s.fuel
   %s.capacity = getelementptr i8, ptr %store, i64 $STORE_TAIL_CAPACITY
   %capacity = load i64, ptr %s.capacity
   %tail.words = add i64 %capacity, 2
@@ -166,6 +169,14 @@ run:
   %raised = icmp ne i32 %failed, 0
   br i1 %raised, label %leave, label %go.on
 leave:
+  %caller = load ptr, ptr %frame
+  store ptr %caller, ptr %innermost
+  %behind = add i64 %pc, 1 ; a return address is looked up by the byte before it
+  %i.return = getelementptr i8, ptr %innermost, i64 8
+  store i64 %behind, ptr %i.return
+  %a.end = getelementptr i8, ptr %act, i64 $ACT_ENTRY_FP
+  %end = load ptr, ptr %a.end
+  %added = call i1 @add_wasm_frames(ptr %act, ptr %innermost, ptr %end)
   call void @abandon(ptr %act, i64 $STATUS_RAISED)
   unreachable
 go.on:
@@ -176,6 +187,7 @@ give.back: ; the handler may have made more room, elsewhere; code may know of ei
   call void @llvm.memcpy.p0.p0.i64(ptr %tail.now, ptr %tail.kept, i64 %tail.size, i1 true)
   br label %back
 back:
+  store i64 %fuel, ptr %s.fuel
   call void @llvm.memcpy.p0.p0.i64(ptr %transient, ptr %words.kept, i64 $TRANSIENT_SIZE, i1 true)
   call void @running(ptr %thread)
   ret void

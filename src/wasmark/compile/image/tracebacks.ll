@@ -70,6 +70,14 @@ define internal i1 @add_wasm_frames(ptr %act, ptr %fp, ptr %end) noinline {
   %value = alloca ptr
   %trace = alloca ptr
   %arguments = alloca ptr
+  %exit.at = getelementptr i8, ptr @wasmark_python, i64 $HOOK_EXIT
+  %exit = load ptr, ptr %exit.at
+  %exits = call i32 @PyErr_ExceptionMatches(ptr %exit)
+  %ends = icmp ne i32 %exits, 0
+  br i1 %ends, label %as.is, label %walk
+as.is: ; programs end so, and have to do it quickly
+  ret i1 true
+walk:
   call void @note(ptr %act, i64 0, i64 0)
   %count = call i64 @walk_to(ptr %act, i64 1, ptr %fp, ptr %end)
   %a.count = getelementptr i8, ptr %act, i64 $ACT_FRAME_COUNT

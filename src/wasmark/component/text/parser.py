@@ -23,7 +23,8 @@ from wasmark.component.model import (
     NestedComponent,
     TypeDef,
 )
-from wasmark.component.text.types import Binding, ComponentTypeParser
+from wasmark.component.text.indices import Binding
+from wasmark.component.text.types import ComponentTypeParser
 from wasmark.text.annotations import CUSTOM
 from wasmark.text.lexer import ANNOTATION, Tokens
 from wasmark.text.module import ModuleParser, is_component

@@ -202,11 +202,20 @@ class Pane {
   draw(line) {
     const { lines, places, rows, traps, tied, isSource } = this.content;
     const [, indent, op, rest] = isSource ? [, lines[line], "", ""] : /^(\s*)(\S*)(.*)$/.exec(lines[line]);
-    const text = element("span", {}, indent, element("span", { className: "op", textContent: op }));
+    const text = element("span", {}, element("span", { className: "op", textContent: op }));
+    text.style.paddingLeft = `${isSource ? 0 : indent.length * 0.6}ch`; // code is nested deeply, and panes are narrow
+    if (isSource) text.prepend(indent);
     for (const part of rest.split(/(\b(?:0x[0-9a-f]+|\d[\d.e+-]*)\b)/)) {
       text.append(/^\d/.test(part) ? element("span", { className: "number", textContent: part }) : part);
     }
-    const made = element("div", {}, element("span", { className: "at", textContent: places[line] }), text);
+    const badges = element("span", { className: "badges" });
+    const made = element("div", {}, element("span", { className: "at", textContent: places[line] }), badges, text);
+    for (const code of traps.get(line) ?? []) {
+      const kind = data.traps[code] === MEMORY_TRAP ? "memory" : "";
+      const title = `may trap: ${data.traps[code]} (code ${code})`;
+      badges.append(element("span", { className: `badge ${kind}`, textContent: code, title }));
+      made.append(element("span", { className: `message ${kind}`, textContent: data.traps[code] }));
+    }
     const row = rows[line].find((each) => each > 0 && tied(each));
     if (row !== undefined) {
       made.classList.add("tied");
@@ -215,14 +224,6 @@ class Pane {
     }
     if (this.isLit(line)) made.classList.add("lit");
     if (isSource && !places[line]) made.classList.add("heading");
-    if (traps.has(line)) {
-      const marks = traps.get(line).map((code) => element("span", {
-        textContent: data.traps[code],
-        title: `may trap: ${data.traps[code]} (code ${code})`,
-        className: data.traps[code] === MEMORY_TRAP ? "memory" : "",
-      }));
-      made.append(element("span", { className: "trap" }, ...marks));
-    }
     return made;
   }
 

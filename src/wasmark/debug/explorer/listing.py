@@ -109,10 +109,12 @@ class Lister:
 
 
 def _trap(code: CodeObject, address: int, mnemonic: str, operands: str) -> TrapCode | None:
-    """The trap of an instruction. An access to a memory takes several, and the line table says of all of them that it
-    may trap there: it is those that have an address which do."""
+    """The trap of an instruction. An access to a linear memory takes several, and the line table says of all of them
+    that it may trap there: it is those that have an address which do, if that is not one on the native stack."""
     trap = code.trap_code(address)
-    if trap is TrapCode.MEMORY_OUT_OF_BOUNDS and ("[" not in operands or mnemonic in ("lea", "nop")):
+    if trap is TrapCode.MEMORY_OUT_OF_BOUNDS and (
+        "[" not in operands or "[rbp" in operands or "[rsp" in operands or mnemonic in ("lea", "nop")
+    ):
         return None
     return trap
 
