@@ -116,6 +116,11 @@ def test_a_function_has_the_signature_that_the_module_gives_it(instance: wasmark
     assert str(inspect.signature(host)) == "(p0: 'i32', /) -> None"
 
 
+def test_names_of_exports_are_completed(instance: wasmark.Instance) -> None:
+    assert instance.exports._ipython_key_completions_() == list(instance.exports)
+    assert sorted(instance.exports) == dir(instance.exports)
+
+
 def test_no_name_does_anything_to_the_terminal() -> None:
     name = r"\1b[31m\0a<b>"
     text = f'(module (@name "{name}") (func (@name "{name}") (export "{name}") unreachable) (tag (export "{name}t")))'

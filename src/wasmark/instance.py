@@ -72,6 +72,9 @@ class Exports:
     def __dir__(self) -> list[str]:
         return [*self._where]
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*self._where]
+
     def __repr__(self) -> str:
         late_import("wasmark.shown")
         from wasmark.shown import listed

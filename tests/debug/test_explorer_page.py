@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -172,6 +173,18 @@ def test_no_file_is_read_that_is_not_in_a_folder_of_sources(folders: list[str], 
     }
 
 
+def test_without_what_reads_dwarf_the_page_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["wasmark.debug.explorer.page"], "can_read_debug_info", lambda: False)
+    for name, data in (("with.html", dinner()), ("without.html", MODULE)):
+        write_page(data, tmp_path / name, tiers=["first"])
+    with_dwarf, without = (expanded((tmp_path / name).read_text()) for name in ("with.html", "without.html"))
+    assert "pip install 'wasmark[debug]'" in with_dwarf["index"]["note"]
+    assert without["index"]["note"] == ""
+    assert "d" not in with_dwarf["chunk-0"][0]
+
+
 def test_source_files_are_found_where_the_module_is(dinner_files: Path, capsys: Capsys) -> None:
     (dinner_files / "dinner.wasm").write_bytes(dinner(5, "/home/somebody/projects/dinner"))
     page = dinner_files / "page.html"
@@ -201,6 +214,13 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: Capsys) -> None:
     index = expanded(page.read_text())["index"]
     assert (index["title"], index["tiers"]) == ("m.wat", ["first", "optimised"])
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    file, page = Path(os.fsdecode(os.fsencode(tmp_path / "m") + b"\xff.wat")), tmp_path / "m.html"
+    file.write_text("(module)")
+    assert main(["explore", str(file), "-o", str(page)]) == 0
+    assert expanded(page.read_text())["index"]["title"] == "m\ufffd.wat"
 
 
 def test_the_command_reports_what_it_cannot_do(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:

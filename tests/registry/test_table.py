@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html.parser
+from pathlib import Path
 
 import pytest
 
 import wasmark
 from tests.counting import executed_lines
-from tests.ways import config
+from tests.ways import config, run_cached
 from wasmark.registry import ModuleRegistry
 
 MODULE = """
@@ -60,6 +61,26 @@ def test_code_of_several_tiers_is_there_at_once(way: str, tiers: set[str]) -> No
             frame = store.registry.lookup_frame_info(pc)
             assert frame is not None
             assert (frame.func_index, frame.func_name) == (0, "half")
+
+
+def _rows(chosen: wasmark.Config) -> set[tuple[str | None, str, int]]:
+    store = wasmark.Store(wasmark.Engine(chosen))
+    instance = wasmark.Instance(wasmark.Module(MODULE, store.engine), store=store)
+    for _ in range(5):
+        assert instance.exports.quarter(-20) == -5
+    return {(row.function, row.tier, row.traps) for row in store.registry.dump()}
+
+
+@pytest.mark.parametrize("strategy", ["eager", "baseline"])
+def test_code_out_of_the_cache_is_of_the_tier_that_it_was(strategy: str, tmp_path: Path) -> None:
+    chosen = wasmark.Config(strategy=strategy, cache=tmp_path)
+    assert _rows(chosen) == _rows(chosen)
+    assert {tier for _, tier, _ in _rows(chosen)} == {"first" if strategy == "baseline" else "optimised"}
+
+
+def test_lazy_code_out_of_the_cache_is_of_the_tier_that_it_was(tmp_path: Path) -> None:
+    rows = run_cached(_rows, str(tmp_path))
+    assert {tier for function, tier, _ in rows if function == "half"} == {"thunk", "first", "optimised"}
 
 
 def test_code_is_listed_as_it_comes() -> None:

@@ -3,6 +3,7 @@ side."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ def execute(args: argparse.Namespace) -> int:
     tiers = args.tier or ["optimised"]
     with naming(args.file):
         modules = {tier: compile_module(data, args.file, engine_of(tier)) for tier in tiers}
-    title = "standard input" if args.file == "-" else Path(args.file).name
+    name = "standard input" if args.file == "-" else Path(args.file).name
+    title = os.fsencode(name).decode(errors="replace")  # a name of a file is any bytes, a page is UTF-8
     folders = args.source or ([] if args.file == "-" else [Path(args.file).parent])
     write_page_of(modules, args.output, title, folders)
     return 0

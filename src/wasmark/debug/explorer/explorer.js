@@ -272,7 +272,7 @@ class Explorer {
     const traps = data.functions.reduce((sum, { x }) => sum + x[0], 0);
     document.getElementById("summary").textContent =
       `${count(data.functions.length, "function")} · ${count(data.size, "byte")} of wasm · ` +
-      `${count(traps, "trap site")} (${data.tiers[0]})`;
+      `${count(traps, "trap site")} (${data.tiers[0]})${data.note && ` · ${data.note}`}`;
     this.search = document.getElementById("search");
     this.entries = [];
     this.functions = new List(document.getElementById("functions"), "functions and lines found",

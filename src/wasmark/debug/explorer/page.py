@@ -41,13 +41,17 @@ def page(
     source files may be. Raises Error where capstone is not installed.
     """
     sources = None
-    if has_debug_info(modules[0].model) and can_read_debug_info():
-        from wasmark.debug.explorer.sources import Sources
+    note = ""
+    if has_debug_info(modules[0].model):
+        if can_read_debug_info():
+            from wasmark.debug.explorer.sources import Sources
 
-        sources = Sources(modules[0].model, folders)
+            sources = Sources(modules[0].model, folders)
+        else:
+            note = "made without its source lines: they need pip install 'wasmark[debug]'"
     lister = Lister(modules, sources)
     chunks: list[str] = []
-    index = _index(lister, tiers, title, chunks)
+    index = _index(lister, tiers, title, note, chunks)
     folder = files(__package__ or "")
     slots = {
         "title": html.escape(title),
@@ -66,7 +70,7 @@ def _data_block(id_: str, text: str) -> str:
     return f'<script type="text/plain" id="{id_}">{base64.b64encode(data).decode()}</script>\n'
 
 
-def _index(lister: Lister, tiers: Sequence[str], title: str, chunks: list[str]) -> str:
+def _index(lister: Lister, tiers: Sequence[str], title: str, note: str, chunks: list[str]) -> str:
     """What there is, as JSON; `chunks` gets the functions."""
     model = lister.model
     functions: list[dict[str, Any]] = []
@@ -99,6 +103,7 @@ def _index(lister: Lister, tiers: Sequence[str], title: str, chunks: list[str]) 
     return json.dumps(
         {
             "title": title,
+            "note": note,
             "size": len(model.data),
             "tiers": list(tiers),
             "source": lister.sources is not None,
