@@ -85,7 +85,7 @@ def test_it_names_what_an_instance_has(tmp_path: Path, capsys: pytest.CaptureFix
     assert all(hasattr(exports, name) for name in written)
     (counter,) = [node for node in classes["CountersInterface"].body if isinstance(node, ast.ClassDef)]
     methods = {node.name for node in counter.body if isinstance(node, ast.FunctionDef)}
-    assert methods == {"__init__", "get_value", "sum"}
+    assert methods == {"__init__", "break_", "get_value", "sum"}
     assert all(hasattr(exports.counters.Counter, name) for name in methods)
 
 

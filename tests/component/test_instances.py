@@ -40,6 +40,8 @@ COUNTER = f"""(component $shop {LIBC}
     (func (export "value") (param i32) (result i32) (local.get 0))
     (func (export "sum") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
     (func (export "take") (param i32) (call $drop (local.get 0)))
+    (func (export "swap") (param i32 i32) (call $drop (local.get 0)))
+    (func (export "break") (param i32) (result i32) (unreachable))
     (func (export "fail") (result i32) (i32.div_u (i32.const 1) (i32.const 0)))
     (func (export "half") (param i32) (result i32)
       (i32.store8 (i32.const 0) (i32.and (local.get 0) (i32.const 1)))
@@ -56,6 +58,8 @@ COUNTER = f"""(component $shop {LIBC}
   (func $value (param "self" (borrow $T)) (result u32) (canon lift (core func $main "value")))
   (func $sum (param "a" (borrow $T)) (param "b" (borrow $T)) (result u32) (canon lift (core func $main "sum")))
   (func $take (param "counter" (own $T)) (canon lift (core func $main "take")))
+  (func $swap (param "counter" (own $T)) (param "n" u8) (canon lift (core func $main "swap")))
+  (func $break (param "self" (borrow $T)) (result u32) (canon lift (core func $main "break")))
   (func $live (result u32) (canon lift (core func $count "live")))
   (func $fail (result u32) (canon lift (core func $main "fail")))
   (func $half (param "of" u32) (result (result u32 (error u32)))
@@ -67,14 +71,18 @@ COUNTER = f"""(component $shop {LIBC}
     (import "value" (func $value (param "self" (borrow $T)) (result u32)))
     (import "sum" (func $sum (param "a" (borrow $T)) (param "b" (borrow $T)) (result u32)))
     (import "take" (func $take (param "counter" (own $T))))
+    (import "swap" (func $swap (param "counter" (own $T)) (param "n" u8)))
+    (import "break" (func $break (param "self" (borrow $T)) (result u32)))
     (export $E "counter" (type $T))
+    (export "[method]counter.break" (func $break) (func (param "self" (borrow $E)) (result u32)))
+    (export "swap" (func $swap) (func (param "counter" (own $E)) (param "n" u8)))
     (export "[constructor]counter" (func $make) (func (param "start" u32) (result (own $E))))
     (export "[method]counter.get-value" (func $value) (func (param "self" (borrow $E)) (result u32)))
     (export "[static]counter.sum" (func $sum)
       (func (param "a" (borrow $E)) (param "b" (borrow $E)) (result u32)))
     (export "take" (func $take) (func (param "counter" (own $E)))))
   (instance $api (instantiate $Shim (with "t" (type $T)) (with "make" (func $make)) (with "value" (func $value))
-    (with "sum" (func $sum)) (with "take" (func $take))))
+    (with "sum" (func $sum)) (with "take" (func $take)) (with "swap" (func $swap)) (with "break" (func $break))))
   (export "demo:shop/counters@1.2.0" (instance $api))
   (export "live" (func $live))
   (export "fail" (func $fail))
@@ -203,6 +211,27 @@ def test_a_resource_that_was_given_away_is_gone(shop: Component) -> None:
     with pytest.raises(TypeError, match="expected a Counter of this instance"):
         instance.exports.counters.take(other)
     assert other.get_value() == 1
+
+
+def test_a_resource_stays_where_the_call_does_not_come_about(shop: Component) -> None:
+    instance = ComponentInstance(shop)
+    api = instance.exports.counters
+    counter = api.Counter(1)
+    with pytest.raises(TypeError, match="arg 'n': expected u8, got 300"):
+        api.swap(counter, 300)
+    assert counter.get_value() == 1
+    api.swap(counter, 30)
+    assert instance.exports.live() == 0
+
+
+def test_a_trap_in_a_method_comes_out_of_a_with_statement(shop: Component) -> None:
+    """The end of the statement cannot drop the resource any more, and says nothing of it."""
+    instance = ComponentInstance(shop)
+    with pytest.raises(wasmark.Trap, match="unreachable executed"), instance.exports.counters.Counter(1) as counter:
+        counter.break_()
+    assert counter.lends == 0
+    with pytest.raises(ComponentTrap, match="cannot enter component instance"):
+        instance.exports.live()
 
 
 def test_one_component_uses_another(shop: Component, user: Component) -> None:

@@ -3,6 +3,7 @@ hands of guests (`HostResource`)."""
 
 from __future__ import annotations
 
+from wasmark.component.abi.builtins import can_be_entered, drop_as
 from wasmark.component.abi.handles import Resource
 
 TYPE_CHECKING = False
@@ -32,7 +33,8 @@ class ResourceObject:
         raise TypeError(f"{type(self).__name__} has no constructor: the component makes them itself")
 
     def drop(self) -> None:
-        """Have the component end the resource now; again, nothing happens. Raises ValueError where it is lent."""
+        """Have the component end the resource now, or, while it runs, after that; again, nothing happens. Raises
+        ValueError where it is lent."""
         if self._rep is not None:
             rep = self._resource.taken(self)
             self._resource.drop_from_host(rep)
@@ -117,13 +119,19 @@ class GuestResource(Resource):
         value._rep = None
         return rep
 
-    def drop_from_host(self, rep: int) -> None:
-        """Call the destructor, as the host."""
-        from wasmark.component.abi.builtins import drop_as
+    def take_back(self, value: Any, rep: int) -> None:
+        """Undo `given`."""
+        value._rep = rep
 
-        assert self.owner is not None
-        with self.owner.store.owned():
-            drop_as(None, self, rep)
+    def drop_from_host(self, rep: int) -> None:
+        """Call the destructor, as the host; where the instance cannot be entered now, when that is so again."""
+        owner = self.owner
+        assert owner is not None
+        with owner.store.owned():
+            if can_be_entered(owner):
+                drop_as(None, self, rep)
+            else:
+                owner.doomed.append((self, rep))
 
 
 class HostResource(Resource):
@@ -167,6 +175,10 @@ class HostResource(Resource):
             self._next = self._next + 1 & 0x7FFFFFFF
         self._objects[rep] = value
         return rep
+
+    def take_back(self, value: Any, rep: int) -> None:
+        """Undo `given`."""
+        self._forget(rep)
 
     def lent(self, value: Any, scope: Scope) -> int:
         """The number of an object that a guest may use for a call."""

@@ -113,12 +113,19 @@ def drop_as(caller: InstanceState | None, resource: Resource, rep: int) -> None:
         state.may_enter = True
 
 
+def can_be_entered(state: InstanceState) -> bool:
+    """Whether Python could call it now: neither does it run, nor has something gone wrong in it."""
+    return all(each.may_enter for each in state.chain)
+
+
 def drain(state: InstanceState) -> None:
-    """End the resources that Python has let go of."""
+    """End the resources that Python has let go of, as far as their instances can still do so."""
     doomed = state.doomed
-    while doomed:
+    while doomed and can_be_entered(state):
         resource, rep = doomed.popleft()
-        drop_as(None, resource, rep)
+        # Nothing runs here, so one that cannot be entered never will be.
+        if resource.owner is not None and can_be_entered(resource.owner):
+            drop_as(None, resource, rep)
 
 
 def unsupported(state: InstanceState, name: str) -> Callable[..., Any]:

@@ -133,6 +133,23 @@ def lower_rep(guest: Guest, rep: int, resource: Resource) -> int:
     return guest.state.handles.add(Handle(resource, rep, scope))
 
 
+def give(guest: Guest, resource: Any, value: Any) -> int:
+    """The handle of a resource that Python gives away (`lower_own`)."""
+    rep = resource.given(value)
+    index = guest.state.handles.add(Handle(resource, rep))
+    if guest.moved is not None:
+        guest.moved.append((index, resource, value, rep))
+    return index
+
+
+def take_back(guest: Guest) -> None:
+    """Undo what was given away for a call that does not come about."""
+    assert guest.moved is not None
+    for index, resource, value, rep in reversed(guest.moved):
+        guest.state.handles.remove(index, resource)
+        resource.take_back(value, rep)
+
+
 class TransitDomain(_Resources):
     """From one guest to another."""
 
@@ -320,8 +337,7 @@ class HostDomain(_Resources):
         return f"({value} if {value}.__class__ is {class_} else {as_flags}({value}, {class_})).value"
 
     def lower_own(self, source: Source, type_: T.ValType, value: str) -> str:
-        handle = source.constant(Handle, "Handle")
-        return f"g.state.handles.add({handle}({self._resource(type_)}, {self._resource(type_)}.given({value})))"
+        return f"{source.constant(give, 'give')}(g, {self._resource(type_)}, {value})"
 
     def lower_borrow(self, source: Source, type_: T.ValType, value: str) -> str:
         lower = source.constant(lower_rep, "lower_rep")

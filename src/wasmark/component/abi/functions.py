@@ -14,7 +14,7 @@ from functools import partial
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.abi.builtins import drain
 from wasmark.component.abi.checking import MISFITS, Checker
-from wasmark.component.abi.domains import HostDomain, TransitDomain
+from wasmark.component.abi.domains import HostDomain, TransitDomain, take_back
 from wasmark.component.abi.guest import UTF8, uncaught
 from wasmark.component.abi.handles import Scope
 from wasmark.component.abi.layout import LAYOUTS, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, contains
@@ -53,6 +53,7 @@ _HELPERS: Final = {
     "addressof": ctypes.addressof,
     "c_int": ctypes.c_int,
     "drain": drain,
+    "take_back": take_back,
     "thread_state": thread_state,
     "uncaught": uncaught,
 }
@@ -240,6 +241,7 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lifting = Lifting(source, options.layout, options.encoding, domain)
     checker = Checker(namer)
     borrows = has_borrows(type_)
+    gives = any(contains(part, T.Own) for _, part in type_.params)
     names = [f"a{number}" for number in range(len(type_.params))]
 
     def explain(error: BaseException, *args: Any) -> None:
@@ -254,6 +256,8 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.indent = 2
     lines.add("thread_state()")
     lines.add("owning = c_int(0)")
+    if borrows:
+        lines.add("scope = None")
     lines.add("try:")
     lines.indent = 3
     lines.add("if own(block, addressof(owning)) < 0:")
@@ -265,13 +269,15 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.indent = 4
     if borrows:
         lines.add("scope = g.scope = Scope()")
+    if gives:
+        lines.add("g.moved = []")
     core = _lower_params(lines, lowering, [part for _, part in type_.params], names)
     lines.add("pass")
     lines.indent = 3
     lines.add("except MISFITS as error:")
     lines.indent = 4
-    if borrows:
-        lines.add("scope.end()")
+    if gives:
+        lines.add("take_back(g)")
     _write_leave(lines, states, "s0")
     lines.add(f"explain({', '.join(['error', *names])})")
     lines.indent = 3
@@ -282,12 +288,14 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.add(f"value = {value}")
     if borrows:
         lines.add("scope.check_returned()")
-        lines.add("scope.end()")
     if options.post_return:
         _write_post_return(lines, "s0", results)
     _write_leave(lines, states, "s0")
     lines.indent = 2
     lines.add("finally:")
+    if borrows:
+        lines.add("    if scope is not None:")
+        lines.add("        scope.end()")
     lines.add("    if owning.value > 0:")
     lines.add("        disown(block)")
     if isinstance(type_.result, T.Result):

@@ -26,10 +26,11 @@ class Guest:
 
     `view` is its memory as it was when somebody looked last, and `length` how long that is: memories only grow, and
     never move. What does not fit is looked up once more (`reach`) before it is a trap. `scope` is that of the present
-    call, `resources` what the types of the signature stand for here.
+    call, `resources` what the types of the signature stand for here, `moved` the handles that Python gives away in this
+    call: (index, resource, object, representation).
     """
 
-    __slots__ = ("_buffer", "encoding", "layout", "length", "realloc", "resources", "scope", "state", "view")
+    __slots__ = ("_buffer", "encoding", "layout", "length", "moved", "realloc", "resources", "scope", "state", "view")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Guest:
         self.realloc = realloc
         self.encoding = encoding
         self.resources = resources
+        self.moved: list[tuple[int, Any, Any, int]] | None = None
         self.scope: Scope | None = None
         is64 = memory is not None and memory.type.limits.is64
         self.layout = LAYOUTS[8 if is64 else 4]
