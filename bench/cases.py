@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import calls
 import compiling
+import components
 import instances
 import leaving
 import memories
 import objects
+import profiling
 import registry
 import running
 import starts
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 CASES: Final[tuple[Case, ...]] = (
     *calls.CASES,
+    *components.CASES,
     *registry.CASES,
     *memories.CASES,
     *instances.CASES,
@@ -28,6 +31,7 @@ CASES: Final[tuple[Case, ...]] = (
     *objects.CASES,
     *leaving.CASES,
     *stopping.CASES,
+    *profiling.CASES,
     *starts.CASES,
     *compiling.CASES,
     *translating.CASES,

@@ -62,8 +62,16 @@ OUTPUTS = {
         r"tough took too long, in run\n"
         r"  Ctrl-C: once more to stop it\n  Ctrl-C: stopping it\nthe user stopped it\n"
     ),
+    "core_dump": r"till\.core\.wasm has 65,\d{3} bytes\n",
+    "crash_report": (
+        r"the process ended by signal 11\nwasm frames on the stack, innermost first:\n"
+        r"    plugin!inner at 0x\w{12}\n    plugin!run at 0x\w{12}\n    \(Python\)\n"
+    ),
+    "native_tools": (
+        r"25\nmath!square \[first tier\]\nmath!square \[thunk\]\nmath!sum \[first tier\]\nmath!sum \[thunk\]\n"
+    ),
     "profile": (
-        r"1430 primes; open profile\.json with speedscope\.app or profiler\.firefox\.com\. Most time was spent in\n"
+        r"1430 primes; open profile\.json with .* Most time in wasm was spent in\n"
         r"  <module> > search > search\.<locals>\.<genexpr> > primes!count > primes!is_prime\n"
     ),
     "assembler": r"(?s:.*)0000 259A(?s:.*)the assembler ended with status 0\nblink\.o has \d+ bytes\n",

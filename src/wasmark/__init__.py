@@ -47,8 +47,9 @@ if TYPE_CHECKING:
         ResultError,
         Some,
     )
+    from wasmark.debug.core_dump import core_dump
     from wasmark.debug.profile import profile
-    from wasmark.debug.tools import enable_crash_reports, enable_jitdump, enable_perf_map
+    from wasmark.debug.tools import enable_crash_reports, enable_debugger, enable_jitdump, enable_perf_map
 
 _LATE = {
     **dict.fromkeys(
@@ -65,7 +66,9 @@ _LATE = {
         ),
         "wasmark.component",
     ),
+    "core_dump": "wasmark.debug.core_dump",
     "enable_crash_reports": "wasmark.debug.tools",
+    "enable_debugger": "wasmark.debug.tools",
     "enable_jitdump": "wasmark.debug.tools",
     "enable_perf_map": "wasmark.debug.tools",
     "profile": "wasmark.debug.profile",
@@ -128,8 +131,10 @@ __all__ = [
     "TrapCode",
     "UnsupportedError",
     "WasmException",
+    "core_dump",
     "deadline",
     "enable_crash_reports",
+    "enable_debugger",
     "enable_jitdump",
     "enable_perf_map",
     "profile",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from wasmark.core.types import GlobalType, Limits, MemoryType, TableType, TagType
+from wasmark.core.types import GlobalType, MemoryType, TableType, TagType
 from wasmark.errors import LinkError
 from wasmark.func import Func
 from wasmark.globals import Global
 from wasmark.memory import Memory
 from wasmark.table import Table
 from wasmark.tag import Tag
+from wasmark.validate.subtyping import limits_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,15 +100,8 @@ def _mismatch(import_: Import, value: Any, module: Module, store: Store) -> str 
         assert isinstance(desc, TableType)
         element = types.canonical(desc.element, ids)
         same = types.is_subtype(value.type.element, element) and types.is_subtype(element, value.type.element)
-        fits = same and _limits_match(present.limits, desc.limits)
+        fits = same and limits_match(present.limits, desc.limits)
     else:
         assert isinstance(desc, MemoryType)
-        fits = present.page_size_log2 == desc.page_size_log2 and _limits_match(present.limits, desc.limits)
+        fits = present.page_size_log2 == desc.page_size_log2 and limits_match(present.limits, desc.limits)
     return None if fits else f"incompatible import type: wants {desc}, got {present}"
-
-
-def _limits_match(present: Limits, wanted: Limits) -> bool:
-    """core §3.3.11 (limits matching)."""
-    if present.is64 != wanted.is64 or present.shared != wanted.shared or present.minimum < wanted.minimum:
-        return False
-    return wanted.maximum is None or (present.maximum is not None and present.maximum <= wanted.maximum)

@@ -230,6 +230,10 @@ class Store:
         if L.STORE_GC_COLLECT not in self._builtins:
             self._offer(L.STORE_GC_COLLECT, self.collector.make_room)
 
+    def instances(self) -> list[InstanceState]:
+        """What the instances of the store are made of, the oldest first."""
+        return list(self._instances.copy().values())
+
     def add_instance(self, state: InstanceState, module: Module) -> None:
         """Take an instance in, and its module with it."""
         module.ensure_registered()

@@ -14,7 +14,7 @@ import pytest
 from tests.compile.ir import module_context
 from tests.differential.generator import generate
 from wasmark.binary import decode_body, encode_module
-from wasmark.compile import exceptions, function_objects, tail_calls, vector_function
+from wasmark.compile import exceptions, fuel, function_objects, tail_calls, vector_function
 from wasmark.compile import function as translation
 from wasmark.compile.access import ACCESS, ACCESSORS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS, STORES
 from wasmark.compile.atomics import ATOMICS, UNSHARED_WAITS
@@ -31,7 +31,7 @@ from wasmark.core.opcodes import OPCODES, Imm
 from wasmark.errors import TrapCode
 from wasmark.text.module import parse_module
 
-STEPS = {**tail_calls.STEPS, **exceptions.STEPS}
+STEPS = {**tail_calls.STEPS, **exceptions.STEPS, **fuel.STEPS}
 ADDRESSES = {"32": ADDRESS_32, "32 offset": ADDRESS_32_OFFSET, "checked": ADDRESS_CHECKED}
 TEMPLATES = {
     **NUMERIC,
@@ -170,7 +170,7 @@ def translated() -> tuple[dict[str, Recording], list[str]]:
         for table, name in (("ADDRESS_32", "32"), ("ADDRESS_32_OFFSET", "32 offset"), ("ADDRESS_CHECKED", "checked")):
             patch.setattr(translation, table, used[f"address {name}"])
         for seed in range(60):
-            context = module_context(generate(seed).binary, deterministic=seed % 3 == 0)
+            context = module_context(generate(seed).binary, deterministic=seed % 3 == 0, fuel=seed % 2 == 0)
             if seed % 2:
                 context.here = frozenset()  # as in a lazy module
             bodies = [decode_body(context.model, function.start, function.end) for function in context.model.functions]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
 import sys
 import threading
@@ -183,6 +184,49 @@ def test_names_are_right_while_modules_come_and_go() -> None:
     assert seen > 3
 
 
+def test_names_are_right_while_threads_tier_up_and_unload() -> None:
+    """For a minute where WASMARK_LONG is set."""
+    rounds = 180_000 if os.environ.get("WASMARK_LONG") else 500
+
+    def work(number: int) -> None:
+        count = 0
+        while more():
+            name = f"t{number}x{count}"
+            engine = engines[count % 2]
+            text = SPIN.replace("$spin", f"${name}").replace("$inner", f"$f_{name}")
+            instance = Instance(Module(text, engine), store=Store(engine))
+            for _ in range(5):
+                instance.exports.outer(20_000)
+            count += 1
+            del instance
+            gc.collect(0)
+        counts.append(count)
+
+    lazy = {"strategy": "lazy", "tier_up": 2, "tier_up_in_background": False}
+    engines = [Engine(Config(strategy="baseline", cache=False)), Engine(Config(**lazy, cache=False))]
+    counts: list[int] = []
+    with wasmark.profile(rate=3000) as taken:
+        more = ticks(rounds)
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(counts) == 3
+    seen = set()
+    for line in taken.timelines():
+        for span in line.spans:
+            modules = {
+                name.name.partition("!")[0] for name in span.stack if name.name.startswith("t") and "!" in name.name
+            }
+            assert len(modules) <= 1, span.stack
+            for name in (frame.name for frame in span.stack if "!" in frame.name):
+                module, _, function = name.partition("!")
+                assert function in {f"f_{module}", "middle", "outer"}, span.stack
+            seen |= modules
+    assert len(seen) > 3
+
+
 def test_what_is_known_of_code_goes_when_its_samples_have_been_looked_at() -> None:
     engine = Engine(Config(strategy="eager", cache=False))
     gc.collect()
@@ -304,6 +348,23 @@ def test_one_profile_at_a_time() -> None:
         first.start()
     with pytest.raises(ValueError, match="10,000"):
         wasmark.profile(rate=0)
+
+
+def test_a_profile_that_nobody_ends_ends_with_the_process(tmp_path: Path) -> None:
+    source = """
+        import wasmark
+        instance = wasmark.Instance(wasmark.Module(SPIN))
+
+        class Late:
+            def __del__(self, call=instance.exports.outer):
+                print(call(3_000_000) == expected)
+
+        wasmark.profile(rate=10_000).start()
+        expected = instance.exports.outer(3_000_000)
+        late = Late()
+        late.itself = late
+    """
+    assert run(program(tmp_path, source), tmp_path).stdout == "True\n"
 
 
 def test_a_forked_process_goes_on_without_the_profile(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from array import array
 
 from wasmark.baseline.stencil import CALLEE, TAKEN
 from wasmark.compile.abi import signature, slot_count
+from wasmark.core.flavour import STANDARD
 from wasmark.core.object_layout import StructLayouts
 from wasmark.core.types import V128, FuncType
 from wasmark.runtime.layout import SLOT_SIZE
@@ -132,7 +133,7 @@ class Context:
         model: ModuleModel,
         layout: VMLayout,
         library: Library,
-        flavour: Flavour,
+        flavour: Flavour = STANDARD,
         *,
         lazy: bool = False,
         counted: bool = False,

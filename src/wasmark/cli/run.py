@@ -16,6 +16,7 @@ from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
 from wasmark.core.types import F32, F64, I32, I64, V128, NumType
+from wasmark.errors import Trap, WasmException
 from wasmark.wasi import Preopen
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
         "type": seconds,
         "help": "stop the program after so many seconds (it may take longer to compile), show where it was, and end "
         "with status 124",
+    },
+    "--coredump": {
+        "metavar": "FILE",
+        "help": "where the program traps, write a core dump to FILE: a module with the stack, memories and globals",
     },
     "--profile": {
         "metavar": "FILE",
@@ -145,8 +150,15 @@ def execute(args: argparse.Namespace) -> int:
     store = Store(engine)
     linker = Linker(engine)
     linker.define_wasi(wasi)
-    with deadline(args.timeout):
-        return _run(args, lambda: linker.instantiate(module, store))
+    try:
+        with deadline(args.timeout):
+            return _run(args, lambda: linker.instantiate(module, store))
+    except (Trap, WasmException) as error:
+        if args.coredump is not None:
+            from wasmark.debug.core_dump import write_core_dump
+
+            write_core_dump(args.coredump, error, store, Path(args.file).name)
+        raise
 
 
 def _run_component(args: argparse.Namespace, data: bytes, engine: Engine, wasi: Wasi) -> int:

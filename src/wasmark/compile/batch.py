@@ -11,12 +11,12 @@ from wasmark.compile.loop_entry import LoopEntryTranslator
 from wasmark.compile.prelude import ATTRIBUTES, INTRINSICS, METADATA, SCOPE_BASE
 from wasmark.compile.stubs import trampoline
 from wasmark.compile.tail_calls import leaves_by_tail_call
+from wasmark.core.flavour import STANDARD, Flavour
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from wasmark.compile.hot import Hot
-    from wasmark.core.flavour import Flavour
     from wasmark.core.model import ModuleModel
     from wasmark.runtime.layout import VMLayout
 
@@ -54,7 +54,7 @@ def functions_ir(
     return "".join([*parts, ATTRIBUTES, stubs.ATTRIBUTES, *metadata])
 
 
-def hot_ir(model: ModuleModel, layout: VMLayout, wanted: Sequence[Hot], flavour: Flavour) -> str:
+def hot_ir(model: ModuleModel, layout: VMLayout, wanted: Sequence[Hot], flavour: Flavour = STANDARD) -> str:
     """The IR module of what is hot in a lazy module; each item is found under its `symbol`. Functions that are not in
     it are called through the table of functions.
 

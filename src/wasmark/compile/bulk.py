@@ -25,7 +25,7 @@ def _either(size: str, where: int, operands: str, short: str) -> str:
         f"%much{{n}} = icmp ugt i64 {size}, {L.PIECE}@\n"
         "br i1 %much{n}, label %long{n}, label %short{n}, !prof !2\nlong{n}:\n"
         "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
-        f"%pp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {where}\n%pieces{{n}} = load ptr, ptr %pp{{n}}\n"
+        f"%where{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {where}\n%pieces{{n}} = load ptr, ptr %where{{n}}\n"
         f"call void %pieces{{n}}(ptr %sb{{n}}, {operands})@\nbr label %filled{{n}}\n"
         f"short{{n}}:\ncall void {short}, i1 true)@\nbr label %filled{{n}}\nfilled{{n}}:"
     )

@@ -56,26 +56,27 @@ def with_fuel(instrs: list[Instr]) -> list[Instr]:
 
 _WHERE: Final = (
     "%sbp{n} = getelementptr i8, ptr {vm}, i64 8\n%sb{n} = load ptr, ptr %sbp{n}, !invariant.load !0\n"
-    f"%fp{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {L.STORE_FUEL}\n"
+    f"%tank{{n}} = getelementptr i8, ptr %sb{{n}}, i64 {L.STORE_FUEL}\n"
 )
 _PAY: Final = (
     "%left{n} = sub i64 %fuel{n}, {o}@\n%out{n} = icmp slt i64 %left{n}, 0@\n"
     "br i1 %out{n}, label %t{n}, label %k{n}, !prof !2\nt{n}:\n@TOUT_OF_FUEL\nk{n}:\n"
-    "store volatile i64 %left{n}, ptr %fp{n}@"
+    "store volatile i64 %left{n}, ptr %tank{n}@"
 )
 
-PAY: Final = prepare(_WHERE + "%fuel{n} = load volatile i64, ptr %fp{n}@\n" + _PAY)
+PAY: Final = prepare(_WHERE + "%fuel{n} = load volatile i64, ptr %tank{n}@\n" + _PAY)
 """The template of FUEL; `{o}` is its cost. In memory, and in order with what may trap: what is left is always exact."""
 
-KEPT: Final = "%FUEL"
+KEPT: Final = "%kept0"
 """Where optimised code knows what is left, beside the store: a run need not wait for what the one before has stored.
 After a call it asks the store again."""
 
 STEPS: Final[dict[str, str]] = {
     "fuel": PAY,
-    "fuel kept": prepare(f"{_WHERE}%fuel{{n}} = load i64, ptr {KEPT}\n{_PAY}\nstore i64 %left{{n}}, ptr {KEPT}"),
-    "fuel again": f"{_WHERE}%fuel{{n}} = load volatile i64, ptr %fp{{n}}\nstore i64 %fuel{{n}}, ptr {KEPT}",
+    "fuel kept": prepare(_WHERE + "%fuel{n} = load i64, ptr {known}\n" + _PAY + "\nstore i64 %left{n}, ptr {known}"),
+    "fuel again": _WHERE + "%fuel{n} = load volatile i64, ptr %tank{n}\nstore i64 %fuel{n}, ptr {known}",
 }
+"""What the translator for LLVM fills in; `{known}` is KEPT."""
 
 
 def is_left_to_handlers(instrs: list[Instr]) -> bool:

@@ -560,13 +560,16 @@ class FunctionTranslator(ObjectInstructions):
         """Nothing is emitted."""
 
     def fuel(self, row: Opcode, imm: int) -> None:
-        self._step("fuel kept" if self.keeps_fuel else "fuel", o=imm)
+        if self.keeps_fuel:
+            self._step("fuel kept", o=imm, known=fuel.KEPT)
+        else:
+            self._step("fuel", o=imm)
 
     def _keep_fuel(self, instrs: list[Instr]) -> None:
         if not fuel.is_left_to_handlers(instrs):
             self.keeps_fuel = True
             self.head.append(f"{fuel.KEPT} = alloca i64")
-            self._step("fuel again")
+            self._step("fuel again", known=fuel.KEPT)
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -583,7 +586,7 @@ class FunctionTranslator(ObjectInstructions):
         target = f"%v{n} = " if results else ""
         self.out.append(f"{target}call {returns} {callee}(ptr {vmctx}{arguments}) nomerge{self.d})")
         if self.keeps_fuel:
-            self._step("fuel again")
+            self._step("fuel again", known=fuel.KEPT)
         if not results:
             return
         if len(results) == 1:

@@ -110,7 +110,7 @@ class Frame:
         self.outer = value.outer
         self.store = store
         self.given = given
-        self.state = InstanceState(store, parent, self.checked.model.names.component)
+        self.state = InstanceState(store, parent)
         self.spaces: dict[str, list[Any]] = {sort: [] for sort in M.INDEX_SPACES}
         self.resources: dict[T.ResourceType, Resource] = {}
         self.exports: dict[str, Any] = {}

@@ -7,6 +7,7 @@ code object itself nothing is kept, so its memory can be freed and used again me
 
 from __future__ import annotations
 
+import weakref
 from bisect import bisect_right
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from wasmark.runtime.code_memory import PAGE_SHIFT
 from wasmark.runtime.sampler import head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, MutableMapping
 
     from wasmark.core.model import ModuleModel
     from wasmark.registry.code_object import CodeModule, CodeObject, RegisteredModule
@@ -63,7 +64,7 @@ class Site:
 class _Piece:
     """The code of one code object, between two positions of the ring."""
 
-    def __init__(self, code: CodeObject, names: dict[int, ModuleNames], born: int) -> None:
+    def __init__(self, code: CodeObject, names: MutableMapping[int, ModuleNames], born: int) -> None:
         self.id = code.id
         self.start, self.end = code.text_start, code.text_end
         self.born = born
@@ -120,7 +121,8 @@ class CodeLog:
         self._pieces: dict[int, _Piece] = {}  # those that live, by the id of the code object
         self._by_page: dict[int, list[_Piece]] = {}
         self._dead: list[_Piece] = []
-        self._names: dict[int, ModuleNames] = {}  # by the identity of the model, which it keeps alive
+        # By the identity of the model, which they keep alive.
+        self._names: MutableMapping[int, ModuleNames] = weakref.WeakValueDictionary()
 
     def start(self) -> None:
         """All code that there is, and what comes."""

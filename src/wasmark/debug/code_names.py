@@ -107,7 +107,9 @@ def source_lines(code: CodeObject) -> list[SourceLine]:
         if module is None:
             continue
         for func_index, start, end in part.functions:
-            last: tuple[str, int] | None = None
+            # What comes before the first instruction counts as the function's first byte.
+            last = _source_line(FrameInfo(module, func_index, 0, start))
+            found.append(SourceLine(start, *last))
             while address < end:
                 if address >= start and line:
                     frame = FrameInfo(module, func_index, line, address)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ class CrashReports:
         self._lock = threading.RLock()
         self._slots: dict[int, int] = {}  # by the id of the code object
         runtime(default_engine().cache).watch_crashes()
+        os.register_at_fork(after_in_child=self._after_fork)
         watch(self)
         for code in registered_codes():
             self.arrived(code)
@@ -42,6 +44,9 @@ class CrashReports:
         number = self._slots.pop(id_, -1)
         if number >= 0:
             crash_names.withdraw(number)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()  # it may have been another thread's
 
     def close(self) -> None:
         """Nothing: the process may still crash."""

@@ -10,6 +10,7 @@ it is over, or when it is found in a host function; those of an activation aroun
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import sys
@@ -81,7 +82,14 @@ def _after_fork_in_child() -> None:
     _lock, _active = threading.Lock(), None
 
 
+def _stop_at_exit() -> None:
+    """What native code puts down goes into objects of Python, which end."""
+    if _active is not None:
+        _active.stop()
+
+
 os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_stop_at_exit)
 
 
 class Profile:
@@ -164,7 +172,8 @@ class Profile:
         self._stopping.set()
         S.set_(S.SAMPLER_ACTIVE, 0)
         for helper in self._helpers:
-            helper.join()
+            if helper.ident is not None:  # else an exception came in the middle of `start`
+                helper.join()
         self._drain(last=True)
         S.set_(S.SAMPLER_CAPTURES, 0)
         self._log.stop()

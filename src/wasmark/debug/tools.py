@@ -48,6 +48,14 @@ def enable_crash_reports() -> None:
     _once("crash-reports", CrashReports)
 
 
+def enable_debugger() -> None:
+    """Let gdb and lldb know all code, so that backtraces name wasm functions and lines, through the interface that GDB
+    has for code made at run time. Raises OSError where that is not possible. Doing it again changes nothing."""
+    from wasmark.debug.gdb_jit import GdbJit
+
+    _once("gdb", GdbJit)
+
+
 def _once(name: str, start: Callable[[], _Tool]) -> None:
     with _lock:
         if name not in _enabled:
@@ -59,6 +67,7 @@ TOOLS: Final[dict[str, Callable[[], None]]] = {
     "perf-map": enable_perf_map,
     "jitdump": enable_jitdump,
     "crash-reports": enable_crash_reports,
+    "gdb": enable_debugger,
 }
 
 

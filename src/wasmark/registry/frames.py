@@ -66,7 +66,7 @@ class FrameInfo:
     first byte. pc: the address that was looked up.
     """
 
-    __slots__ = ("_code", "_entry", "_offset", "func_index", "module", "pc")
+    __slots__ = ("_code", "_entry", "_name", "_offset", "func_index", "module", "pc")
 
     def __init__(
         self, module: RegisteredModule, func_index: int, line: int | None, pc: int, code: CodeObject | None = None
@@ -77,6 +77,7 @@ class FrameInfo:
         self.pc = pc
         self._code = code
         self._entry: int | None = None
+        self._name: tuple[str | None] | None = None  # once it was asked for
         self._offset = line
 
     @property
@@ -114,7 +115,9 @@ class FrameInfo:
     @property
     def func_name(self) -> str | None:
         """The function's name as the module has it: from the name section, or else that of an export."""
-        return function_name(self.module.model, self.func_index)
+        if self._name is None:
+            self._name = (function_name(self.module.model, self.func_index),)
+        return self._name[0]
 
     @property
     def module_name(self) -> str | None:

@@ -12,6 +12,7 @@ from wasmark.core.types import (
     FieldType,
     FuncType,
     HeapType,
+    Limits,
     RefType,
     StorageType,
     StructType,
@@ -128,3 +129,10 @@ def composite_matches(space: TypeSpace, sub: CompositeType, sup: CompositeType) 
     if isinstance(sub, ArrayType) and isinstance(sup, ArrayType):
         return field_matches(space, sub.field, sup.field)
     return False
+
+
+def limits_match(sub: Limits, sup: Limits) -> bool:
+    """Core §3.3.11, and whether both are shared (threads proposal)."""
+    if sub.is64 != sup.is64 or sub.shared != sup.shared or sub.minimum < sup.minimum:
+        return False
+    return sup.maximum is None or (sub.maximum is not None and sub.maximum <= sup.maximum)

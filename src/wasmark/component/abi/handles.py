@@ -159,16 +159,12 @@ class InstanceState:
         "handles",
         "may_enter",
         "may_leave",
-        "name",
-        "parent",
         "store",
         "task",
     )
 
-    def __init__(self, store: Store, parent: InstanceState | None = None, name: str | None = None) -> None:
+    def __init__(self, store: Store, parent: InstanceState | None = None) -> None:
         self.store = store
-        self.parent = parent
-        self.name = name
         self.handles = HandleTable()
         self.may_enter = True
         self.may_leave = True

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from wasmark.component.types import CoreExtern, CoreFunc, CoreModuleType, CoreTag
 from wasmark.core.model import Import, ModuleModel
-from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, RefType, SubType, TableType, TagType
+from wasmark.core.types import FuncType, GlobalType, MemoryType, RefType, SubType, TableType, TagType
 from wasmark.errors import InvalidError
 from wasmark.validate.canon import TypeRegistry, rename_type
 from wasmark.validate.module import validate_module
+from wasmark.validate.subtyping import limits_match
 from wasmark.validate.type_section import ModuleTypes
 
 TYPE_CHECKING = False
@@ -191,13 +192,6 @@ KINDS = {CoreFunc: "func", TableType: "table", MemoryType: "memory", GlobalType:
 """What a core thing is, by the class of its type."""
 
 
-def _limits_match(actual: Limits, expected: Limits) -> bool:
-    """core §3.3.11."""
-    if actual.is64 != expected.is64 or actual.shared != expected.shared or actual.minimum < expected.minimum:
-        return False
-    return expected.maximum is None or (actual.maximum is not None and actual.maximum <= expected.maximum)
-
-
 def check_core_match(registry: TypeRegistry, actual: CoreExtern, expected: CoreExtern, what: str) -> None:
     """Raises InvalidError unless one core thing may stand where the other is expected (core §3.3)."""
     if actual.__class__ is not expected.__class__:
@@ -220,10 +214,10 @@ def _matches(registry: TypeRegistry, actual: CoreExtern, expected: CoreExtern) -
             return fits and (not expected.mutable or registry.is_subtype(expected.value, actual.value))
         case TableType(), TableType():
             same = actual.element is expected.element
-            return same and _limits_match(actual.limits, expected.limits)
+            return same and limits_match(actual.limits, expected.limits)
         case MemoryType(), MemoryType():
             same = actual.page_size_log2 == expected.page_size_log2
-            return same and _limits_match(actual.limits, expected.limits)
+            return same and limits_match(actual.limits, expected.limits)
     return False
 
 
