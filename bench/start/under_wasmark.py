@@ -1,6 +1,7 @@
 """One program under wasmark, in a process of its own: `under_wasmark.py HOW WASM DIRECTORY ARG...`.
 
-HOW is "command", "graphviz" or "ruby". DIRECTORY is what the program sees as /build. `under_wasmtime.py` does the same.
+HOW is "command", "component", "graphviz" or "ruby". DIRECTORY is what the program sees as /build.
+`under_wasmtime.py` does the same.
 """
 
 import sys
@@ -14,6 +15,11 @@ def absent(*_: object) -> None:
 
 how, path, directory, *args = sys.argv[1:]
 engine = wasmark.Engine(wasmark.Config(strategy="lazy"))
+if how == "component":
+    world = wasmark.ComponentLinker(engine)
+    world.define_wasi(args=args, preopens={"/build": directory})
+    world.instantiate(wasmark.Component.from_file(path, engine)).exports["wasi:cli/run@0.2.0"].run()
+    sys.exit()
 module = wasmark.Module.from_file(path, engine)
 linker = wasmark.Linker(engine)
 linker.define_wasi(args=args, preopens={"/build": directory})

@@ -6,12 +6,27 @@ As `under_wasmark.py`; CACHED is "cached" or "uncached". HOW may be "compile", t
 import sys
 
 import wasmtime
+import wasmtime.component
 
 how, path, directory, cached, *args = sys.argv[1:]
 config = wasmtime.Config()
 if cached == "cached":
     config.cache = True
 engine = wasmtime.Engine(config)
+if how == "component":
+    with open(path, "rb") as file:
+        component = wasmtime.component.Component(engine, file.read())
+    store = wasmtime.Store(engine)
+    wasi = wasmtime.WasiConfig()
+    wasi.argv = args
+    wasi.preopen_dir(directory, "/build")
+    store.set_wasi(wasi)
+    world = wasmtime.component.Linker(engine)
+    world.add_wasip2()
+    instance = world.instantiate(store, component)
+    run = component.get_export_index("run", component.get_export_index("wasi:cli/run@0.2.6"))
+    instance.get_func(store, run)(store)
+    sys.exit()
 module = wasmtime.Module.from_file(engine, path)
 if how == "compile":
     sys.exit()

@@ -4,7 +4,7 @@ A command is a file of this package with `add_arguments(parser)` and `execute(ar
 imported. A command reports failure by raising; the statuses are decided here and nowhere else:
 
     0    done                       (a WASI program's own status passes through)
-    1    bad input: one line on stderr
+    1    bad input: one line on stderr; or a command component that says it failed, without a word
     2    wrong usage (argparse)
     124  its time was over: a traceback of where it was on stderr
     130  interrupted

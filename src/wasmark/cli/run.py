@@ -1,4 +1,5 @@
-"""`wasmark run FILE [OPTIONS] [ARGS...]`: a WASI program from its `_start`, or one exported function with `--invoke`.
+"""`wasmark run FILE [OPTIONS] [ARGS...]`: a WASI program from its `_start`, or one exported function with `--invoke`; a
+command component from its `wasi:cli/run`.
 
 Our options may stand before or behind FILE; the first word behind FILE that is none of ours, and all after it, belongs
 to the program. `--` ends our options by force.
@@ -10,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from wasmark.binary.decoder import is_component
 from wasmark.cli._input import InputError, naming, read_binary
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     from wasmark import Engine, Instance
     from wasmark.core.types import FuncType, ValType
     from wasmark.wasi import Wasi
+
+COMMAND: Final = "wasi:cli/run@0.2.0"
+"""The interface that makes a component a command; versions that can stand in for it will do."""
+EXIT_FAILED: Final = 1
+"""The status of a command whose `run` returns an error."""
 
 
 def seconds(text: str) -> float:
@@ -84,15 +91,9 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
 """The options of this command. All of them take a value, which is what `split` relies on."""
 
 
-_COMPONENT: Final = b"\0asm\x0d\0\1\0"
-"""How the binary of a component starts."""
-_RUN: Final = "wasi:cli/run@0.2.0"
-"""What a command exports; later versions of 0.2 can stand in for it."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "wasmark run [OPTIONS] FILE [OPTIONS] [ARGS...]"
-    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument("file", metavar="FILE", help="a module, binary or text, or a component; - is standard input")
     for name, settings in WITH_VALUE.items():
         parser.add_argument(name, **settings)
 
@@ -142,7 +143,7 @@ def execute(args: argparse.Namespace) -> int:
         env=dict(map(_environment, args.env)),
         preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
     )
-    if data[:8] == _COMPONENT:
+    if is_component(data):
         return _run_component(args, data, engine, wasi)
     with naming(args.file):
         module = compile_module(data, args.file, engine)
@@ -166,20 +167,21 @@ def _run_component(args: argparse.Namespace, data: bytes, engine: Engine, wasi: 
 
     if args.invoke is not None:
         raise InputError(f"{args.file}: --invoke is for modules; this is a component")
+    with naming(args.file):
+        component = Component(data, engine, name=None if args.file == "-" else Path(args.file).stem)
     linker = ComponentLinker(engine)
     linker.define_wasi(wasi)
-    with naming(args.file):
-        component = Component(data, engine, name=Path(args.file).stem)
     with deadline(args.timeout):
         with naming(args.file):
             exports = linker.instantiate(component).exports
-        command = exports.get(_RUN)
+        command = exports.get(COMMAND)
         if command is None:
-            raise InputError(f"{args.file}: no {_RUN.partition('@')[0]} to run; it exports {', '.join(exports)}")
+            offered = f"it exports {', '.join(exports)}" if len(exports) else "it exports nothing"
+            raise InputError(f"{args.file}: no {COMMAND} to run; {offered}")
         try:
             command.run()
         except ResultError:
-            return 1
+            return EXIT_FAILED
     return 0
 
 

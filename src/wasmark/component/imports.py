@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from wasmark.component.abi.handles import Resource
     from wasmark.store import Store
 
-_MISSING = object()
+MISSING = object()
+"""What `look_up` finds where nothing is given."""
 
 
 def resolve(component: Component, imports: Mapping[str, Any], store: Store) -> dict[str, Any]:
     """The value of each import. Raises LinkError."""
     resolver = _Resolver(component, store)
     return {
-        name: resolver.value(name, extern, _look_up(imports, name), name)
+        name: resolver.value(name, extern, look_up(imports, name), name)
         for name, extern in component.checked.type.imports.items()
     }
 
@@ -49,12 +50,12 @@ class _Resolver:
         if exported is not None:
             return self._linked(exported, extern, path)
         if isinstance(extern, T.InstanceType):
-            if given is _MISSING and any(not isinstance(each, T.TypeExtern) for each in extern.exports.values()):
+            if given is MISSING and any(not isinstance(each, T.TypeExtern) for each in extern.exports.values()):
                 raise LinkError(f"unknown import: nothing is given for {path!r}")
-            return self._instance(extern, None if given is _MISSING else given, path)
+            return self._instance(extern, None if given is MISSING else given, path)
         if isinstance(extern, T.TypeExtern):
             return self._type(name, extern.type, given)
-        if given is _MISSING:
+        if given is MISSING:
             raise LinkError(f"unknown import: nothing is given for {path!r}")
         if isinstance(extern, T.FuncType):
             if not callable(given):
@@ -124,12 +125,12 @@ class _Resolver:
         """The function of an interface, which may be one of a class in it."""
         kind, resource, label = parse_name(name)
         found = _find(given, name, snake(label) if not kind else name)
-        if found is _MISSING and kind:
+        if found is MISSING and kind:
             class_ = _find(given, resource, pascal(resource))
-            if class_ is not _MISSING:
+            if class_ is not MISSING:
                 found = _of_class(class_, kind, snake(label))
         if not callable(found):
-            what = "has no such function" if found is _MISSING else f"is {type(found).__name__}, not a function"
+            what = "has no such function" if found is MISSING else f"is {type(found).__name__}, not a function"
             raise LinkError(f"import {path!r}: what is given {what}")
         call: Callable[..., Any] = found
         return call
@@ -138,8 +139,8 @@ class _Resolver:
 def _of_class(class_: Any, kind: str, name: str) -> Any:
     if kind == "constructor":
         return class_
-    function = getattr(class_, name, _MISSING)
-    if kind == "static" or function is _MISSING:
+    function = getattr(class_, name, MISSING)
+    if kind == "static" or function is MISSING:
         return function
 
     def call(self: Any, *args: Any) -> Any:
@@ -156,23 +157,23 @@ def _find(given: Any, *names: str) -> Any:
                 return given[name]
         elif hasattr(given, name):
             return getattr(given, name)
-    return _MISSING
+    return MISSING
 
 
-def _look_up(imports: Mapping[str, Any], name: str) -> Any:
+def look_up(imports: Mapping[str, Any], name: str) -> Any:
     """What is given for an import, by its name or that of a version that can stand in for it."""
     if name in imports:
         return imports[name]
     wanted = parse_interface(name)
     if wanted is None:
-        return _find(imports, snake(name)) if isinstance(imports, dict) else _MISSING
+        return _find(imports, snake(name)) if isinstance(imports, dict) else MISSING
     for each in imports:
         found = parse_interface(each)
         if found is None or found[:2] != wanted[:2]:
             continue
         if not found.version or compatible_version(found.version) == compatible_version(wanted.version):
             return imports[each]
-    return _MISSING
+    return MISSING
 
 
 def _exported(given: Any) -> Exported | None:

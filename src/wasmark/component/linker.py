@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wasmark.component.imports import MISSING, look_up
 from wasmark.component.instance import ComponentInstance
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import LinkError
@@ -23,6 +24,7 @@ class ComponentLinker:
         self.engine = engine if engine is not None else default_engine()
         self._definitions: dict[str, Any] = {}
         self._wasi: Wasi | None = None
+        self._offered_by_wasi: dict[str, Any] = {}
 
     def define(self, name: str, value: Any) -> None:
         """Offer something for the import of a name, as `ComponentInstance` takes it. Raises LinkError where the name is
@@ -38,7 +40,7 @@ class ComponentLinker:
 
     def define_wasi(self, wasi: Wasi | None = None, **options: Any) -> Wasi:
         """Offer WASI 0.2 with this context, or a new one made with `wasmark.wasi.Wasi(**options)`; returns it. What is
-        defined otherwise comes first."""
+        defined by `define` comes first."""
         from wasmark.wasi import Wasi
 
         if self._wasi is not None:
@@ -46,13 +48,11 @@ class ComponentLinker:
         if wasi is not None and options:
             raise TypeError("give a Wasi context or the options for one, not both")
         self._wasi = wasi if wasi is not None else Wasi(**options)
+        self._offered_by_wasi = self._wasi.interfaces()
         return self._wasi
 
     def instantiate(self, component: Component, store: Store | None = None) -> ComponentInstance:
         """A new instance with its imports taken from here. Raises as `ComponentInstance` does."""
-        if self._wasi is None:
-            return ComponentInstance(component, self._definitions, store)
-        from wasmark.component.wasi import interfaces
-
-        offered = {name: value for name, value in interfaces(self._wasi).items() if name not in self._definitions}
-        return ComponentInstance(component, {**self._definitions, **offered}, store)
+        ours = self._definitions
+        theirs = {name: value for name, value in self._offered_by_wasi.items() if look_up(ours, name) is MISSING}
+        return ComponentInstance(component, {**ours, **theirs}, store)

@@ -137,19 +137,25 @@ class GuestResource(Resource):
 class HostResource(Resource):
     """A resource type of Python's: any object can be one. Guests know them by a number, as long as they have a handle.
 
-    `class_` is what the objects have to be of, None where that is left open.
+    `class_` is what the objects have to be of, None where that is left open. If it has a `drop`, that is called when a
+    guest drops what it owns.
     """
 
     __slots__ = ("_next", "_objects", "class_")
 
     def __init__(self, name: str | None, class_: type | None = None) -> None:
-        super().__init__(name, None, self._forget)
+        super().__init__(name, None, self._dropped)
         self.class_ = class_
         self._objects: dict[int, Any] = {}
         self._next = 1
 
     def _forget(self, rep: int) -> None:
         del self._objects[rep]
+
+    def _dropped(self, rep: int) -> None:
+        dropped = self._objects.pop(rep)
+        if self.class_ is not None and hasattr(self.class_, "drop"):
+            dropped.drop()
 
     def owned(self, rep: int) -> Any:
         """The object that a guest gives back."""

@@ -35,6 +35,7 @@ class ComponentTrapCode(enum.Enum):
     NO_RESULT = "async-lifted export failed to produce a result"
     BAD_CALLBACK_CODE = "unsupported callback code"
     BACKPRESSURE_OVERFLOW = "backpressure counter overflow"
+    REFUSED_BY_HOST = "a host function does not allow what it was called with"
     UNCAUGHT_EXCEPTION = "uncaught exception"
 
     @property

@@ -11,22 +11,18 @@ if TYPE_CHECKING:
 
 
 class StringTable:
-    """Strings as a program sees them: one block of NUL-terminated bytes, and an array of pointers into it."""
+    """Strings as a program sees them: `items`, and for preview 1 one block of NUL-terminated bytes,
+    and an array of pointers into it."""
 
     def __init__(self, strings: Iterable[bytes]) -> None:
-        items = [string + b"\0" for string in strings]
-        self.count = len(items)
-        self.block = b"".join(items)
+        self.items = tuple(strings)
+        self.count = len(self.items)
+        self.block = b"".join(item + b"\0" for item in self.items)
         self._offsets: list[int] = []
         offset = 0
-        for item in items:
+        for item in self.items:
             self._offsets.append(offset)
-            offset += len(item)
-
-    @property
-    def strings(self) -> list[bytes]:
-        """The strings themselves."""
-        return self.block.split(b"\0")[:-1]
+            offset += len(item) + 1
 
     def put(self, memory: GuestMemory, pointers: int, block: int) -> None:
         """Write the array at `pointers` and the bytes at `block`."""

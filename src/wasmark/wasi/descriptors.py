@@ -401,11 +401,6 @@ class DescriptorTable:
             raise WasiError(Errno.NOTCAPABLE)
         return found
 
-    def preopened(self) -> list[Directory]:
-        """The directories that were there from the start, in order."""
-        found = [self._used[number] for number in sorted(self._used)]
-        return [each for each in found if isinstance(each, Directory) and each.preopen_name is not None]
-
     def check_room(self) -> None:
         """`MFILE` if no descriptor can be added."""
         if len(self._used) >= self._limit:
@@ -430,6 +425,15 @@ class DescriptorTable:
             descriptor = self._used.pop(number, None)
             if descriptor is None:
                 raise WasiError(Errno.BADF)
+            heapq.heappush(self._free, number)
+        descriptor.close()
+
+    def discard(self, number: int, descriptor: Descriptor) -> None:
+        """Forget and close `number`, if it still stands for `descriptor`."""
+        with self._lock:
+            if self._used.get(number) is not descriptor:
+                return
+            del self._used[number]
             heapq.heappush(self._free, number)
         descriptor.close()
 

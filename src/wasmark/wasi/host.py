@@ -17,14 +17,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
+    from typing import Any
 
+    from wasmark.wasi.descriptors import Directory
     from wasmark.wasi.functions import HostFunction, Row
     from wasmark.wasi.preopens import Preopens
     from wasmark.wasi.streams import Readable, Writable
 
 
 class Wasi:
-    """The world of one program: WASI preview 1.
+    """The world of one program: WASI preview 1, and WASI 0.2 for components.
 
     args: the arguments, the program's name first.
     env: environment variables; nothing is taken over from the process.
@@ -64,27 +66,24 @@ class Wasi:
             random=random,
         )
         self._contexts = {SNAPSHOT_PREVIEW1.module: self._context}
-        streams = (
+        self._streams = streams = (
             input_stream(stdin),
             output_stream(stdout, 1, "stdout"),
             output_stream(stderr, 2, "stderr"),
         )
-        directories = self._directories = normalise(preopens)
-        if max_descriptors < len(streams) + len(directories):
+        preopened = self._preopens = normalise(preopens)
+        if max_descriptors < len(streams) + len(preopened):
             raise ValueError(f"max_descriptors={max_descriptors} leaves no room for the streams and preopens")
         for stream in streams:
             self._table.add(stream)
+        self._directories: list[Directory] = []
         try:
-            for preopen in directories:
-                self._table.add(open_directory(preopen))
+            for preopen in preopened:
+                self._directories.append(open_directory(preopen))
+                self._table.add(self._directories[-1])
         except BaseException:
             self.close()
             raise
-
-    @property
-    def context(self) -> Context:
-        """What the functions of this world share; WASI 0.2 is made of the same."""
-        return self._context
 
     def host_functions(
         self, get_memory: Callable[[], memoryview], module: str = SNAPSHOT_PREVIEW1.module
@@ -100,6 +99,13 @@ class Wasi:
         """The `call` of one of those functions."""
         return functions.bind(row, self._context_for(module), get_memory)
 
+    def interfaces(self) -> dict[str, Any]:
+        """What components import of WASI 0.2: {name of an interface: its functions and classes}, as `ComponentInstance`
+        takes them. The programs of one world have the same streams and directories."""
+        from wasmark.wasi.p2.interfaces import interfaces
+
+        return interfaces(self._context, self._streams, self._directories)
+
     def _context_for(self, module: str) -> Context:
         found = self._contexts.get(module)
         if found is None:
@@ -113,7 +119,7 @@ class Wasi:
         """Without what the variables are: they may be secrets."""
         context = self._context
         paths = ", ".join(
-            f"{preopen.guest_path!r}{' (read-only)' if preopen.readonly else ''}" for preopen in self._directories
+            f"{preopen.guest_path!r}{' (read-only)' if preopen.readonly else ''}" for preopen in self._preopens
         )
         counts = f"arguments: {context.args.count}, variables: {context.environ.count}"
         return f"<wasmark.wasi.Wasi: {counts}, directories: {paths or 'none'}>"

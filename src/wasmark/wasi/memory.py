@@ -8,13 +8,12 @@ gives back every view that it handed out when the call ends.
 from __future__ import annotations
 
 from wasmark.wasi.abi import IOVEC, Errno, WasiError
+from wasmark.wasi.sandbox import MAX_PATH, check_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-MAX_PATH: Final = 4096
-"""Longest path in bytes, its end marker included, as on the host (`PATH_MAX`)."""
 MAX_IOVECS: Final = 1024
 """Most buffers of one read or write, as on the host (`IOV_MAX`)."""
 MAX_TRANSFER: Final = 0x7FFF_F000
@@ -91,11 +90,4 @@ class GuestMemory:
         self.check(address, length)
         if length >= MAX_PATH:
             raise WasiError(Errno.NAMETOOLONG)
-        path = self.read(address, length)
-        if b"\0" in path:
-            raise WasiError(Errno.INVAL)
-        try:
-            path.decode("utf-8")
-        except UnicodeDecodeError:
-            raise WasiError(Errno.ILSEQ) from None
-        return path
+        return check_path(self.read(address, length))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import select
 
 from wasmark.core.record import Record
@@ -19,20 +18,18 @@ from wasmark.wasi.abi import (
     WasiError,
 )
 from wasmark.wasi.patience import at_most
+from wasmark.wasi.waiting import sleep, wait_for_descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from wasmark.wasi.clock import Clocks
     from wasmark.wasi.context import Context
     from wasmark.wasi.descriptors import Descriptor
     from wasmark.wasi.memory import GuestMemory
 
 MAX_SUBSCRIPTIONS: Final = 4096
 """Most subscriptions of one call; each costs the host some memory while it waits."""
-_LONGEST: Final = 86_400 * 10**9
-"""Longest single wait in nanoseconds: the host's functions cannot take all that a program may ask for."""
 
 
 class _Watch(Record):
@@ -43,6 +40,11 @@ class _Watch(Record):
         self.event_type = event_type
         self.descriptor = descriptor
         self.host_fd = host_fd
+
+    @property
+    def mask(self) -> int:
+        """What to wait for, as poll(2) has it."""
+        return select.POLLOUT if self.event_type == EventType.FD_WRITE else select.POLLIN
 
 
 def poll_oneoff(ctx: Context, memory: GuestMemory, subscriptions: int, events: int, count: int, nevents: int) -> None:
@@ -87,7 +89,7 @@ class _Poll:
             timed_out = self._wait_for_descriptors(wait)
         else:
             assert wait is not None
-            _sleep(self._clocks, wait)
+            sleep(self._clocks, wait)
             timed_out = True
         passed = self._clocks.monotonic() - start
         if timed_out and wait is not None:
@@ -128,37 +130,15 @@ class _Poll:
 
     def _wait_for_descriptors(self, wait: int | None) -> bool:
         """Wait until one is ready or the time is over. Whether it was the time."""
-        masks: dict[int, int] = {}
-        for watch in self.watches:
-            mask = select.POLLOUT if watch.event_type == EventType.FD_WRITE else select.POLLIN
-            masks[watch.host_fd] = masks.get(watch.host_fd, 0) | mask
-        poller = select.poll()
-        for host_fd, mask in masks.items():
-            poller.register(host_fd, mask)
-        left = wait
-        while True:
-            piece = None if left is None else min(left, _LONGEST)
-            ready = dict(poller.poll(None if piece is None else math.ceil(piece / 1e6)))
-            if ready:
-                break
-            if left is not None and piece is not None:
-                left -= piece
-                if not left:
-                    return True
+        ready = wait_for_descriptors([(watch.host_fd, watch.mask) for watch in self.watches], wait)
+        if not ready:
+            return True
         for watch in self.watches:
             state = ready.get(watch.host_fd, 0)
-            wanted = select.POLLOUT if watch.event_type == EventType.FD_WRITE else select.POLLIN
             if state & select.POLLNVAL:
                 self._event(watch.userdata, watch.event_type, Errno.BADF)
-            elif state & (wanted | select.POLLHUP | select.POLLERR):
+            elif state & (watch.mask | select.POLLHUP | select.POLLERR):
                 hangup = EVENT_HANGUP if state & select.POLLHUP else 0
-                nbytes = 1 if wanted == select.POLLOUT else watch.descriptor.available(watch.host_fd)
+                nbytes = 1 if watch.mask == select.POLLOUT else watch.descriptor.available(watch.host_fd)
                 self._event(watch.userdata, watch.event_type, nbytes=nbytes, flags=hangup)
         return False
-
-
-def _sleep(clocks: Clocks, nanoseconds: int) -> None:
-    while nanoseconds:
-        piece = min(nanoseconds, _LONGEST)
-        clocks.sleep(piece / 1e9)
-        nanoseconds -= piece

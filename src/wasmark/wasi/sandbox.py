@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_LINKS: Final = 40
 """Symbolic links expanded in one path, as on Linux."""
+MAX_PATH: Final = 4096
+"""Longest path in bytes, its end marker included, as on the host (`PATH_MAX`)."""
 MAX_DEPTH: Final = 256
 """Directories that one path may be inside of at once: each holds a host descriptor while the path is walked."""
 
@@ -130,6 +132,20 @@ def resolve(base: int, path: bytes, *, follow: bool) -> Place:
 def resolve_entry(base: int, path: bytes) -> Place:
     """The place of the directory entry `path` itself, to make, remove or rename; a final link is never followed."""
     return Place(base, path, follow=False, follow_slash=False)
+
+
+def check_path(path: bytes) -> bytes:
+    """A path as a program gives it, if it is valid UTF-8 without NUL and shorter than `MAX_PATH`; it may be empty,
+    relative or absolute."""
+    if len(path) >= MAX_PATH:
+        raise WasiError(Errno.NAMETOOLONG)
+    if b"\0" in path:
+        raise WasiError(Errno.INVAL)
+    try:
+        path.decode("utf-8")
+    except UnicodeDecodeError:
+        raise WasiError(Errno.ILSEQ) from None
+    return path
 
 
 def _components(path: bytes) -> list[bytes]:

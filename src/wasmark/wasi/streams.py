@@ -92,6 +92,11 @@ class Stream(Descriptor):
     def __init__(self, *, tty: bool, rights: int) -> None:
         super().__init__(FileType.CHARACTER_DEVICE if tty else FileType.UNKNOWN, rights, rights)
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody sits at the other end."""
+        return self.filetype == FileType.CHARACTER_DEVICE
+
     def seek(self, offset: int, whence: int) -> int:
         raise WasiError(Errno.SPIPE)
 
