@@ -22,8 +22,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CHUNK = 30
 CHUNKS = 5
 
-# Kinds that come about too seldom, or not at all: there is fuel for few calls only.
+# Kinds that come about too seldom, or not at all: the modules count turns for themselves, and there are few calls.
 _RARE = {
+    TrapCode.INTERRUPT,
+    TrapCode.OUT_OF_FUEL,
     TrapCode.STACK_OVERFLOW,
     TrapCode.GC_HEAP_EXHAUSTED,
     TrapCode.UNALIGNED_ATOMIC,
