@@ -4,6 +4,7 @@ what is said at the end: how many assertions of the official testsuite passed.""
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ ASSERTIONS = "assertions"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell has what it starts in the background ignore Ctrl-C, and with it all processes that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # The workers of pytest-xdist inherit the environment of the process that started them, and so its directory.
     if not hasattr(config, "workerinput"):
         directory = tempfile.TemporaryDirectory(prefix="wasmark-tests-")

@@ -246,7 +246,10 @@ def test_an_endless_loop_ends_at_ctrl_c(wat: Wat) -> None:
         time.sleep(2)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        status = process.wait(20)
+        try:
+            status = process.wait(60)
+        finally:
+            process.kill()
     assert status == 130
 
 
