@@ -11,6 +11,7 @@ import ctypes
 import struct
 from typing import TYPE_CHECKING, Final
 
+from wasmark.binary.leb import write_s, write_u
 from wasmark.debug.elf_writer import (
     ET_EXEC,
     SHF_ALLOC,
@@ -81,24 +82,6 @@ def _range(start: int, end: int) -> bytes:
     return _ADDRESS.pack(start) + _ADDRESS.pack(end - start)
 
 
-def _unsigned(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _signed(value: int) -> bytes:
-    out = bytearray()
-    while not -0x40 <= value < 0x40:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value & 0x7F)
-    return bytes(out)
-
-
 def _info(start: int, end: int, name: str, functions: Sequence[NativeFunction]) -> bytes:
     unit = b"\1" + _text(name) + struct.pack("<HI", _LANGUAGE_C99, 0) + _range(start, end)
     entries = b"".join(b"\2" + _text(function.name) + _range(function.start, function.end) for function in functions)
@@ -117,11 +100,11 @@ def _line(end: int, lines: Sequence[SourceLine]) -> bytes:
         for line in lines:
             if files[line.file] != file:
                 file = files[line.file]
-                program += bytes((_SET_FILE,)) + _unsigned(file)
-            program += bytes((_ADVANCE_PC,)) + _unsigned(line.address - address)
-            program += bytes((_ADVANCE_LINE,)) + _signed(line.line - number) + bytes((_COPY,))
+                program += bytes((_SET_FILE,)) + write_u(file)
+            program += bytes((_ADVANCE_PC,)) + write_u(line.address - address)
+            program += bytes((_ADVANCE_LINE,)) + write_s(line.line - number) + bytes((_COPY,))
             address, number = line.address, line.line
-        program += bytes((_ADVANCE_PC,)) + _unsigned(end - address) + _END_SEQUENCE
+        program += bytes((_ADVANCE_PC,)) + write_u(end - address) + _END_SEQUENCE
     body = struct.pack("<HI", 4, len(head)) + head + program
     return struct.pack("<I", len(body)) + body
 
