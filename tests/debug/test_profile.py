@@ -229,6 +229,7 @@ def test_names_are_right_while_threads_tier_up_and_unload() -> None:
 
 def test_what_is_known_of_code_goes_when_its_samples_have_been_looked_at() -> None:
     engine = Engine(Config(strategy="eager", cache=False))
+    Instance(Module(SPIN, engine), store=Store(engine)).exports.outer(1)  # some code of the process stays
     gc.collect()
     log = CodeLog()
     log.start()
@@ -243,7 +244,7 @@ def test_what_is_known_of_code_goes_when_its_samples_have_been_looked_at() -> No
         log.settle()
         assert len(log) > before
         log.forget(sampler.head())
-        assert len(log) == before
+        assert len(log) <= before  # other code may have gone, too
     finally:
         log.stop()
 
