@@ -18,11 +18,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
-import wasmtime
-
 import wasmark
-from measure import OURS, PEER, Goal, InProcess, Row, timed
-from peers import wasmtime_instance
+from measure import OURS, Goal, Row, timed
 from wasmark.compile.image import runtime_image_ir
 from wasmark.compile.llvm import compile_ir
 from wasmark.registry import (
@@ -56,8 +53,6 @@ WARM: Final = 100
 """Addresses that Python asks about, again and again."""
 
 NATIVE_LOOKUPS: Final = 1_000_000
-TRAPS: Final = 2_000
-DEPTH: Final = 10
 
 _LOOP: Final = """
 define i64 @look_up_all(ptr %pcs, i64 %count) {
@@ -259,47 +254,6 @@ def _comings_and_goings(
     return run
 
 
-def _chain(depth: int) -> str:
-    """Functions that call each other, the innermost of which divides by zero."""
-    functions = "".join(
-        f"(func $step{n} (param i32) (result i32) (i32.add (i32.const 1) (call $step{n + 1} (local.get 0))))"
-        for n in range(depth - 1)
-    )
-    last = f"(func $step{depth - 1} (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))"
-    return f'(module $m {functions} {last} (export "fall" (func $step0)))'
-
-
-def _our_trap() -> Callable[[], object]:
-    fall = wasmark.Instance(wasmark.Module(bytes(wasmtime.wat2wasm(_chain(DEPTH))))).exports["fall"]
-
-    def run() -> list[str | None]:
-        names: list[str | None] = []
-        for _ in range(TRAPS):
-            try:
-                fall(0)
-            except wasmark.Trap as trap:
-                names = [frame.func_name for frame in trap.frames]
-        return names
-
-    return run
-
-
-def _their_trap() -> Callable[[], object]:
-    store, exports = wasmtime_instance(bytes(wasmtime.wat2wasm(_chain(DEPTH))))
-    fall = exports["fall"]
-
-    def run() -> list[str | None]:
-        names: list[str | None] = []
-        for _ in range(TRAPS):
-            try:
-                fall(store, 0)
-            except wasmtime.Trap as trap:
-                names = [frame.func_name for frame in trap.frames]
-        return names
-
-    return run
-
-
 def _sorted(name: str) -> Callable[[Any], Any]:
     return getattr(population().sorted, name)  # type: ignore[no-any-return]
 
@@ -335,14 +289,6 @@ CASES: Final = (
         WARM,
         partial(_comings_and_goings, register_code, unregister_code),
         lambda pcs: _comings_and_goings(_sorted("register"), _sorted("unregister"), pcs),
-    ),
-    InProcess(
-        "trap",
-        "caught, with the names of ten frames",
-        {OURS: _our_trap, PEER: _their_trap},
-        (Goal(None, 15e-6), Goal(PEER, 0.5)),
-        TRAPS,
-        compare=True,
     ),
 )
 """All that is measured, in the order of the table."""
