@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -12,6 +14,9 @@ from typing import Any
 import pytest
 
 import wasmark
+from tests.interruption import interrupt
+from wasmark.runtime import monitor
+from wasmark.runtime.layout import THREAD_NEXT
 
 SPIN = """(module
   (import "host" "pause" (func $pause))
@@ -167,3 +172,30 @@ print(os.waitstatus_to_exitcode(status))
 def test_a_forked_child_has_a_monitor_of_its_own() -> None:
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120, env=os.environ)
     assert done.stdout.strip() == "0", done.stderr
+
+
+def on_the_list() -> set[int]:
+    """The addresses of the blocks that the monitor comes to."""
+    found = set()
+    block = ctypes.c_uint64.from_address(monitor.monitor_address() + monitor.MONITOR_HEAD).value
+    while block:
+        found.add(block)
+        block = ctypes.c_uint64.from_address(block + THREAD_NEXT).value
+    return found
+
+
+def test_the_monitor_comes_to_every_thread_also_when_an_exception_struck_while_its_block_was_made_ready() -> None:
+    """A block that lost its link would take all behind it off the list: their calls could never be stopped."""
+
+    def take_and_give_back() -> None:
+        monitor.give_back_thread_block(monitor.take_thread_block())
+
+    for _ in range(3):
+        take_and_give_back()
+    for step in itertools.count(1):
+        monitor._free_blocks.append(monitor._new_block())
+        struck = interrupt(take_and_give_back, step, ("runtime/monitor.py",))
+        assert on_the_list() == {ctypes.addressof(block) for block in monitor.thread_blocks()}
+        if not struck:
+            break
+    assert step > 5

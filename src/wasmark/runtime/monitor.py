@@ -69,9 +69,10 @@ def take_thread_block() -> ctypes.Array[ctypes.c_uint64]:
     except IndexError:
         block = unbroken(_new_block)
     else:
-        next_ = block[THREAD_NEXT // 8]
-        ctypes.memset(block, 0, THREAD_BLOCK_SIZE)
-        block[THREAD_NEXT // 8] = next_
+        # All but the link: the monitor may be on its way along it, and an exception may end this at any step.
+        address, behind = ctypes.addressof(block), THREAD_NEXT + 8
+        ctypes.memset(address, 0, THREAD_NEXT)
+        ctypes.memset(address + behind, 0, THREAD_BLOCK_SIZE - behind)
     block[THREAD_ID // 8] = threading.get_native_id()
     block[THREAD_MAIN // 8] = in_main_thread()
     return block
