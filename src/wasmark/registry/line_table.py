@@ -23,7 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-EXPLICIT_TRAPS: Final = range(1, 64)
 MEMORY_ACCESS: Final = 64
 SAME_ACTIVATION: Final = 65
 CATCHES: Final = 66
