@@ -496,6 +496,7 @@ def test_a_host_function_that_replaces_itself_during_the_call(module: wasmark.Mo
     assert instance is None
 
 
+@pytest.mark.alone
 def test_no_way_through_a_host_function_keeps_anything(host: Host) -> None:
     # Nothing else is to happen meanwhile, as it does where hot functions are compiled in the background.
     module = wasmark.Module(MODULE, wasmark.Engine(wasmark.Config(strategy="eager")))

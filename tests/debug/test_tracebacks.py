@@ -455,6 +455,7 @@ def test_raising_at_the_recursion_limit_keeps_the_exception() -> None:
     assert {"pay", "say", "forever"} <= names
 
 
+@pytest.mark.alone
 def test_many_exceptions_leave_nothing_behind() -> None:
     host = Host()
     host.does = fail

@@ -45,6 +45,7 @@ def use_of_pages() -> list[int]:
     return [page for _, _, index, _ in process_table._arenas for page, id_ in enumerate(index) if id_]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pages", [1, 3])
 def test_interrupted_making_leaves_nothing_and_later_code_finds_its_place(pages: int) -> None:
     kept = [make(2), make(5)]
@@ -59,7 +60,9 @@ def test_interrupted_making_leaves_nothing_and_later_code_finds_its_place(pages:
     assert step > 20
 
 
+@pytest.mark.alone
 def test_interrupted_ending_is_done_later_and_only_once() -> None:
+    CodeMemory.allocate(1).free()  # the first arena
     for step in itertools.count(1):
         free, used = free_pages(), use_of_pages()
         memory = CodeMemory.allocate(3 * PAGE_SIZE)

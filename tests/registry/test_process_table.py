@@ -165,6 +165,7 @@ def test_code_in_a_reference_cycle_goes_with_the_collector() -> None:
         gc.enable()
 
 
+@pytest.mark.alone
 def test_the_collector_may_run_while_the_tables_are_being_changed() -> None:
     # The finalizer of garbage must neither wait for the lock that its own thread holds nor change tables half changed.
     garbage = tiny_code()
@@ -226,6 +227,7 @@ def _resident_kib() -> int:
         return int(file.read().split()[1]) * 4
 
 
+@pytest.mark.alone
 def test_20000_comings_and_goings_leave_nothing() -> None:
     def cycle(count: int) -> None:
         for _ in range(count):

@@ -132,6 +132,7 @@ def test_publishing_again_changes_nothing_and_freed_memory_is_not_published() ->
     assert protection(memory.base) == "---"
 
 
+@pytest.mark.alone
 def test_freeing_twice_frees_once() -> None:
     memory = make()
     arena = memory.arena
@@ -146,8 +147,8 @@ def test_freeing_twice_frees_once() -> None:
     assert ctypes.CFUNCTYPE(ctypes.c_int)(other.base)() == 42
 
 
+@pytest.mark.alone
 def test_forgotten_memory_is_freed() -> None:
-    gc.collect()  # what other tests left
     memory = make()
     base, arena = memory.base, memory.arena
     before = arena.free_pages
@@ -157,8 +158,9 @@ def test_forgotten_memory_is_freed() -> None:
     assert protection(base) == "---"
 
 
+@pytest.mark.alone
 def test_freed_pages_are_used_again() -> None:
-    gc.collect()
+    CodeMemory.allocate(1).free()  # the first arena
     arenas = len(code_memory.arenas())
     seen: set[int] = set()
     for _ in range(2_000):
@@ -186,8 +188,8 @@ def test_what_no_arena_can_hold_is_an_error(size: int) -> None:
     assert ctypes.CFUNCTYPE(ctypes.c_int)(make().base)() == 42
 
 
+@pytest.mark.alone
 def test_a_refusal_of_the_system_is_an_error_and_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    gc.collect()
     memory = CodeMemory.allocate(1)
     free = sum(arena.free_pages for arena in code_memory.arenas())
     with monkeypatch.context() as patch:
@@ -305,8 +307,9 @@ def test_the_best_fit_is_taken_and_of_equals_the_one_that_was_free_longest() -> 
     assert take(2) == []
 
 
+@pytest.mark.alone
 def test_threads_share_the_arenas() -> None:
-    gc.collect()
+    CodeMemory.allocate(1).free()  # the first arena
     free = sum(arena.free_pages for arena in code_memory.arenas())
     live: set[int] = set()
     failures: list[str] = []

@@ -391,13 +391,13 @@ def assert_flat(make_one: Callable[[], None], warm_up: int, times: int, each: in
     rss = resident()
     run(times)
     after = mappings(), code_pages(), len(gc.get_objects())
-    # Less is no leak: what other tests left may go meanwhile.
     assert after[0] - before[0] < 20
     assert after[1] <= before[1]
     assert after[2] - before[2] < 200
     assert resident() - rss < 8 << 10
 
 
+@pytest.mark.alone
 def test_two_thousand_stores_leave_nothing_behind(engine: wasmark.Engine) -> None:
     # Without optimised code that comes when it likes.
     module = wasmark.Module(TEXT, wasmark.Engine(wasmark.Config(strategy=engine.config.strategy, tier_up=None)))
@@ -414,6 +414,7 @@ def test_two_thousand_stores_leave_nothing_behind(engine: wasmark.Engine) -> Non
     assert_flat(one, 200, 2000 if module.engine.config.strategy == "eager" else 300)
 
 
+@pytest.mark.alone
 def test_many_modules_leave_nothing_behind() -> None:
     uncached = wasmark.Engine(wasmark.Config(cache=False))
     numbers = iter(range(10**9))
@@ -427,6 +428,7 @@ def test_many_modules_leave_nothing_behind() -> None:
     assert_flat(one, 60, 150, each=10)
 
 
+@pytest.mark.alone
 def test_many_instances_that_fail_leave_nothing_behind(module: wasmark.Module) -> None:
     bad = wasmark.Module('(module (memory 1) (data (i32.const 65535) "ab"))')
 

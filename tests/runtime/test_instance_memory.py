@@ -188,6 +188,7 @@ def test_no_more_ranges_wait_than_are_allowed(module: wasmark.Module) -> None:
     assert all(len(image.idle) <= linear_memory.MOST_IDLE_OF_AN_IMAGE for image in memory_image._images)
 
 
+@pytest.mark.alone
 def test_the_ranges_of_a_module_go_with_it() -> None:
     own = wasmark.Module(COUNTER)
     for _ in range(3):

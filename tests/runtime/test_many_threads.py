@@ -168,6 +168,7 @@ def _mappings() -> int:
         return sum(1 for _ in maps)
 
 
+@pytest.mark.alone
 def test_threads_that_end_leave_nothing_behind(module: wasmark.Module) -> None:
     shared = make(module)
 
