@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from wasmark.config import Config
 from wasmark.jit.cache import open_cache
 from wasmark.runtime.apart import unbroken
+from wasmark.runtime.forks import RenewedLock
 from wasmark.runtime.type_descriptors import TypeDescriptors
 from wasmark.store_plan import StorePlan
 from wasmark.validate.canon import TypeRegistry
@@ -48,7 +49,7 @@ class Engine:
         return engine_for, (self.config,)
 
 
-_lock = threading.Lock()
+_lock = RenewedLock(threading.Lock)
 _default: Engine | None = None
 _by_config: WeakValueDictionary[Config, Engine] = WeakValueDictionary()
 
@@ -61,7 +62,7 @@ def default_engine() -> Engine:
 
     def make() -> Engine:
         global _default
-        with _lock:
+        with _lock.held:
             if _default is None:
                 _default = Engine()
             return _default
@@ -76,7 +77,7 @@ def engine_for(config: Config) -> Engine:
         return default
 
     def make() -> Engine:
-        with _lock:
+        with _lock.held:
             engine = _by_config.get(config)
             if engine is None:
                 engine = _by_config[config] = Engine(config)

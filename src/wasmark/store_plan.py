@@ -60,7 +60,7 @@ class StorePlan:
             return int(types.is_subtype_id(sub, super_))
 
         self._is_subtype = is_subtype
-        words = array("Q", bytes(L.STORE_BLOCK_SIZE + L.HOST_CONTEXT_SIZE * len(_CONTEXTS)))
+        words = array("Q", bytes(L.STORE_SIZE))
         words[L.STORE_BUDGET // 8] = config.max_wasm_stack
         words[L.STORE_SPREAD // 8], words[L.STORE_SPREAD_RETURN // 8] = self.runtime.spread
         new = "wasmark_gc_new_after_collection" if config.collect_always else "wasmark_gc_new"

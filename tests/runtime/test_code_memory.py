@@ -46,7 +46,7 @@ def run_alone(program: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -61,6 +61,7 @@ def test_published_code_runs_and_reads_its_constants() -> None:
     assert ctypes.CFUNCTYPE(ctypes.c_int)(memory.text_start)() == 4711
 
 
+@pytest.mark.alone
 def test_no_page_is_writable_and_executable_at_once() -> None:
     memory = CodeMemory.allocate(2 * PAGE_SIZE + 1, 1)
     pages = range(memory.base, memory.base + memory.size, PAGE_SIZE)
@@ -122,6 +123,7 @@ def test_writes_outside_or_too_late_are_refused() -> None:
         memory.write(memory.base, b"x")
 
 
+@pytest.mark.alone
 def test_publishing_again_changes_nothing_and_freed_memory_is_not_published() -> None:
     memory = make()
     memory.publish()
@@ -340,7 +342,8 @@ def test_threads_share_the_arenas() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(120)
+        assert not thread.is_alive()
     gc.collect()
     assert failures == []
     assert sum(arena.free_pages for arena in code_memory.arenas()) == free

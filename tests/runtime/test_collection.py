@@ -14,7 +14,7 @@ import pytest
 
 import wasmark
 from wasmark import TrapCode
-from wasmark.registry import is_wasm_trap_pc, lookup_code, lookup_frame_info
+from wasmark.registry import is_wasm_trap_pc, lookup_code
 from wasmark.runtime import code_memory
 
 TEXT = """(module $m
@@ -33,7 +33,8 @@ TEXT = """(module $m
 
 @pytest.fixture(scope="module", params=["eager", "lazy"])
 def engine(request: pytest.FixtureRequest) -> wasmark.Engine:
-    return wasmark.Engine(wasmark.Config(strategy=request.param))
+    # Who optimises in the background keeps the code that it works for, and brings more when it likes.
+    return wasmark.Engine(wasmark.Config(strategy=request.param, tier_up=None))
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +117,15 @@ def test_a_finalizer_in_the_garbage_of_a_store_can_do_everything(
     watched = [weakref.ref(x) for x in (instance, instance.store)]
     code = instance.module.code_object()
     assert code is not None
-    pc = code.text_start
+    pc, alive = code.text_start, weakref.ref(code)
     del instance, last, code
     assert log == []
     gc.collect()
     assert log == ["done"]
     gc.collect()
     assert [watch() for watch in watched] == [None, None]
-    assert (lookup_code(pc) is None) == own_module
+    assert (alive() is None) == own_module
+    assert own_module or lookup_code(pc) is alive()
 
 
 def test_finalizers_of_several_stores_in_one_garbage(module: wasmark.Module) -> None:
@@ -166,14 +168,14 @@ def test_a_function_that_a_finalizer_saves_works_on(module: wasmark.Module) -> N
         gc.collect()
         assert add(40, 2) == 42
     watch = weakref.ref(add.store)
-    code = add.code_address
-    assert add.store.registry.lookup_frame_info(code) is not None
+    frame = add.store.registry.lookup_frame_info(add.code_address)
+    assert frame is not None
+    code = weakref.ref(frame.module)
+    del frame
     saved.clear()
     del add
     gc.collect()
-    assert watch() is None
-    assert lookup_code(code) is None
-    assert lookup_frame_info(code) is None
+    assert (watch(), code()) == (None, None)
 
 
 def test_a_finalizer_in_another_thread_than_the_stores(module: wasmark.Module) -> None:
@@ -188,7 +190,7 @@ def test_a_finalizer_in_another_thread_than_the_stores(module: wasmark.Module) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert logs == [[]] * 4
     gc.collect()
     assert logs == [["done"]] * 4
@@ -275,7 +277,7 @@ def test_a_view_keeps_the_memory_valid_when_everything_else_is_gone(module: wasm
 
 def test_every_part_of_an_instance_keeps_what_it_needs(module: wasmark.Module) -> None:
     def parts() -> dict[str, Any]:
-        own = wasmark.Module(TEXT)
+        own = wasmark.Module(TEXT, module.engine)
         instance = make(own)
         instance.exports.table[0] = instance.exports.add
         exports = instance.exports
@@ -297,7 +299,7 @@ def test_every_part_of_an_instance_keeps_what_it_needs(module: wasmark.Module) -
 
 
 def test_a_trap_keeps_the_module_it_names_and_not_the_store(module: wasmark.Module) -> None:
-    own = wasmark.Module(TEXT)
+    own = wasmark.Module(TEXT, module.engine)
     instance = make(own)
     watched = weakref.ref(own), weakref.ref(instance.store)
     traps: list[wasmark.Trap] = []
@@ -336,6 +338,7 @@ def test_frames_that_nobody_has_looked_at_outlive_stores_and_modules(module: was
     assert [watch() for watch in watched] == [None, None]
 
 
+@pytest.mark.alone
 def test_entries_of_code_go_with_the_last_owner(engine: wasmark.Engine) -> None:
     own = wasmark.Module(TEXT, engine)
     instance = make(own)
@@ -398,10 +401,7 @@ def assert_flat(make_one: Callable[[], None], warm_up: int, times: int, each: in
 
 
 @pytest.mark.alone
-def test_two_thousand_stores_leave_nothing_behind(engine: wasmark.Engine) -> None:
-    # Without optimised code that comes when it likes.
-    module = wasmark.Module(TEXT, wasmark.Engine(wasmark.Config(strategy=engine.config.strategy, tier_up=None)))
-
+def test_two_thousand_stores_leave_nothing_behind(module: wasmark.Module) -> None:
     def one() -> None:
         instance = make(module)
         assert instance.exports.add(1, 2) == 3
@@ -416,7 +416,7 @@ def test_two_thousand_stores_leave_nothing_behind(engine: wasmark.Engine) -> Non
 
 @pytest.mark.alone
 def test_many_modules_leave_nothing_behind() -> None:
-    uncached = wasmark.Engine(wasmark.Config(cache=False))
+    uncached = wasmark.Engine(wasmark.Config(cache=False, tier_up=None))
     numbers = iter(range(10**9))
 
     def one() -> None:
@@ -478,5 +478,5 @@ print("fine")
 
 
 def test_without_address_space_a_memory_is_a_clear_error() -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "fine", done.stderr

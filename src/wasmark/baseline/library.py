@@ -17,6 +17,7 @@ from wasmark.jit.identity import make_key
 from wasmark.jit.late_import import late_import
 from wasmark.jit.shipped import LIBRARY, shipped
 from wasmark.runtime.apart import unbroken
+from wasmark.runtime.forks import RenewedLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Library:
     """Stencils by name. Safe to use from several threads."""
 
     def __init__(self, rows: dict[str, Row] | None = None, rodata: bytes = b"") -> None:
-        self._lock = threading.Lock()
+        self._lock = RenewedLock(threading.Lock)
         self._rows: dict[str, Row] = {} if rows is None else rows
         self._stencils: dict[str, Stencil] = {}
         self._marks: dict[tuple[tuple[int, int], ...], int] = {(): 0}
@@ -79,7 +80,7 @@ class Library:
         return self._stencils.setdefault(name, Stencil(data, number))
 
     def _number(self, marks: tuple[tuple[int, int], ...]) -> int:
-        with self._lock:
+        with self._lock.held:
             if marks not in self._marks:
                 self.marks.append(marks)
                 self._marks[marks] = len(self.marks) - 1
@@ -96,7 +97,7 @@ class Library:
         unbroken(lambda: self._build(builder, wanted))
 
     def _build(self, builder: Any, wanted: set[str]) -> None:
-        with self._lock:
+        with self._lock.held:
             sources = [] if self._rows else builder.base_sources()
             missing = sorted(wanted - self._rows.keys())
             sources += builder.sources_of(missing)
@@ -111,14 +112,14 @@ class Library:
         """What a library like this one is made from; plain values."""
 
         def rows() -> tuple[dict[str, Row], bytes]:
-            with self._lock:
+            with self._lock.held:
                 return dict(self._rows), self.rodata
 
         return unbroken(rows)
 
 
 _shared: Library | None = None
-_shared_lock = threading.Lock()
+_shared_lock = RenewedLock(threading.Lock)
 
 
 def shared_library(cache: CodeCache | None) -> Library:
@@ -126,7 +127,7 @@ def shared_library(cache: CodeCache | None) -> Library:
 
     def find() -> Library:
         global _shared
-        with _shared_lock:
+        with _shared_lock.held:
             if _shared is None:
                 _shared = _stored(cache) or _ready_made() or Library()
             return _shared

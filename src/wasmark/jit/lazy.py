@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import threading
 import weakref
 
 from wasmark.baseline.assembler import Context
@@ -32,6 +31,7 @@ from wasmark.jit.optimizer import optimizer
 from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.registry.process_table import ensure_registered
 from wasmark.runtime.elf import make_image
+from wasmark.runtime.forks import RenewedLock
 from wasmark.runtime.image import load
 from wasmark.runtime.symbols import process_symbol
 
@@ -80,7 +80,7 @@ class LazyCode:
         self._limit = config.tier_up
         self._in_background = config.tier_up_in_background
         # A finalizer may run in the middle of translating, and call a function of this module.
-        self._lock = threading.RLock()
+        self._lock = RenewedLock()
         library: Library = shared_library(cache)
         library.require(signatures_of(model))
         keep_library(library, cache)
@@ -137,7 +137,7 @@ class LazyCode:
 
         Raises InvalidError (or UnsupportedError, MalformedError) where it had not been validated, OutOfCodeMemoryError.
         """
-        with self._lock:
+        with self._lock.held:
             if not self._done[number]:
                 self._compile(number)
             return self._slots[number]
@@ -247,10 +247,9 @@ class LazyCode:
             self._asked[hot] = here
 
     def _optimize_now(self, hot: Hot) -> None:
-        from wasmark.compile.batch import hot_ir
-        from wasmark.compile.llvm import compile_ir
-
-        with self._lock:
+        hot_ir = late_import("wasmark.compile.batch").hot_ir
+        compile_ir = late_import("wasmark.compile.llvm").compile_ir
+        with self._lock.held:
             if hot not in self._optimized:
                 text = hot_ir(self._model, self._context.layout, [hot], self.flavour)
                 self.install([hot], compile_ir(text))
@@ -268,7 +267,7 @@ class LazyCode:
             [CodeModule(rows)],
             line_sources=loaded.line_sources,
         )
-        with self._lock:
+        with self._lock.held:
             self._publish(code)
             if self._ledger is not None:
                 self._ledger.add_hot(wanted, data)

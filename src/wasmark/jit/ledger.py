@@ -17,7 +17,6 @@ Writing happens at the end of the process, or when another module is made after 
 from __future__ import annotations
 
 import atexit
-import threading
 import weakref
 from array import array
 
@@ -28,6 +27,7 @@ from wasmark.jit.artefact import numbers as read_numbers
 from wasmark.registry.code_object import FIRST_TIER, OPTIMISED, CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.elf import make_image
+from wasmark.runtime.forks import RenewedLock
 from wasmark.runtime.image import load
 from wasmark.runtime.symbols import process_symbol
 
@@ -203,12 +203,12 @@ def _places(rows: list[tuple[int, int, int]]) -> bytes:
 
 
 _open: dict[Ledger, weakref.ref[object]] = {}
-_lock = threading.RLock()
+_lock = RenewedLock()
 
 
 def open_ledger(ledger: Ledger, owner: object) -> None:
     """Have a ledger saved when its owner is gone, or at the end. Those whose owners are gone are saved now."""
-    with _lock:
+    with _lock.held:
         gone = [other for other, reference in _open.items() if reference() is None]
         for other in gone:
             del _open[other]
@@ -220,7 +220,7 @@ def open_ledger(ledger: Ledger, owner: object) -> None:
 @atexit.register
 def save_all() -> None:
     """Save every ledger."""
-    with _lock:
+    with _lock.held:
         ledgers = list(_open)
         _open.clear()
     for ledger in ledgers:

@@ -16,6 +16,7 @@ from collections import deque
 from queue import Empty, SimpleQueue
 
 from wasmark.errors import Error
+from wasmark.jit.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,16 +157,15 @@ class Optimizer:
             (self._urgent if urgent else self._later).append((reference, hot))
 
     def _compile(self, client: Client, batch: Sequence[Hot]) -> bytes:
-        from wasmark.compile.process import CompilerProcess, can_start
-        from wasmark.compile.worker import UNKNOWN_MODULE
-
+        process_module = late_import("wasmark.compile.process")
+        unknown_module = late_import("wasmark.compile.worker").UNKNOWN_MODULE
         if self._deaths >= _MOST_DEATHS:
             raise Error("too many compiler processes have died")
-        if not can_start():
+        if not process_module.can_start():
             raise Error("this Python cannot be started again as a compiler process")
         try:
             if self._process is None:
-                self._process = CompilerProcess()
+                self._process = process_module.CompilerProcess()
                 if not self._process.ready():
                     raise Error("the compiler process does not answer")
             process = self._process
@@ -176,10 +176,10 @@ class Optimizer:
                 try:
                     return process.compile_hot(client.number, batch)
                 except Error as error:
-                    if str(error) != UNKNOWN_MODULE:  # it keeps a few only
+                    if str(error) != unknown_module:  # it keeps a few only
                         raise
                     del self._known[client.number]
-            raise Error(UNKNOWN_MODULE)
+            raise Error(unknown_module)
         except Error:
             if self._process is not None and not self._process.alive():
                 self._deaths += 1

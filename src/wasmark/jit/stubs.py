@@ -7,7 +7,6 @@ from the cache, else compiled.
 from __future__ import annotations
 
 import functools
-import threading
 
 from wasmark.compile.abi import HOST_STUB_PREFIX, call_stub_symbol, host_stub_symbol, is_plain, trampoline_symbol
 from wasmark.core.record import Record
@@ -18,6 +17,7 @@ from wasmark.jit.shipped import shipped
 from wasmark.registry.code_object import CodeObject
 from wasmark.registry.process_table import register_code
 from wasmark.runtime.apart import run_apart, unbroken
+from wasmark.runtime.forks import RenewedLock
 from wasmark.runtime.image import Image, load
 from wasmark.runtime.layout import BUILTIN_SIGNATURES
 from wasmark.runtime.native import Runtime, image_symbol
@@ -48,7 +48,7 @@ class Stubs(Record):
         self.call = call
 
 
-_lock = threading.RLock()
+_lock = RenewedLock()
 _runtime: Runtime | None = None
 _stubs: dict[str, Stubs] = {}
 _code: list[CodeObject] = []
@@ -66,7 +66,7 @@ def runtime(cache: CodeCache | None) -> Runtime:
 
 def _installed(cache: CodeCache | None) -> Runtime:
     global _runtime
-    with _lock:
+    with _lock.held:
         if _runtime is None:
             ready_made = shipped()
             if ready_made is not None:
@@ -108,7 +108,7 @@ def stub_symbols(code_id: int) -> dict[str, tuple[int, int]]:
 
 
 def _load_stubs(missing: Sequence[str], cache: CodeCache | None) -> None:
-    with _lock:
+    with _lock.held:
         ready_made = shipped()
         if ready_made is not None and any(signature in ready_made_signatures() for signature in missing):
             _adopt(ready_made.load(STUBS, _resolve))
@@ -158,7 +158,7 @@ def offer(images: dict[str, Image]) -> None:
 
 
 def _offer(images: dict[str, Image]) -> None:
-    with _lock:
+    with _lock.held:
         if RUNTIME in images and _runtime is None and not _offered_runtime:
             _offered_runtime.append(_copy(images[RUNTIME]))
         for name, image in images.items():

@@ -8,12 +8,12 @@ store is able to run code, it answers: also for a finalizer in the garbage cycle
 
 from __future__ import annotations
 
-import threading
 from itertools import islice
 
 from wasmark.jit.late_import import late_import
 from wasmark.registry.frames import FrameInfo, Site, frame_info, frames_at
 from wasmark.registry.process_table import ensure_registered, find_code, find_id, when_code_goes
+from wasmark.runtime.forks import RenewedLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class ModuleRegistry:
 
     def __init__(self) -> None:
         # A finalizer may run in the middle of a change, and look something up.
-        self._lock = threading.RLock()
+        self._lock = RenewedLock()
         # Code object -> the registered owner of each of its modules.
         self._loaded: dict[CodeObject, list[RegisteredModule | None]] = {}
         self._by_id: dict[int, CodeObject] = {}
@@ -106,7 +106,7 @@ class ModuleRegistry:
         Raises AssertionError where its place in the code object belongs to another module.
         """
         code = module.code_object()
-        with self._lock:
+        with self._lock.held:
             if code is not None and code.text_start < code.text_end:
                 self._push_module(code, module)
             self._kept[id(module)] = module
@@ -114,7 +114,7 @@ class ModuleRegistry:
     def register_component(self, component: RegisteredComponent) -> None:
         """Add a component: its code is loaded; whose it is, is said when its modules are registered."""
         code = component.code_object()
-        with self._lock:
+        with self._lock.held:
             if code is not None and code.text_start < code.text_end:
                 self._load(code, [])
             self._kept[id(component)] = component
@@ -167,7 +167,7 @@ class ModuleRegistry:
         parts = [(number, part.module) for number, part in enumerate(code.modules)]
         known = [(number, module) for number, module in parts if module is not None and id(module) in self._kept]
         if known:
-            with self._lock:
+            with self._lock.held:
                 self._load(code, known)
         return bool(known)
 
@@ -180,7 +180,7 @@ class ModuleRegistry:
                 for code in growing.code_objects():
                     if code.id == id_:
                         parts = enumerate(code.modules)
-                        with self._lock:
+                        with self._lock.held:
                             self._load(code, [(n, growing) for n, part in parts if part.module in (None, growing)])
                         return code
         return None
@@ -279,7 +279,7 @@ class ModuleRegistry:
         owned = self._code_of(module)
         if owned is None:
             return []
-        with self._lock:
+        with self._lock.held:
             # Whatever comes in between, doing a part again changes nothing.
             for code, number in islice(owned.parts, owned.indexed, None):
                 for index, start, end in code.modules[number].functions:

@@ -122,6 +122,8 @@ HOST_CALLABLE: Final = 8  # PyObject *, what the stub calls
 HOST_CONVERT: Final = 16  # PyObject *, called with (result, address of slots) for results the stub cannot convert
 HOST_OWNER: Final = 24  # the vmctx of the instance whose import it is, or 0
 HOST_CONTEXT_SIZE: Final = 32
+STORE_SIZE: Final = STORE_BLOCK_SIZE + HOST_CONTEXT_SIZE * len(BUILTIN_SIGNATURES)
+"""Bytes of a StoreBlock and, behind it, a host context for each builtin."""
 HOST_FUNCTION_SIZE: Final = HOST_CONTEXT_SIZE + FUNCREF_SIZE  # a host context and the FuncRef that leads to it
 
 # --- TypeDescriptor: one a structure or array type of an engine, never freed -----------------------

@@ -25,6 +25,7 @@ from wasmark.core.types import (
     ValType,
 )
 from wasmark.runtime.apart import unbroken
+from wasmark.runtime.forks import RenewedLock
 from wasmark.validate.subtyping import TOP_OF, kind_of, val_matches
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ class TypeRegistry:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = RenewedLock(threading.Lock)
         self._groups: dict[tuple[SubType, ...], int] = {}  # closed form -> id of the first member
         nothing = _Entry(SubType(FuncType((), ())), (), HeapType.FUNC)
         self._entries = [nothing]  # by id
@@ -83,7 +84,7 @@ class TypeRegistry:
         return range(first, first + len(closed))
 
     def _enter(self, closed: tuple[SubType, ...]) -> int:
-        with self._lock:
+        with self._lock.held:
             first = self._groups.get(closed)
             if first is None:
                 first = len(self._entries)

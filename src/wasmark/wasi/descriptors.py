@@ -14,8 +14,8 @@ import itertools
 import os
 import stat
 import termios
-import threading
 
+from wasmark.runtime.forks import RenewedLock
 from wasmark.wasi.abi import Errno, FdFlags, FileType, Rights, WasiError, file_type
 from wasmark.wasi.patience import readable
 
@@ -75,17 +75,17 @@ class HostFd:
         self._owned = owned
         self._users = 0
         self._closed = False
-        self._lock = threading.RLock()  # a signal handler may use the descriptor that it interrupts the use of
+        self._lock = RenewedLock()  # a signal handler may use the descriptor that it interrupts the use of
 
     def __enter__(self) -> int:
-        with self._lock:
+        with self._lock.held:
             if self._closed:
                 raise WasiError(Errno.BADF)
             self._users += 1
         return self._number
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        with self._lock:
+        with self._lock.held:
             self._users -= 1
             last = self._closed and not self._users
         if last and self._owned:
@@ -93,7 +93,7 @@ class HostFd:
 
     def close(self) -> None:
         """Close it, at once or when the last user is done. May be called again."""
-        with self._lock:
+        with self._lock.held:
             if self._closed:
                 return
             self._closed = True
@@ -387,7 +387,7 @@ class DescriptorTable:
         self._used: dict[int, Descriptor] = {}
         self._free: list[int] = []
         self._numbers = itertools.count()
-        self._lock = threading.RLock()  # as above: what is done under it is whole after every step
+        self._lock = RenewedLock()  # as above: what is done under it is whole after every step
 
     def __len__(self) -> int:
         return len(self._used)
@@ -408,7 +408,7 @@ class DescriptorTable:
 
     def add(self, descriptor: Descriptor) -> int:
         """Give it the lowest free number. When the table is full, `descriptor` is closed and `MFILE` raised."""
-        with self._lock:
+        with self._lock.held:
             if len(self._used) < self._limit:
                 try:
                     number = heapq.heappop(self._free)
@@ -421,7 +421,7 @@ class DescriptorTable:
 
     def close(self, number: int) -> None:
         """Forget `number` and close what it stood for."""
-        with self._lock:
+        with self._lock.held:
             descriptor = self._used.pop(number, None)
             if descriptor is None:
                 raise WasiError(Errno.BADF)
@@ -430,7 +430,7 @@ class DescriptorTable:
 
     def discard(self, number: int, descriptor: Descriptor) -> None:
         """Forget and close `number`, if it still stands for `descriptor`."""
-        with self._lock:
+        with self._lock.held:
             if self._used.get(number) is not descriptor:
                 return
             del self._used[number]
@@ -439,7 +439,7 @@ class DescriptorTable:
 
     def renumber(self, number: int, to: int) -> None:
         """Close `to` and let it stand for what `number` did, which becomes free."""
-        with self._lock:
+        with self._lock.held:
             if number not in self._used or to not in self._used:
                 raise WasiError(Errno.BADF)
             if number == to:
@@ -451,7 +451,7 @@ class DescriptorTable:
 
     def close_all(self) -> None:
         """Close everything; every number is `BADF` from now on."""
-        with self._lock:
+        with self._lock.held:
             descriptors = list(self._used.values())
             self._used.clear()
             self._limit = 0
