@@ -196,4 +196,4 @@ def pestered(disturb: Callable[[], object]) -> Iterator[list[int]]:
         yield count
     finally:
         stop.set()
-        other.join()
+        other.join(120)
