@@ -125,7 +125,7 @@ def test_streams_can_be_replaced_by_files(guest: Guest, root: Path) -> None:
 
 
 def test_the_table_has_a_limit(root: Path) -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     with quiet(preopens=[Preopen(root, "/")], max_descriptors=6) as wasi:
         guest = Guest(wasi)
         opened = [guest.open("file") for _ in range(2)]
@@ -141,7 +141,7 @@ def test_the_table_has_a_limit(root: Path) -> None:
 
 
 def test_closing_closes_everything(root: Path) -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     wasi = quiet(preopens=[Preopen(root, "/"), Preopen(root / "dir", "/dir")])
     guest = Guest(wasi)
     for _ in range(20):
@@ -157,7 +157,7 @@ def test_closing_closes_everything(root: Path) -> None:
 
 
 def test_leaving_the_block_closes_everything(root: Path) -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     with quiet(preopens=[Preopen(root, "/")]) as wasi:
         Guest(wasi).open("file")
         assert host_descriptors() != before
@@ -165,7 +165,7 @@ def test_leaving_the_block_closes_everything(root: Path) -> None:
 
 
 def test_the_collector_closes_what_was_forgotten(root: Path) -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     guest = Guest(quiet(preopens=[Preopen(root, "/")]))
     guest.open("file")
     functions = guest.functions
@@ -178,7 +178,7 @@ def test_the_collector_closes_what_was_forgotten(root: Path) -> None:
 
 
 def test_a_preopen_that_is_none_fails_and_leaves_nothing_open(root: Path) -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     for bad in (root / "nothing", root / "file"):
         with pytest.raises(OSError, match=r"nothing|file"):
             quiet(preopens=[Preopen(root, "/"), Preopen(bad, "/bad")])
@@ -190,7 +190,7 @@ def test_a_preopen_that_is_none_fails_and_leaves_nothing_open(root: Path) -> Non
 
 
 def test_descriptors_of_the_process_stay_open() -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     with Wasi() as wasi:
         guest = Guest(wasi)
         for fd in STDIO:
@@ -200,7 +200,7 @@ def test_descriptors_of_the_process_stay_open() -> None:
 
 
 def test_descriptors_are_not_inherited_by_other_programs(root: Path) -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     with quiet(preopens=[Preopen(root, "/")]) as wasi:
         Guest(wasi).open("file")
         for entry in host_descriptors() - before:

@@ -170,7 +170,7 @@ def test_a_pointer_out_of_memory_is_a_fault_and_nothing_happens(world: Guest, ro
     )
     tree = attributes(root)
     memory = bytes(world.memory)
-    descriptors = host_descriptors()
+    descriptors = host_descriptors(collect=True)
     for args in OUT_OF_MEMORY[name]:
         assert world.call(name, *args) == Errno.FAULT, args
     assert bytes(world.memory) == memory

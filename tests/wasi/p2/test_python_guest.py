@@ -75,7 +75,7 @@ def test_clocks_and_random_bytes(run: Callable[..., tuple[str, str]]) -> None:
 
 
 def test_files_are_to_it_what_they_are_to_python_here(run: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     out, err = run("files")
     assert err == ""
     here = tmp_path / "here"

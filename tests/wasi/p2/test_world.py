@@ -138,7 +138,7 @@ def test_two_programs_of_one_linker_have_the_same_world() -> None:
 
 @pytest.mark.parametrize("end", ["drop", "trap", "exit", "forget"])
 def test_no_descriptor_of_the_host_is_left_open(root: Any, end: str) -> None:
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     guest = Guest(preopens=[Preopen(root, "/")])
     with guest.wasi:
         file = guest.open("file", mode=READ_WRITE)
@@ -166,7 +166,7 @@ def test_no_descriptor_of_the_host_is_left_open(root: Any, end: str) -> None:
 
 def test_what_a_guest_holds_when_it_traps_is_closed_with_its_world(root: Any) -> None:
     """Its handles are its own here: nothing of them comes out to Python."""
-    before = host_descriptors()
+    before = host_descriptors(collect=True)
     with quiet(preopens=[Preopen(root, "/")]) as wasi:
         linker = ComponentLinker()
         linker.define_wasi(wasi)
