@@ -423,14 +423,16 @@ HUGE = "ff ff ff ff 0f"
 )
 def test_huge_counts_end_at_once_and_without_memory(contents: tuple[int, str]) -> None:
     binary = module(section(*contents))
-    tracemalloc.start()
-    try:
-        with pytest.raises(MalformedError, match="length out of bounds"):
-            decode_module(binary)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1 << 20
+    peaks = []
+    for _ in range(5):  # what other threads make meanwhile is counted, too
+        tracemalloc.start()
+        try:
+            with pytest.raises(MalformedError, match="length out of bounds"):
+                decode_module(binary)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert min(peaks) < 1 << 20
     with pytest.raises(MalformedError):
         executed_lines(lambda: decode_module(binary), at_most=10_000)
 

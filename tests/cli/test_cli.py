@@ -50,7 +50,17 @@ HELLO = r"""
     (call $exit (i32.const 42))))
 """
 """Writes its arguments, each with a NUL behind it, and ends with status 42."""
-ENDLESS = '(module (func (export "_start") (loop $l (br $l))))'
+ENDLESS = r"""
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\10\00\00\00\01\00\00\00")
+  (data (i32.const 16) "\n")
+  (func (export "_start")
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))
+    (loop $l (br $l))))
+"""
+"""Writes a line and goes on for ever."""
 
 WAITING = r"""
 (module
@@ -242,11 +252,14 @@ def test_one_that_is_caught_is_nothing_to_tell(wat: Wat, capsys: Capsys) -> None
 
 
 def test_an_endless_loop_ends_at_ctrl_c(wat: Wat) -> None:
-    with subprocess.Popen([sys.executable, "-m", "wasmark", "run", wat(ENDLESS)], stderr=subprocess.PIPE) as process:
-        time.sleep(2)
-        assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+    words = [sys.executable, "-m", "wasmark", "run", wat(ENDLESS)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"\n"
+            time.sleep(0.3)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
             status = process.wait(60)
         finally:
             process.kill()
@@ -254,10 +267,13 @@ def test_an_endless_loop_ends_at_ctrl_c(wat: Wat) -> None:
 
 
 def test_a_program_whose_time_is_over_shows_where_it_was_and_ends_with_124(wat: Wat) -> None:
-    done = command("run", "--timeout", "2", wat(ENDLESS))
-    assert done.returncode == 124
-    lines = done.stderr.decode().splitlines()
-    assert lines[0] == "wasm trap: interrupted: it took longer than 2.0 s"
+    for seconds in (1, 4, 16, 64):
+        done = command("run", "--timeout", str(seconds), wat(ENDLESS))
+        assert done.returncode == 124
+        lines = done.stderr.decode().splitlines()
+        assert lines[0] == f"wasm trap: interrupted: it took longer than {seconds}.0 s"
+        if done.stdout:  # else the time was over before it was there
+            break
     assert "_start" in lines[1]
     assert command("run", "--timeout", "60", wat(TRAP)).returncode == 134
 
@@ -267,7 +283,10 @@ def test_a_program_that_waits_for_input_or_time_is_stopped_as_well(wat: Wat, mor
     words = [sys.executable, "-m", "wasmark", "run", "--timeout", "1", *more, wat(WAITING)]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(words, **pipes) as process:  # type: ignore[call-overload]
-        assert process.wait(60) == 124
+        try:
+            assert process.wait(60) == 124
+        finally:
+            process.kill()
         assert b"interrupted" in process.stderr.read()
     assert command("run", "--timeout", "60", wat(WAITING), stdin=b"ab").returncode == 2
 

@@ -17,7 +17,7 @@ from tests.fuzz.worker import COMPILE, EXECUTE, STATE
 ROOT = Path(__file__).parents[2]
 WORKERS = 8
 MODULES_OF_EACH = 2_500
-SECONDS_TO_COMPILE = 60.0
+SECONDS_TO_COMPILE = 240.0
 """More than the slowest module takes on a busy machine; a hang takes more than any number."""
 SECONDS_TO_RUN = 3.0
 """Damage makes endless loops, which are the module's right. Whatever runs longer than this is taken for one."""
@@ -41,8 +41,11 @@ class Supervisor:
             with subprocess.Popen(
                 command + ["--execute"] * execute, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             ) as process:
-                stuck_at = self.watch(process)
-                out, err = process.communicate()
+                try:
+                    stuck_at = self.watch(process)
+                    out, err = process.communicate()
+                finally:
+                    process.kill()
             seed, _ = STATE.unpack_from(self.state.read_bytes())
             if stuck_at is not None:
                 self.endless.append(stuck_at)

@@ -187,12 +187,15 @@ def test_a_signal_ends_code_that_only_allocates() -> None:
     def enough(*_: object) -> None:
         raise Enough
 
+    def allocate() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        machine.call("drop", 2_000_000_000)
+
     machine = Machine("eager", max_heap_bytes=4 << 20)
     before = signal.signal(signal.SIGALRM, enough)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(Enough):
-            machine.call("drop", 2_000_000_000)
+            allocate()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -118,15 +118,15 @@ def test_entries_go_with_the_last_owner() -> None:
     module = build_module(("unreachable",))
     assert module.code is not None
     register_code(module.code)
-    code, memory = weakref.ref(module.code), module.code.code_memory
+    code, memory, id_ = weakref.ref(module.code), module.code.code_memory, module.code.id
     pc = module.functions[0][1]
-    assert owner_in_memory(pc) == module.code.id
+    assert owner_in_memory(pc) == process_table.find_id(pc) == id_
     del module
     gc.collect()
     assert code() is None
-    assert owner_in_memory(pc) == 0
-    assert lookup_code(pc) is None
-    assert process_table.find_code(pc) is None
+    # By now other code may be there.
+    assert id_ not in (owner_in_memory(pc), process_table.find_id(pc))
+    assert id_ not in process_table._codes
     assert memory.freed
 
 
@@ -154,13 +154,13 @@ def test_code_in_a_reference_cycle_goes_with_the_collector() -> None:
     module.model.data = module  # type: ignore[assignment]
     assert module.code is not None
     register_code(module.code)
-    pc = module.code.text_start
+    pc, id_ = module.code.text_start, module.code.id
     gc.disable()
     try:
         del module
-        assert lookup_code(pc) is not None
+        assert owner_in_memory(pc) == id_
         gc.collect()
-        assert lookup_code(pc) is None
+        assert owner_in_memory(pc) != id_
     finally:
         gc.enable()
 
@@ -193,15 +193,17 @@ def test_a_refusal_does_not_hold_up_what_waits() -> None:
     code = tiny_code()
     garbage = tiny_code()
     register_code(garbage)
-    pc = garbage.text_start
+    pc, id_ = garbage.text_start, garbage.id
     with process_table._retirement._lock:
         del garbage
         gc.collect()
+        assert owner_in_memory(pc) == id_
     with pytest.raises(AssertionError, match="not registered"):
         unregister_code(code)
-    assert owner_in_memory(pc) == 0
+    assert owner_in_memory(pc) != id_
 
 
+@pytest.mark.alone
 def test_addresses_that_are_used_again_belong_to_the_new_code() -> None:
     first = tiny_code()
     register_code(first)
@@ -228,14 +230,14 @@ def _resident_kib() -> int:
 
 
 @pytest.mark.alone
-def test_20000_comings_and_goings_leave_nothing() -> None:
+def test_thousands_of_comings_and_goings_leave_nothing() -> None:
     def cycle(count: int) -> None:
         for _ in range(count):
             code = tiny_code()
             register_code(code)
             assert lookup_code(code.text_start) is code
 
-    cycle(2_000)
+    cycle(500)
     gc.collect()
     free = sum(arena.free_pages for arena in code_memory.arenas())
     arenas, entries, mappings, memory = (
@@ -244,13 +246,13 @@ def test_20000_comings_and_goings_leave_nothing() -> None:
         _mappings(),
         _resident_kib(),
     )
-    cycle(18_000)
+    cycle(4_500)
     gc.collect()
     assert sum(arena.free_pages for arena in code_memory.arenas()) == free
     assert len(code_memory.arenas()) == arenas
     assert len(process_table._codes) == entries
     assert _mappings() <= mappings + 10
-    assert _resident_kib() < memory + 4096
+    assert _resident_kib() < memory + 1024
 
 
 def _mappings() -> int:

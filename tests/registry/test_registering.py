@@ -80,14 +80,14 @@ def test_modules_with_code_live_as_long_as_the_store() -> None:
     module = build_module()
     registry = ModuleRegistry()
     registry.register_module(module)
-    pc, alive = module.functions[3][1], weakref.ref(module)
+    pc, alive, code = module.functions[3][1], weakref.ref(module), weakref.ref(module.code)
     del module
     gc.collect()
     assert registry.lookup_module(pc) is alive() is not None
+    assert lookup_code(pc) is code()
     del registry
     gc.collect()
-    assert alive() is None
-    assert lookup_code(pc) is None
+    assert (alive(), code()) == (None, None)
 
 
 def test_a_component_brings_its_code_and_its_modules_bring_themselves() -> None:

@@ -33,8 +33,8 @@ def _switch_often() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
-def run_together(*jobs: Callable[[threading.Event], None]) -> None:
-    """Run each job in a thread until the time is over; the first failure counts."""
+def run_together(*jobs: Callable[[threading.Event], None], enough: Callable[[], bool] = lambda: True) -> None:
+    """Run each job in a thread until the time is over, and until it is enough; the first failure counts."""
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -49,9 +49,12 @@ def run_together(*jobs: Callable[[threading.Event], None]) -> None:
     for thread in threads:
         thread.start()
     stop.wait(SECONDS)
+    end = time.monotonic() + 60
+    while not (stop.is_set() or enough()) and time.monotonic() < end:
+        stop.wait(0.01)
     stop.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive(), "a thread hangs"
     if failures:
         raise failures[0]
@@ -101,7 +104,8 @@ def test_threads_register_look_up_and_unregister_at_once() -> None:
             gc.collect()
             time.sleep(0.01)
 
-    run_together(come_and_go, come_and_go, stores_come_and_go, look_up, look_up, collect)
+    jobs = (come_and_go, come_and_go, stores_come_and_go, look_up, look_up, collect)
+    run_together(*jobs, enough=lambda: len(registered) > 20)
     assert len(registered) > 20
 
 
@@ -111,7 +115,7 @@ def test_one_module_registered_by_many_threads_is_one_piece_of_code() -> None:
     barrier = threading.Barrier(6)
 
     def register(_: threading.Event) -> None:
-        barrier.wait()
+        barrier.wait(60)
         for module in modules:
             registry.register_module(module)
 
@@ -128,7 +132,7 @@ def test_of_many_threads_that_register_one_code_one_succeeds() -> None:
         barrier = threading.Barrier(4)
 
         def register() -> None:
-            barrier.wait()  # noqa: B023 - joined within the loop
+            barrier.wait(60)  # noqa: B023 - joined within the loop
             try:
                 register_code(code)  # noqa: B023
                 outcomes.append(True)  # noqa: B023
@@ -139,7 +143,7 @@ def test_of_many_threads_that_register_one_code_one_succeeds() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(60)
         assert sorted(outcomes) == [False, False, False, True]
         assert lookup_code(code.text_start) is code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from tests.ways import WAYS, config
 from wasmark import Engine, Instance, InvalidError, LinkError, Memory, Module, Store, Trap, TrapCode
 from wasmark.core.types import Limits, MemoryType
+from wasmark.runtime import parking
 
 SHARED = MemoryType(Limits(1, 8, shared=True))
 
@@ -247,34 +249,30 @@ from wasmark import Instance, Memory, Module, Store
 from wasmark.core.types import Limits, MemoryType
 memory = Memory(Store(), MemoryType(Limits(1, 8, shared=True)))
 exports = Instance(Module('''{WORKER}'''), {{"": {{"memory": memory}}}}).exports
-threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     exports.wait(64, 0, -1)
 except KeyboardInterrupt:
     print("interrupted", exports.notify(64, 1), exports.wait(64, 1, -1))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted 0 1\n", "")
 
 
 def test_a_forked_child_starts_with_nobody_waiting() -> None:
     _, exports = workers(Engine(), 2)
+    before = set(parking._queues)
     thread = threading.Thread(target=lambda: exports[0].wait(64, 0, -1))
     thread.start()
-    while not exports[1].notify(68, 0) and not _waiting():
+    while parking._queues.keys() <= before:
         time.sleep(0.001)
     child = os.fork()
     if not child:
+        signal.alarm(120)
         os._exit(exports[1].notify(64, 1))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert exports[1].notify(64, 1) == 1
-    thread.join()
-
-
-def _waiting() -> bool:
-    from wasmark.runtime import parking
-
-    return bool(parking._queues)
+    thread.join(120)
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_a_descriptor_closed_while_another_thread_reads_from_it_is_not_reused_un
                 guest.tell(fd)
             os.fstat(host._number)
             os.write(keep, b"late")
-            thread.join(10)
+            thread.join(60)
             assert result == [b"late"]
             with pytest.raises(OSError, match="Bad file descriptor"):
                 os.fstat(host._number)

@@ -214,13 +214,15 @@ def test_a_descriptor_closed_during_the_wait_stays_open_for_it(guest: Guest, roo
     reader = guest.open("pipe", 0, Rights.FD_READ, flags=FdFlags.NONBLOCK)
     writer = guest.open("pipe", 0, Rights.FD_WRITE, flags=FdFlags.NONBLOCK)
     other = Guest(guest.wasi)
+    host = guest.wasi._table.get(reader).host()
     events = []
     thread = threading.Thread(target=lambda: events.extend(guest.poll(fd_subscription(1, reader))))
     thread.start()
-    time.sleep(0.05)
+    while not host._users:
+        time.sleep(0.001)
     other.close(reader)
     other.write(writer, b"x")
-    thread.join(10)
+    thread.join(60)
     assert [event.userdata for event in events] == [1]
 
 

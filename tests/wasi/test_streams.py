@@ -407,8 +407,8 @@ def test_an_interrupt_ends_a_blocking_read() -> None:
             """
             import os, signal, threading, time
             guest = Guest(Wasi())
-            threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
             try:
+                threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
                 guest.read(0, 10)
             except KeyboardInterrupt:
                 guest.memory.append(0)
