@@ -43,7 +43,7 @@ def call_at(action: Callable[[], object], step: int, files: Collection[str], han
     """Run `action`, and call `handler` at the `step`-th such place in code whose file name has one of `files` in it;
     whether it came that far."""
     left = step
-    before: dict[FrameType, str] = {}
+    before: dict[int, str] = {}  # by the identity of the frame: frames die as they do without this
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal left
@@ -51,8 +51,8 @@ def call_at(action: Callable[[], object], step: int, files: Collection[str], han
             return None
         frame.f_trace_opcodes = True
         if event in ("call", "opcode"):  # a function's RESUME is its call
-            last = before.get(frame, "")
-            before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            last = before.get(id(frame), "")
+            before[id(frame)] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
             if event == "opcode" and last in _LEAVES:
                 left -= 1
                 if left == 0:
