@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import FrameType
 
-_LEAVES = ("CALL", "JUMP_BACKWARD", "RESUME")
+_LEAVES = frozenset(
+    name
+    for name in dis.opmap
+    if name in ("CALL", "CALL_KW", "CALL_FUNCTION_EX", "JUMP_BACKWARD", "RESUME")
+    or name.startswith("POP_JUMP_BACKWARD")
+)
+"""The instructions behind which CPython looks, of those that this version has: keywords have a call of their own from
+3.13 on, conditional jumps lead back in 3.11 only."""
 
 
 class Interruption(BaseException):
@@ -36,23 +43,25 @@ def call_at(action: Callable[[], object], step: int, files: Collection[str], han
     """Run `action`, and call `handler` at the `step`-th such place in code whose file name has one of `files` in it;
     whether it came that far."""
     left = step
-    before: dict[FrameType, str] = {}
+    before: dict[int, str] = {}  # by the identity of the frame: frames die as they do without this
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal left
         if not any(name in frame.f_code.co_filename for name in files):
             return None
         frame.f_trace_opcodes = True
-        if event == "opcode":
-            last = before.get(frame, "")
-            before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            if last.startswith(_LEAVES):
+        if event in ("call", "opcode"):  # a function's RESUME is its call
+            last = before.get(id(frame), "")
+            before[id(frame)] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            if event == "opcode" and last in _LEAVES:
                 left -= 1
                 if left == 0:
                     handler()
         return trace
 
     old = sys.gettrace()
+    # CPython 3.12 has opcodes traced only where some frame had asked for it before tracing started.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         action()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import random
 import subprocess
 import sys
@@ -81,8 +80,7 @@ def test_filling_in_changes_the_holes_and_nothing_else(library: Library) -> None
 
 
 def test_a_library_made_of_rows_is_the_one_that_had_them(library: Library) -> None:
-    stored = marshal.dumps(library.rows())
-    loaded = Library(*marshal.loads(stored))
+    loaded = Library.from_bytes(library.to_bytes())
     assert loaded.rows() == library.rows()
     assert loaded.rodata == library.rodata
     for name in names(library):
@@ -120,9 +118,9 @@ def test_nothing_is_made_for_signatures_of_pieces_that_are_there(
 
 
 def test_translating_with_a_loaded_library_needs_no_llvm(library: Library, tmp_path: Path) -> None:
-    (tmp_path / "library").write_bytes(marshal.dumps(library.rows()))
+    (tmp_path / "library").write_bytes(library.to_bytes())
     script = """
-        import marshal, pathlib, sys
+        import pathlib, sys
         sys.modules["llvmlite"] = None
         from wasmark.baseline.assembler import Context
         from wasmark.baseline.image import FragmentImage
@@ -133,7 +131,7 @@ def test_translating_with_a_loaded_library_needs_no_llvm(library: Library, tmp_p
         from wasmark.config import Config
         from wasmark.core.flavour import STANDARD
         from wasmark.module import read_module
-        library = Library(*marshal.loads(pathlib.Path(sys.argv[1]).read_bytes()))
+        library = Library.from_bytes(pathlib.Path(sys.argv[1]).read_bytes())
         model = read_module(
             '(module (func (export "f") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
         )

@@ -214,7 +214,14 @@ def test_modules_that_are_gone_are_not_compiled_for() -> None:
 
 def run_alone(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(program)],
+        [
+            sys.executable,
+            "-Wignore:This process:DeprecationWarning",
+            "-X",
+            "faulthandler",
+            "-c",
+            textwrap.dedent(program),
+        ],
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,

@@ -260,7 +260,7 @@ started.wait()
 
 def run_alone(program: str) -> tuple[int, str, str]:
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", program],
+        [sys.executable, "-Wignore:This process:DeprecationWarning", "-X", "faulthandler", "-c", program],
         capture_output=True,
         text=True,
         timeout=300,

@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -43,14 +42,6 @@ def use(instance: wasmark.Instance) -> None:
             instance.exports[name](-1)
         assert caught.value.code is code
         assert caught.value.frames[0].func_name == name or name == "load"
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # Newer Pythons warn of forking a process with threads; the monitor is not even one of theirs.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
 
 
 def in_child(job: Callable[[], None]) -> None:

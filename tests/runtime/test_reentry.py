@@ -61,7 +61,7 @@ print(step)
 
 def test_a_handler_may_use_wasm_wherever_it_strikes() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, "131"], capture_output=True, text=True, timeout=500, check=False
+        [sys.executable, "-c", SCRIPT, "191"], capture_output=True, text=True, timeout=500, check=False
     )
     assert done.stderr == ""
     assert int(done.stdout) > 1000

@@ -61,7 +61,7 @@ def kill(number=signal.SIGINT):
 def run(program: str, strategy: str = "lazy") -> tuple[int, list[str], str]:
     """The status, lines and errors of a program."""
     done = subprocess.run(
-        [sys.executable, "-c", HEAD + program, strategy],
+        [sys.executable, "-Wignore:This process:DeprecationWarning", "-c", HEAD + program, strategy],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -356,11 +356,18 @@ def depth_within(limit: int, name: str = "direct") -> int:
     return depth
 
 
-@pytest.mark.parametrize("name", ["direct", "host"])
+# How often C may call Python in C, CPython 3.12 counts, and nobody can raise that limit.
+LIMITS = {
+    "direct": (1 << 20, 4 << 20),
+    "host": (768 << 10, 1 << 20) if sys.version_info[:2] == (3, 12) else (1 << 20, 4 << 20),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
 def test_the_depth_of_recursion_is_proportional_to_the_limit(name: str) -> None:
     step = (depth_within(512 << 10, name) - depth_within(256 << 10, name)) / (256 << 10)
     assert step > 0
-    for limit in (1 << 20, 4 << 20):
+    for limit in LIMITS[name]:
         expected = (limit - (256 << 10)) * step
         assert depth_within(limit, name) - depth_within(256 << 10, name) == pytest.approx(expected, rel=0.05)
 

@@ -22,13 +22,17 @@ from wasmark.runtime.forks import RenewedLock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, Final
 
     from wasmark.jit.cache import CodeCache
+    from wasmark.runtime.image import Buffer
 else:
     Any = object
 
 Row = tuple[Any, ...]
+
+_MARSHAL_VERSION: Final = 4
+"""Every supported Python reads it, whichever wrote it."""
 
 
 class Library:
@@ -108,6 +112,15 @@ class Library:
             self._rows.update({name: data.row() for name, data in stencils.items()})
             self.grown = True
 
+    def to_bytes(self) -> bytes:
+        """What `from_bytes` makes a library like this one of."""
+        return marshal.dumps(self.rows(), _MARSHAL_VERSION)
+
+    @classmethod
+    def from_bytes(cls, data: Buffer) -> Library:
+        """The library that `to_bytes` was asked for these bytes."""
+        return cls(*marshal.loads(data))
+
     def rows(self) -> tuple[dict[str, Row], bytes]:
         """What a library like this one is made from; plain values."""
 
@@ -137,7 +150,7 @@ def shared_library(cache: CodeCache | None) -> Library:
 
 def _ready_made() -> Library | None:
     found = shipped()
-    return Library(*marshal.loads(found.artefact.blobs[LIBRARY])) if found is not None else None
+    return Library.from_bytes(found.artefact.blobs[LIBRARY]) if found is not None else None
 
 
 def _stored(cache: CodeCache | None) -> Library | None:
@@ -147,7 +160,7 @@ def _stored(cache: CodeCache | None) -> Library | None:
     if stored is None:
         return None
     try:
-        return Library(*marshal.loads(stored.artefact.blobs[LIBRARY]))
+        return Library.from_bytes(stored.artefact.blobs[LIBRARY])
     finally:
         stored.close()
 
@@ -155,7 +168,5 @@ def _stored(cache: CodeCache | None) -> Library | None:
 def keep_library(library: Library, cache: CodeCache | None) -> None:
     """Put the library into the cache, if it has grown since it was there."""
     if cache is not None and library.grown:
-        cache.put(
-            Artefact(make_key("stencils", ()), {"kind": "stencils"}, {}, {LIBRARY: marshal.dumps(library.rows())})
-        )
+        cache.put(Artefact(make_key("stencils", ()), {"kind": "stencils"}, {}, {LIBRARY: library.to_bytes()}))
         library.grown = False

@@ -8,7 +8,6 @@ signature: all of few values, and of more where they are of the types that most 
 from __future__ import annotations
 
 import itertools
-import marshal
 from typing import TYPE_CHECKING, Final
 
 from wasmark.baseline.compose import pieces
@@ -77,4 +76,4 @@ def make() -> bytes:
     library.require(piece_signatures())
     assert pieces(piece_signatures()) <= set(library.names())
     images = {RUNTIME: runtime_image(), STUBS: stubs_image(stub_signatures())}
-    return encode(Artefact(shipped_key(), {"kind": "shipped"}, images, {LIBRARY: marshal.dumps(library.rows())}))
+    return encode(Artefact(shipped_key(), {"kind": "shipped"}, images, {LIBRARY: library.to_bytes()}))

@@ -35,6 +35,7 @@ _STT_FUNC: Final = 2
 _GLOBAL: Final = 1 << 4
 _PT_LOAD: Final = 1
 _PT_DYNAMIC: Final = 2
+_PT_GNU_STACK: Final = 0x6474E551
 _R, _W, _X = 4, 2, 1
 _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SYMENT = 4, 5, 6, 10, 11
 _PAGE: Final = 4096
@@ -148,5 +149,6 @@ def shared_object(code: bytes, function: str, data: bytes, variable: str) -> byt
         (_PT_LOAD, _R | _X, text_at, text_at, hashes_at + len(hashes) - text_at),
         (_PT_LOAD, _R | _W, data_at, data_at, dynamic_at + len(dynamic) - data_at),
         (_PT_DYNAMIC, _R | _W, dynamic_at, dynamic_at, len(dynamic)),
+        (_PT_GNU_STACK, _R | _W, 0, 0, 0),  # without it the stack would have to be executable: newer C libraries refuse
     ]
     return write_file(ET_DYN, sections, programs, text_at)

@@ -30,10 +30,16 @@ def environment() -> dict[str, str]:
     """What has to be equal for code to be used, by what it is called in messages."""
     return {
         "the version of Wasmark": sources(),
-        "the version of Python": sys.implementation.cache_tag + getattr(sys, "abiflags", ""),
+        "the layout of Python's objects": python_objects(),
         "the processor": _processor(),
         "the version of LLVM": _llvm(),
     }
+
+
+def python_objects() -> str:
+    """All that code knows of the inside of Python, the same for its usual builds of any version: the C API has the
+    rest, by name."""
+    return f"{object.__basicsize__}{getattr(sys, 'abiflags', '')}"
 
 
 def make_key(kind: str, parts: Iterable[bytes | str]) -> bytes:

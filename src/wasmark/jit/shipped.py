@@ -11,11 +11,10 @@ from __future__ import annotations
 import functools
 import mmap
 import os
-import sys
 
 from wasmark.jit.artefact import Artefact, ArtefactError, decode
 from wasmark.jit.digest import blake2b
-from wasmark.jit.identity import sources
+from wasmark.jit.identity import python_objects, sources
 from wasmark.runtime.image import load
 from wasmark.runtime.processor import has_level
 
@@ -46,7 +45,7 @@ class Shipped:
 def shipped_key() -> bytes:
     """What the artefact has to have been made from and for: 32 bytes."""
     state = blake2b(digest_size=32)
-    for part in ("shipped", sources(), str(object.__basicsize__), getattr(sys, "abiflags", "")):
+    for part in ("shipped", sources(), python_objects()):
         state.update(part.encode() + b"\0")
     return state.digest()
 

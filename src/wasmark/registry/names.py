@@ -41,7 +41,10 @@ def demangled(name: str) -> str:
         demumble = late_import("pydemumble")
     except ImportError:
         return name
-    return demumble.demangle(name) or name
+    plain = demumble.demangle(name) or name
+    # Rust's own hash, which comes last, says nothing to people; versions of pydemumble differ about it.
+    path, _, digest = plain.rpartition("::h")
+    return path if path and f"17h{digest}E" in name else plain
 
 
 def printable(name: str) -> str:

@@ -3,3 +3,5 @@ activations.
 
 This room never imports `compile`: a process that starts from cached code needs all of it and nothing of LLVM.
 """
+
+from wasmark.runtime import interpreter as interpreter  # before anything else: it refuses where this cannot work

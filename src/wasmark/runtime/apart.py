@@ -44,8 +44,8 @@ def run_apart(function: Callable[[], _T]) -> _T:
     _thread.start_new_thread(run, ())
     done.acquire()
     if errors:
-        raise errors[0]
-    return results[0]
+        raise errors.pop()
+    return results.pop()  # and the other thread, which may not have ended yet, keeps nothing alive
 
 
 def unbroken(function: Callable[[], _T]) -> _T:

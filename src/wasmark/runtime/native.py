@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
     from wasmark.runtime.image import LoadedImage
 
-if not getattr(sys, "_is_gil_enabled", lambda: True)():
-    raise ImportError("Wasmark needs the GIL, which is off in this Python (set PYTHON_GIL=1, or give -X gil=1)")
-
 _SS_DISABLE: Final = 2
 _ALTERNATE_STACK: Final = 128 << 10
 _LEAST_ALTERNATE_STACK: Final = 32 << 10

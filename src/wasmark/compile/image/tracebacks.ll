@@ -151,9 +151,12 @@ trimmed:
   call void @Py_DecRef(ptr %traceback)
   %nothing = icmp eq ptr %rest, @_Py_NoneStruct
   br i1 %nothing, label %empty, label %shorter
-empty:
+empty: ; from CPython 3.14 on, an exception that is restored without a traceback keeps the one that it has
   call void @Py_DecRef(ptr %rest)
   store ptr null, ptr %trace
+  call void @PyErr_NormalizeException(ptr %type, ptr %value, ptr %trace)
+  %exception = load ptr, ptr %value
+  %emptied = call i32 @PyException_SetTraceback(ptr %exception, ptr @_Py_NoneStruct)
   br label %put.back
 shorter:
   store ptr %rest, ptr %trace
