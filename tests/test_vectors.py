@@ -91,7 +91,9 @@ def test_a_host_function_that_answers_something_else_is_named(engine: wasmark.En
     e = exports(engine, HOST, {"h": {"f": lambda *_: wrong, "g": lambda v: (1, wrong)}})
     with pytest.raises(TypeError, match=r"h\.f returned what its wasm type does not allow: expected 16 bytes for v128"):
         e.f(A, B)
-    with pytest.raises(TypeError, match=r"h\.g returned what its wasm type does not allow: expected 16 bytes for v128"):
+    with pytest.raises(
+        TypeError, match=r"h\.g returned what its .* allow: result 2: expected 16 bytes for v128"
+    ):
         e.g(A)
 
 
@@ -107,7 +109,7 @@ def test_bytes_are_neither_kept_nor_lost(engine: wasmark.Engine) -> None:
 
 def test_globals(engine: wasmark.Engine) -> None:
     store = wasmark.Store(engine)
-    given = wasmark.Global.of(store, GlobalType(V128, mutable=True), A)
+    given = wasmark.Global(store, GlobalType(V128, mutable=True), A)
     module = wasmark.Module(
         """(module (import "m" "g" (global $i (mut v128))) (import "m" "c" (global $c v128))
           (global $own (export "own") (mut v128) (v128.const i64x2 -1 2)) (global (export "copy") v128 (global.get $c))
@@ -115,7 +117,7 @@ def test_globals(engine: wasmark.Engine) -> None:
             (local.set 0 (global.get $i)) (global.set $i (global.get $own)) (global.set $own (local.get 0))))""",
         engine,
     )
-    constant = wasmark.Global.of(store, GlobalType(V128, mutable=False), B)
+    constant = wasmark.Global(store, GlobalType(V128, mutable=False), B)
     e = wasmark.Instance(module, {"m": {"g": given, "c": constant}}, store).exports
     assert e["copy"].value == B
     assert e.own.value == struct.pack("<qq", -1, 2)

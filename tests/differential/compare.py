@@ -112,7 +112,7 @@ class Ours(Recorder):
         compiled = wasmark.Module(module.binary, engine)
         store = wasmark.Store(compiled.engine)
         host: dict[str, Any] = {f"f{i}": self.function(i) for i in range(len(HOST_TYPES))}
-        host["fuel"] = wasmark.Global.of(store, GlobalType(I32, mutable=True), 0)
+        host["fuel"] = wasmark.Global(store, GlobalType(I32, mutable=True), 0)
         self.exports = wasmark.Instance(compiled, {"host": host}, store).exports
 
     def set_fuel(self, fuel: int) -> None:

@@ -116,7 +116,7 @@ def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[st
             value = wasmark.Table(store, TableType(types.canonical(desc.element, module.type_ids), desc.limits))
         elif isinstance(desc, GlobalType) and is_defaultable(desc.value):
             content = types.canonical(desc.value, module.type_ids)
-            value = wasmark.Global.of(store, GlobalType(content, desc.mutable), zero(content))
+            value = wasmark.Global(store, GlobalType(content, desc.mutable), zero(content))
         if value is not None:
             given.setdefault(import_.module, {})[import_.name] = value
     return given
