@@ -91,9 +91,7 @@ def test_a_host_function_that_answers_something_else_is_named(engine: wasmark.En
     e = exports(engine, HOST, {"h": {"f": lambda *_: wrong, "g": lambda v: (1, wrong)}})
     with pytest.raises(TypeError, match=r"h\.f returned what its wasm type does not allow: expected 16 bytes for v128"):
         e.f(A, B)
-    with pytest.raises(
-        TypeError, match=r"h\.g returned what its .* allow: result 2: expected 16 bytes for v128"
-    ):
+    with pytest.raises(TypeError, match=r"h\.g returned what its .* allow: result 2: expected 16 bytes for v128"):
         e.g(A)
 
 
