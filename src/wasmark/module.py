@@ -266,13 +266,6 @@ def read_module(source: bytes | bytearray | memoryview | str) -> ModuleModel:
     return decode_module(bytes(view))
 
 
-def compile_together(sources: Sequence[bytes | str], engine: Engine | None = None) -> list[Module]:
-    """Several modules compiled into one code object, as the modules of a component are."""
-    engine = engine if engine is not None else default_engine()
-    models = [read_module(source) for source in sources]
-    return assemble(models, engine, [None] * len(models))
-
-
 def assemble(models: Sequence[ModuleModel], engine: Engine, names: Sequence[str | None]) -> list[Module]:
     """Modules of decoded ones, which share one code object, and the names that they are given. Raises as
     `Module` does."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import wasmark
 from tests.fuzz.corpus import corpus
 from tests.fuzz.mutate import damage
-from wasmark.core.types import V128, GlobalType, MemoryType, TableType, is_defaultable, is_ref
+from wasmark.core.types import V128, GlobalType, MemoryType, RefType, TableType, is_defaultable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +125,7 @@ def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[st
 def zero(type_: ValType) -> object:
     if type_ is V128:
         return bytes(16)
-    return None if is_ref(type_) else 0
+    return None if isinstance(type_, RefType) else 0
 
 
 def main() -> None:
