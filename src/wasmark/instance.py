@@ -207,7 +207,7 @@ class Instance(OfThisProcess):
                 bits = self._element_bits(segment)
                 items = (ctypes.c_uint64 * len(bits))(*bits)
                 store.keep(items)
-                at = self.module.layout.element_segments + 16 * index
+                at = self.module.layout.element_segment(index)
                 _pair.pack_into(state.block, at, ctypes.addressof(items), len(bits))
                 types = store.engine.types
                 element = types.canonical(segment.type, self.module.type_ids)
