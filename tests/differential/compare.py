@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 import wasmtime
 
 import wasmark
-from tests.differential.bodies import CANONICAL_NAN
 from tests.differential.generator import HOST_TYPES, Generated, arguments
+from tests.differential.plan import CANONICAL_NAN
 from wasmark.core.types import F32, F64, I32, I64, FuncType, GlobalType, ValType
 from wasmark.engine import default_engine
 from wasmark.errors import TrapCode
