@@ -105,7 +105,7 @@ def test_bytes_are_neither_kept_nor_lost(engine: wasmark.Engine) -> None:
     assert sys.getrefcount(mine) == before
 
 
-def test_globals(engine: wasmark.Engine) -> None:
+def test_globals_hold_vectors_for_wasm_and_for_python(engine: wasmark.Engine) -> None:
     store = wasmark.Store(engine)
     given = wasmark.Global(store, GlobalType(V128, mutable=True), A)
     module = wasmark.Module(
@@ -178,7 +178,7 @@ def test_any_number_of_vectors_arrives(engine: wasmark.Engine, count: int) -> No
     assert answer == (tuple(reversed(values)) if count > 1 else values[0])
 
 
-def test_from_callable(engine: wasmark.Engine) -> None:
+def test_a_host_function_of_a_type_takes_and_returns_vectors(engine: wasmark.Engine) -> None:
     store = wasmark.Store(engine)
     f = wasmark.Func.from_callable(store, FuncType((V128, I32), (V128,)), lambda v, i: v[i:] + v[:i])
     assert f(A, 3) == A[3:] + A[:3]
@@ -226,7 +226,7 @@ def test_blocks_branches_and_choices(engine: wasmark.Engine) -> None:
 
 
 @pytest.mark.parametrize("depth", [*range(28, 36), *range(60, 68)])
-def test_deep_stacks(engine: wasmark.Engine, depth: int) -> None:
+def test_vectors_lie_at_any_depth_of_the_stack(engine: wasmark.Engine, depth: int) -> None:
     """Also where the halves of a vector would be on either side of the depth from which on locals are copied."""
     for first in ("", "(local.get 1)"):
         gets = first + "(local.get 0)" * depth + "(v128.const i32x4 1 1 1 1)"

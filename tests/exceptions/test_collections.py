@@ -58,7 +58,7 @@ def test_exceptions_that_nobody_refers_to_are_given_up(engine: Engine) -> None:
     assert store.collector.heap.used < LITTLE
 
 
-def test_with_a_collection_at_every_exception() -> None:
+def test_a_collection_at_every_exception_changes_nothing() -> None:
     for way in ("eager", "baseline"):
         engine = Engine(config(way, cache=False, collect_always=True))
         exports = instance(engine, COUNTING).exports
@@ -88,7 +88,7 @@ def test_the_objects_in_exceptions_that_are_kept_are_kept(engine: Engine) -> Non
     assert exports.get() is value
 
 
-def test_collections_in_the_middle(engine: Engine) -> None:
+def test_collections_on_the_way_of_an_exception_keep_it(engine: Engine) -> None:
     def host(tag: Tag) -> Any:
         def called(number: int) -> int:
             gc.collect()

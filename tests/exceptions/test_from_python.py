@@ -128,7 +128,7 @@ def test_it_is_the_same_object_wherever_it_comes_out(engine: Engine) -> None:
     assert caught.value is error
 
 
-def test_through_host_functions_and_activations(engine: Engine) -> None:
+def test_an_exception_passes_host_functions_and_activations(engine: Engine) -> None:
     """wasm -> Python -> wasm, which throws: Python sees it on the way, and the outer wasm catches it."""
     seen: list[WasmException] = []
     made: list[Any] = []

@@ -12,14 +12,14 @@ from wasmark import Config, Engine, Instance, Module, Store
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 100])
-def test_tier_up_in_loops_within_handlers(limit: int) -> None:
+def test_a_loop_within_a_handler_goes_on_in_better_code(limit: int) -> None:
     engine = Engine(Config(tier_up=limit, tier_up_in_background=False, cache=False))
     exports = instance(engine, LOOP).exports
     assert exports.run(2000) == loop_sum(2000)
     assert exports.legacy(2000) == legacy_sum(2000)
 
 
-def test_loops_within_handlers(engine: Engine) -> None:
+def test_loops_within_handlers_are_right_under_every_way(engine: Engine) -> None:
     exports = instance(engine, LOOP).exports
     assert exports.run(501) == loop_sum(501)
     assert exports.legacy(501) == legacy_sum(501)
@@ -42,7 +42,7 @@ def test_many_threads_throw_at_once(engine: Engine) -> None:
     assert sorted(answers) == [first] * 6 + [2 * first] * 6
 
 
-def test_on_a_small_stack_of_a_thread(engine: Engine) -> None:
+def test_exceptions_work_on_a_small_stack_of_a_thread(engine: Engine) -> None:
     exports = instance(engine, LOOP).exports
     answers: list[int] = []
     threading.stack_size(512 << 10)

@@ -48,7 +48,7 @@ def test_an_exception_that_is_thrown_again_has_the_frames_of_its_beginning(engin
     assert [frame.func_name for frame in caught.value.frames] == ["inner", "outer", "again"]
 
 
-def test_out_of_a_start_function(engine: Engine) -> None:
+def test_an_exception_leaves_a_start_function(engine: Engine) -> None:
     with pytest.raises(WasmException) as caught:
         instance(engine, "(module (tag $e) (func $f (throw $e)) (start $f))")
     assert caught.value.values == ()
@@ -134,7 +134,7 @@ def test_exceptions_on_their_way_at_once_are_all_kept(engine: Engine) -> None:
     assert store.collector.heap.used < LITTLE
 
 
-def test_one_exception_that_is_on_its_way_twice(engine: Engine) -> None:
+def test_one_exception_may_be_on_its_way_twice(engine: Engine) -> None:
     """The second one arrives first, and the exception is still needed."""
     store = _Interrupted(engine)
     exports = instance(engine, LEAVING, None, store).exports

@@ -42,7 +42,7 @@ SIGNATURES = [
 
 
 @pytest.mark.parametrize(("params", "results"), SIGNATURES)
-def test_a_guarded_call_of_any_signature(engine: Engine, params: str, results: str) -> None:
+def test_a_guarded_call_of_any_signature_returns_or_is_caught(engine: Engine, params: str, results: str) -> None:
     """It returns, or it throws what it was given; locals and operands of the caller are what they were."""
     rng = random.Random(len(params))
     numbers = [rng.randrange(1000) for _ in params]
@@ -78,7 +78,7 @@ def test_a_guarded_call_of_any_signature(engine: Engine, params: str, results: s
     assert exports.results() == (expected if len(expected) > 1 else expected[0] if expected else None)
 
 
-def test_through_ten_thousand_frames_that_use_all_registers(engine: Engine) -> None:
+def test_an_exception_passes_ten_thousand_frames_that_use_all_registers(engine: Engine) -> None:
     """What the frames between have in registers is not the catcher's; theirs are not lost where they are caught."""
     count = 14
     locals_ = " ".join(["i64"] * count)
@@ -146,7 +146,7 @@ def test_a_tag_of_another_store_is_not_imported() -> None:
         instance(engine, '(module (import "m" "e" (tag)))', {"m": {"e": other}})
 
 
-def test_what_a_tag_is_made_of() -> None:
+def test_a_tag_has_parameters_and_no_results() -> None:
     store = Store(Engine(config("baseline", cache=False)))
     with pytest.raises(ValueError, match="no results"):
         Tag(store, FuncType((), (I32,)))
@@ -196,7 +196,7 @@ def test_a_tail_call_leaves_the_handlers_of_its_function(engine: Engine) -> None
     assert exports.f() == 2
 
 
-def test_features() -> None:
+def test_exceptions_can_be_switched_off() -> None:
     features = frozenset(wasmark.Feature)
     for text, feature in (
         ("(module (tag $e) (func (throw $e)))", wasmark.Feature.EXCEPTION_HANDLING),

@@ -38,7 +38,7 @@ def seed_instance() -> tuple[wasmark.Module, wasmark.Store, wasmark.Instance]:
     return module, store, wasmark.Instance(module, store=store)
 
 
-def test_frame_info() -> None:
+def test_every_address_has_its_frame_info() -> None:
     module, store, _ = seed_instance()
     functions = list(module.finished_functions())
     assert [index for index, _, _ in functions] == list(range(7))
