@@ -1,4 +1,4 @@
-"""The results as a table on the terminal, as JSON, and as `docs/benchmarks.md` with its chart."""
+"""The results: a table on the terminal, JSON, `docs/benchmarks.md` with its chart, and figures in the README."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ from measure import OURS, PEER
 if TYPE_CHECKING:
     from measure import Goal, Row
 
-DOCS: Final = Path(__file__).parents[1] / "docs"
-_BEGIN: Final = "<!-- results -->"
-_END: Final = "<!-- end of results -->"
+ROOT: Final = Path(__file__).parents[1]
+DOCS: Final = ROOT / "docs"
+_HEADLINES: Final = (
+    ("call", "add(", "a call from Python into wasm"),
+    ("call", "back", "a call from wasm back into Python"),
+    ("instantiate", "three", "a new store and instance"),
+    ("run", "geometric mean", "C kernels in optimised code (mean)"),
+    ("first result", "CPython", "CPython: the first run, nothing cached"),
+    ("second start", "CPython", "CPython: the second run"),
+    ("compile", "graphviz", "Graphviz: all of it compiled by LLVM"),
+)
+"""What the README shows: kind, how the name begins, and what it is called there."""
 _COLUMNS: Final = ("what", "case", "wasmark", "wasmtime", "ratio", "beside (ratio)", "goal", "met", "note")
 _UNITS: Final = {
     "s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9)),
@@ -128,14 +137,28 @@ def _markdown(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _headlines(rows: list[Row]) -> str:
+    lines = ["| | wasmark | wasmtime-py | ratio |", "|---|---:|---:|---:|"]
+    for kind, start, what in _HEADLINES:
+        row = next(row for row in rows if row.kind == kind and row.name.startswith(start))
+        lines.append(f"| {' | '.join((what, *_cells(row)[2:5]))} |")
+    return "\n".join(lines)
+
+
+def _replace(document: Path, name: str, text: str) -> None:
+    """Put text between the two marks of a name: `<!-- name -->` and `<!-- end of name -->`."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, rest = document.read_text().split(begin)
+    _, after = rest.split(end)
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
 def update_documents(rows: list[Row]) -> None:
-    """Write docs/benchmarks.json, the results in docs/benchmarks.md, and docs/benchmarks.svg."""
+    """Write docs/benchmarks.json, the results in docs/benchmarks.md, docs/benchmarks.svg, and the README's figures."""
     import chart
 
     results = DOCS / "benchmarks.json"
     write_json(rows, results)
-    document = DOCS / "benchmarks.md"
-    before, rest = document.read_text().split(_BEGIN)
-    _, after = rest.split(_END)
-    document.write_text(f"{before}{_BEGIN}\n{_markdown(rows)}\n{_END}{after}")
+    _replace(DOCS / "benchmarks.md", "results", _markdown(rows))
+    _replace(ROOT / "README.md", "figures", _headlines(rows))
     chart.draw(results, DOCS / "benchmarks.svg")

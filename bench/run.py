@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help="only cases whose kind or name contains one of these")
     parser.add_argument("--quick", action="store_true", help="one round of each")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the results to a file, too")
-    parser.add_argument("--docs", action="store_true", help="bring docs/benchmarks.md and its chart up to date")
+    parser.add_argument(
+        "--docs", action="store_true", help="bring docs/benchmarks.md, its chart and the README up to date"
+    )
     args = parser.parse_args()
     console = Console()
     # The caches of this run begin empty, and are nobody else's.

@@ -91,7 +91,7 @@ def test_every_example_is_known() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OUTPUTS))
-def test_example(name: str, tmp_path: Path) -> None:
+def test_an_example_prints_what_it_is_meant_to_show(name: str, tmp_path: Path) -> None:
     if name in NEEDS:
         NEEDS[name]()
     done = subprocess.run(

@@ -81,8 +81,8 @@ def offers(store: wasmark.Store) -> dict[str, Any]:
         "memory64": wasmark.Memory(store, MemoryType(Limits(1, 3, True))),
         "table": wasmark.Table(store, TableType(FUNCREF, Limits(2, 4))),
         "externs": wasmark.Table(store, TableType(EXTERNREF, Limits(2, 4))),
-        "global": wasmark.Global.of(store, GlobalType(I32, True), 1),
-        "fixed": wasmark.Global.of(store, GlobalType(I32, False), 1),
+        "global": wasmark.Global(store, GlobalType(I32, True), 1),
+        "fixed": wasmark.Global(store, GlobalType(I32, False), 1),
         "callable": lambda x: x,
         "text": "text",
         "none": None,
@@ -439,10 +439,10 @@ def test_globals_of_every_type_can_be_imported() -> None:
       (func (export "func") (result funcref) (global.get $func)))"""
     function = wasmark.Func.from_callable(store, FuncType((), ()), lambda: None)
     given = {
-        "i64": wasmark.Global.of(store, GlobalType(I64, False), -(1 << 63)),
-        "f32": wasmark.Global.of(store, GlobalType(F32, False), 0.25),
-        "any": wasmark.Global.of(store, GlobalType(EXTERNREF, False), thing),
-        "func": wasmark.Global.of(store, GlobalType(FUNCREF, False), function),
+        "i64": wasmark.Global(store, GlobalType(I64, False), -(1 << 63)),
+        "f32": wasmark.Global(store, GlobalType(F32, False), 0.25),
+        "any": wasmark.Global(store, GlobalType(EXTERNREF, False), thing),
+        "func": wasmark.Global(store, GlobalType(FUNCREF, False), function),
     }
     exports = wasmark.Instance(wasmark.Module(text), {"m": given}, store).exports
     assert exports.copy.value == -(1 << 63)

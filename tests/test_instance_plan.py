@@ -72,7 +72,7 @@ def test_globals_are_set_from_constants_and_from_other_globals() -> None:
       (global (export "e") i32 (i32.add (global.get $g) (i32.const 1))))""")
     for value in (7, 9):
         store = wasmark.Store()
-        given = wasmark.Global.of(store, wasmark.GlobalType(I32, mutable=False), value)
+        given = wasmark.Global(store, wasmark.GlobalType(I32, mutable=False), value)
         exports = wasmark.Instance(module, {"e": {"g": given}}, store).exports
         assert [exports[name].value for name in "abcde"] == [-5, -6, value, 2.5, value + 1]
         exports.a.value = 100
@@ -137,7 +137,7 @@ def test_tables_that_cannot_be_planned_are_filled_all_the_same(text: str) -> Non
     module = wasmark.Module(text)
     for _ in range(2):
         store = wasmark.Store()
-        one = wasmark.Global.of(store, wasmark.GlobalType(I32, mutable=False), 1)
+        one = wasmark.Global(store, wasmark.GlobalType(I32, mutable=False), 1)
         table = wasmark.Instance(module, {"e": {"g": one}}, store).exports.t
         assert [table[n].__name__ for n in range(2)] == ["f", "g"]
 

@@ -258,17 +258,17 @@ def test_globals_of_their_own() -> None:
     store = wasmark.Store()
     thing = object()
     for type_, value in ((I32, -1), (I64, 1 << 40), (F32, 0.5), (F64, 0.1), (EXTERNREF, thing), (FUNCREF, None)):
-        fixed = wasmark.Global.of(store, GlobalType(type_, False), value)
+        fixed = wasmark.Global(store, GlobalType(type_, False), value)
         assert fixed.value == value
         with pytest.raises(TypeError, match="immutable"):
             fixed.value = value
     with pytest.raises(TypeError):
-        wasmark.Global.of(store, GlobalType(I32, False), "x")
+        wasmark.Global(store, GlobalType(I32, False), "x")
     with pytest.raises(OverflowError):
-        wasmark.Global.of(store, GlobalType(I32, False), 1 << 40)
+        wasmark.Global(store, GlobalType(I32, False), 1 << 40)
     with pytest.raises(TypeError, match="None is not a"):
-        wasmark.Global.of(store, GlobalType(RefType.of(False, HeapType.FUNC), False), None)
-    assert repr(wasmark.Global.of(store, GlobalType(I32, True), 5)) == "<wasmark.Global mut i32 = 5>"
+        wasmark.Global(store, GlobalType(RefType.of(False, HeapType.FUNC), False), None)
+    assert repr(wasmark.Global(store, GlobalType(I32, True), 5)) == "<wasmark.Global mut i32 = 5>"
 
 
 def test_two_handles_of_one_global_are_one(module: wasmark.Module) -> None:

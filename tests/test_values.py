@@ -57,7 +57,7 @@ Way = Callable[[NumType, Any], Any]
 
 def through_global(instance: wasmark.Instance, type_: NumType, value: Any) -> Any:
     """The value that a new global has, and one that was set."""
-    global_ = wasmark.Global.of(instance.store, GlobalType(type_, True), value)
+    global_ = wasmark.Global(instance.store, GlobalType(type_, True), value)
     first = global_.value
     global_.value = value
     assert repr(global_.value) == repr(first)
@@ -376,7 +376,7 @@ def test_objects_are_let_go_of_when_wasm_does(instance: wasmark.Instance, export
     watched = {name: weakref.ref(thing) for name, thing in held.items()}
     exports.put(3, held["table"])
     exports.keep(held["global"])
-    own = wasmark.Global.of(instance.store, GlobalType(EXTERNREF, True), held["own global"])
+    own = wasmark.Global(instance.store, GlobalType(EXTERNREF, True), held["own global"])
     mine = wasmark.Table(instance.store, wasmark.TableType(EXTERNREF, wasmark.Limits(1)))
     mine[0] = held["python table"]
     exports.extern(held["dropped"])
@@ -402,7 +402,7 @@ def test_objects_are_let_go_of_when_wasm_does(instance: wasmark.Instance, export
 def test_objects_in_passive_segments_stay() -> None:
     store = wasmark.Store()
     thing = object()
-    global_ = wasmark.Global.of(store, GlobalType(EXTERNREF, False), thing)
+    global_ = wasmark.Global(store, GlobalType(EXTERNREF, False), thing)
     module = wasmark.Module(
         """(module (import "m" "g" (global $g externref)) (table $t 2 externref)
         (elem $e externref (global.get $g) (ref.null extern))

@@ -91,7 +91,7 @@ def test_a_host_function_that_answers_something_else_is_named(engine: wasmark.En
     e = exports(engine, HOST, {"h": {"f": lambda *_: wrong, "g": lambda v: (1, wrong)}})
     with pytest.raises(TypeError, match=r"h\.f returned what its wasm type does not allow: expected 16 bytes for v128"):
         e.f(A, B)
-    with pytest.raises(TypeError, match=r"h\.g returned what its wasm type does not allow: expected 16 bytes for v128"):
+    with pytest.raises(TypeError, match=r"h\.g returned what its .* allow: result 2: expected 16 bytes for v128"):
         e.g(A)
 
 
@@ -105,9 +105,9 @@ def test_bytes_are_neither_kept_nor_lost(engine: wasmark.Engine) -> None:
     assert sys.getrefcount(mine) == before
 
 
-def test_globals(engine: wasmark.Engine) -> None:
+def test_globals_hold_vectors_for_wasm_and_for_python(engine: wasmark.Engine) -> None:
     store = wasmark.Store(engine)
-    given = wasmark.Global.of(store, GlobalType(V128, mutable=True), A)
+    given = wasmark.Global(store, GlobalType(V128, mutable=True), A)
     module = wasmark.Module(
         """(module (import "m" "g" (global $i (mut v128))) (import "m" "c" (global $c v128))
           (global $own (export "own") (mut v128) (v128.const i64x2 -1 2)) (global (export "copy") v128 (global.get $c))
@@ -115,7 +115,7 @@ def test_globals(engine: wasmark.Engine) -> None:
             (local.set 0 (global.get $i)) (global.set $i (global.get $own)) (global.set $own (local.get 0))))""",
         engine,
     )
-    constant = wasmark.Global.of(store, GlobalType(V128, mutable=False), B)
+    constant = wasmark.Global(store, GlobalType(V128, mutable=False), B)
     e = wasmark.Instance(module, {"m": {"g": given, "c": constant}}, store).exports
     assert e["copy"].value == B
     assert e.own.value == struct.pack("<qq", -1, 2)
@@ -178,7 +178,7 @@ def test_any_number_of_vectors_arrives(engine: wasmark.Engine, count: int) -> No
     assert answer == (tuple(reversed(values)) if count > 1 else values[0])
 
 
-def test_from_callable(engine: wasmark.Engine) -> None:
+def test_a_host_function_of_a_type_takes_and_returns_vectors(engine: wasmark.Engine) -> None:
     store = wasmark.Store(engine)
     f = wasmark.Func.from_callable(store, FuncType((V128, I32), (V128,)), lambda v, i: v[i:] + v[:i])
     assert f(A, 3) == A[3:] + A[:3]
@@ -226,7 +226,7 @@ def test_blocks_branches_and_choices(engine: wasmark.Engine) -> None:
 
 
 @pytest.mark.parametrize("depth", [*range(28, 36), *range(60, 68)])
-def test_deep_stacks(engine: wasmark.Engine, depth: int) -> None:
+def test_vectors_lie_at_any_depth_of_the_stack(engine: wasmark.Engine, depth: int) -> None:
     """Also where the halves of a vector would be on either side of the depth from which on locals are copied."""
     for first in ("", "(local.get 1)"):
         gets = first + "(local.get 0)" * depth + "(v128.const i32x4 1 1 1 1)"

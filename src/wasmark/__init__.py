@@ -5,7 +5,20 @@ import os
 from wasmark import registry
 from wasmark.config import Config
 from wasmark.core.features import Feature
-from wasmark.core.types import FuncType, GlobalType, Limits, MemoryType, TableType
+from wasmark.core.types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    V128,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+)
 from wasmark.engine import Engine
 from wasmark.errors import (
     Error,
@@ -84,12 +97,24 @@ def __getattr__(name: str) -> "Any":
     return getattr(late_import(_LATE[name]), name)
 
 
+def __dir__() -> list[str]:
+    """What is for users, the late names included; for completion at a prompt."""
+    return [*__all__]
+
+
 if os.environ.get("WASMARK_DEBUG"):
     from wasmark.debug.tools import enable
 
     enable(os.environ["WASMARK_DEBUG"])
 
 __all__ = [
+    "EXTERNREF",
+    "F32",
+    "F64",
+    "FUNCREF",
+    "I32",
+    "I64",
+    "V128",
     "Array",
     "Component",
     "ComponentInstance",

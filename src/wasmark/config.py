@@ -5,14 +5,31 @@ from __future__ import annotations
 from wasmark.core.features import Feature
 from wasmark.core.flavour import Flavour
 from wasmark.core.record import FrozenRecord, set_
+from wasmark.errors import wrong_type
 from wasmark.jit.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
 STRATEGIES = ("eager", "baseline", "lazy")
 RELAXED_SIMD = ("native", "deterministic")
+
+_MOST = (1 << 63) - 1
+
+_CHOICES = {"strategy": STRATEGIES, "relaxed_simd": RELAXED_SIMD}
+_RANGES = {
+    "tier_up": (0, (1 << 31) - 1),
+    "max_wasm_stack": (16 << 10, _MOST),
+    "max_memory_bytes": (0, _MOST),
+    "max_table_elements": (0, _MOST),
+    "cache_limit": (0, _MOST),
+    "compile_processes": (1, 1 << 16),
+    "max_heap_bytes": (0, (1 << 44) - 1),
+}
+"""The least and the most that a number may be."""
+_MAY_BE_NONE = ("tier_up", "compile_processes")
 
 
 class Config(FrozenRecord):
@@ -87,7 +104,7 @@ class Config(FrozenRecord):
         max_memory_bytes: int = 1 << 32,
         max_table_elements: int = 10_000_000,
         relaxed_simd: str = "native",
-        features: frozenset[Feature] = frozenset(Feature),
+        features: Iterable[Feature] = frozenset(Feature),
         cache: bool | str | os.PathLike[str] = True,
         cache_limit: int = 2 << 30,
         compile_processes: int | None = None,
@@ -103,7 +120,7 @@ class Config(FrozenRecord):
         set_(self, "max_memory_bytes", max_memory_bytes)
         set_(self, "max_table_elements", max_table_elements)
         set_(self, "relaxed_simd", relaxed_simd)
-        set_(self, "features", features)
+        set_(self, "features", frozenset(features))
         set_(self, "cache", cache)
         set_(self, "cache_limit", cache_limit)
         set_(self, "compile_processes", compile_processes)
@@ -111,25 +128,25 @@ class Config(FrozenRecord):
         set_(self, "max_heap_bytes", max_heap_bytes)
         set_(self, "collect_always", collect_always)
         set_(self, "fuel", fuel)
-        if self.strategy not in STRATEGIES:
-            raise ValueError(f"unknown strategy {self.strategy!r}; known: {', '.join(map(repr, STRATEGIES))}")
-        if self.relaxed_simd not in RELAXED_SIMD:
-            raise ValueError(f"unknown relaxed_simd {self.relaxed_simd!r}; known: {', '.join(map(repr, RELAXED_SIMD))}")
-        if self.tier_up is not None and not 0 <= self.tier_up < 1 << 31:
-            raise ValueError("tier_up is a number of 31 bits, or None")
-        if self.max_wasm_stack < 16 << 10:
-            raise ValueError("max_wasm_stack must be at least 16 KiB")
-        if not 0 <= self.max_heap_bytes < 1 << 44:
-            raise ValueError("max_heap_bytes is at most 16 TiB")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; known: {', '.join(map(repr, known))}")
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None and name in _MAY_BE_NONE:
+                continue
+            if not isinstance(value, int):
+                raise wrong_type(f"an int for {name}", value)
+            if not least <= value <= most:
+                raise ValueError(f"{name} is from {least:,} to {most:,}, not {value:,}")
+        for feature in self.features:
+            if not isinstance(feature, Feature):
+                raise wrong_type("a Feature", feature)
         if self.debug_info:
             late_import("wasmark.debug.symbols")
             from wasmark.debug.symbols import require_debug_extra
 
             require_debug_extra()
-        if self.cache_limit < 0:
-            raise ValueError("cache_limit is not negative")
-        if self.compile_processes is not None and self.compile_processes < 1:
-            raise ValueError("compile_processes must be at least 1")
 
     def __repr__(self) -> str:
         """What is not as it is in any other: `Config(strategy='eager')`."""

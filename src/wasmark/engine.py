@@ -7,6 +7,7 @@ import threading
 from weakref import WeakValueDictionary
 
 from wasmark.config import Config
+from wasmark.errors import wrong_type
 from wasmark.jit.cache import open_cache
 from wasmark.runtime.apart import unbroken
 from wasmark.runtime.forks import RenewedLock
@@ -25,7 +26,11 @@ class Engine:
     __slots__ = ("__weakref__", "_store_plan", "cache", "config", "descriptors", "shapes", "types")
 
     def __init__(self, config: Config | None = None) -> None:
-        self.config = config if config is not None else Config()
+        if config is None:
+            config = Config()
+        elif not isinstance(config, Config):
+            raise wrong_type("a Config", config)
+        self.config = config
         self.types = TypeRegistry()
         self.descriptors = TypeDescriptors(self.types)
         self.cache = open_cache(self.config)

@@ -82,6 +82,11 @@ _TRAP_MESSAGES = {
 }
 
 
+def wrong_type(wanted: str, value: object) -> TypeError:
+    """What to raise for an argument that is not what is `wanted` ("a Module")."""
+    return TypeError(f"expected {wanted}, got {type(value).__name__}")
+
+
 class Error(Exception):
     """The root of all that Wasmark raises on its own account."""
 

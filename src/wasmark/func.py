@@ -7,15 +7,17 @@ import ctypes
 import keyword
 
 from wasmark.compile.abi import is_plain, signature
+from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import FuncType, SubType
 from wasmark.debug.python_frames import frames_of, passes
+from wasmark.errors import wrong_type
 from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import stubs
 from wasmark.registry.process_table import is_catch_site
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.callable_type import NativeFields, callable_type, fields_address
 from wasmark.runtime.native import set_python_hook
-from wasmark.values import Codec
+from wasmark.values import Codec, say_where
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ class Shape:
         self.type = type_
         self.signature = signature(type_)
         self.is_plain = is_plain(self.signature)
-        self.params = Codec(type_.params)
-        self.results = Codec(type_.results)
+        self.params = Codec(type_.params, "argument")
+        self.results = Codec(type_.results, "result")
         self.buffer = ctypes.c_uint64 * max(self.params.slots, self.results.slots, 1)
         self.stubs = stubs(self.signature, cache)
 
@@ -73,7 +75,7 @@ class _Doc:
         return f"{instance.__name__}{instance.__signature__}\n\nA WebAssembly function of type {instance.type}."
 
 
-class _FuncMethods(NativeFields):  # type: ignore[misc]
+class _FuncMethods(OfThisProcess, NativeFields):  # type: ignore[misc]
     """A callable wasm function.
 
     `func(*args)` takes one value a parameter and returns None, a value, or a tuple of values; see `values.Codec` for
@@ -97,7 +99,9 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
 
     def __init__(self, store: Store, address: int, name: str | Callable[[], str] = "func") -> None:
         """For the store: the function of an existing FuncRef. A name that takes a while to find is found when it is
-        asked for."""
+        asked for. Of a Python callable, `from_callable` makes one."""
+        if not isinstance(address, int):
+            raise TypeError("a host function is made by Func.from_callable(store, type, callable)")
         self.store = store
         self.address = address
         self.code_address, self.context, self.type_id = _FuncRef.from_address(address)
@@ -114,6 +118,8 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         Its references, if any, must be abstract (`funcref`, `externref`). The callable returns None, the value, or a
         tuple or list with a value for each of several results; what it raises comes out of the wasm call unchanged.
         """
+        if not isinstance(type_, FuncType):
+            raise wrong_type("a FuncType", type_)
         (type_id,) = store.engine.types.register_group([SubType(type_)], ())
         return host_func(store, type_id, callable_, name)
 
@@ -160,9 +166,17 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
         shape = self._shape
         slots = shape.buffer()
         store = self.store
-        shape.params.pack(slots, args, store)
+        self._pack(slots, args)
         store.enter(shape.stubs.trampoline, self.code_address, self.context, ctypes.addressof(slots))
         return shape.results.unpack(slots, store)
+
+    @passes
+    def _pack(self, slots: Any, args: tuple[Any, ...]) -> None:
+        try:
+            self._shape.params.pack(slots, args, self.store)
+        except (TypeError, OverflowError) as error:
+            say_where(error, f"{self.__name__}(): ")
+            raise
 
     @passes
     def _run_with_references(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -176,7 +190,7 @@ class _FuncMethods(NativeFields):  # type: ignore[misc]
             collector.changes.value += 1
             outer = collector.slots
             try:
-                shape.params.pack(slots, args, store)
+                self._pack(slots, args)
                 collector.slots = (slots, outer)
             finally:
                 collector.pauses -= 1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ctypes
 
-from wasmark.core.types import RefType
+from wasmark.core.own_process import OfThisProcess
+from wasmark.core.types import GlobalType, RefType
+from wasmark.errors import wrong_type
 from wasmark.values import bits_value, value_bits, value_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from wasmark.core.types import GlobalType
     from wasmark.store import Store
 
 
@@ -20,28 +21,40 @@ def _write(address: int, type_: GlobalType, bits: int) -> None:
     ctypes.memmove(address, bits.to_bytes(size, "little"), size)
 
 
-class Global:
+def _cell(store: Store, type_: GlobalType, value: Any) -> int:
+    """The address of a new cell of a store with a value. Raises TypeError or OverflowError."""
+    bits = value_bits(value, type_.value, store)
+    address = store.allocate(16)
+    _write(address, type_, bits)
+    if isinstance(type_.value, RefType) and store.engine.types.is_collected(type_.value):
+        store.collector.hold(address, 1)
+    return address
+
+
+class Global(OfThisProcess):
     """A global of a store; `value` reads it, and writes it where it is mutable."""
 
-    def __init__(self, store: Store, type_: GlobalType, address: int) -> None:
+    store: Store
+    type: GlobalType
+    address: int
+
+    def __init__(self, store: Store, type_: GlobalType, value: Any) -> None:
+        """A new global with an initial value. Raises TypeError or OverflowError."""
+        if not isinstance(type_, GlobalType):
+            raise wrong_type("a GlobalType", type_)
+        self._become(store, type_, store.exclusively(_cell, store, type_, value))
+
+    @staticmethod
+    def at(store: Store, type_: GlobalType, address: int) -> Global:
         """For the store: the global in the cell at `address`; `type_` in the engine's canonical types."""
+        found = object.__new__(Global)
+        found._become(store, type_, address)
+        return found
+
+    def _become(self, store: Store, type_: GlobalType, address: int) -> None:
         self.store = store
         self.type = type_
         self.address = address
-
-    @staticmethod
-    def of(store: Store, type_: GlobalType, value: Any) -> Global:
-        """A new global with an initial value. Raises TypeError or OverflowError."""
-        return store.exclusively(Global._of, store, type_, value)
-
-    @staticmethod
-    def _of(store: Store, type_: GlobalType, value: Any) -> Global:
-        bits = value_bits(value, type_.value, store)
-        address = store.allocate(16)
-        _write(address, type_, bits)
-        if isinstance(type_.value, RefType) and store.engine.types.is_collected(type_.value):
-            store.collector.hold(address, 1)
-        return Global(store, type_, address)
 
     @property
     def bits(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wasmark.core.types import GlobalType, MemoryType, TableType, TagType
-from wasmark.errors import LinkError
+from wasmark.errors import LinkError, wrong_type
 from wasmark.func import Func
 from wasmark.globals import Global
 from wasmark.memory import Memory
@@ -32,8 +32,10 @@ def resolve_imports(
     """What is offered for each import, in order: Func, Table, Memory, Global, Tag, or a plain callable for a function.
     And whether there are such callables.
 
-    Raises LinkError that names the import, what is wanted and what was given.
+    Raises LinkError that names the import, what is wanted and what was given; TypeError where there are no mappings.
     """
+    if not hasattr(imports, "get"):
+        raise wrong_type("imports as {module name: {name: value}}", imports)
     found = []
     for module_name, name in plan.names:
         space = imports.get(module_name)
@@ -61,6 +63,8 @@ def _find(import_: Import, space: Mapping[str, Any] | None) -> Any:
     module, kind, name = import_.module, import_.kind, import_.name
     if space is None:
         raise LinkError(f"unknown import: nothing is given for module {module!r} ({kind} {name!r})")
+    if not hasattr(space, "__getitem__"):
+        raise wrong_type(f"{{name: value}} for module {module!r}", space)
     try:
         return space[name]
     except KeyError:

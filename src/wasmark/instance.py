@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 from struct import Struct
 
+from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import RefType
-from wasmark.errors import Trap, TrapCode
+from wasmark.errors import Trap, TrapCode, wrong_type
 from wasmark.globals import Global
 from wasmark.imports import resolve_imports
 from wasmark.instance_state import InstanceState
 from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import stubs
 from wasmark.memory import Memory
+from wasmark.module import Module
 from wasmark.store import Store
 from wasmark.table import Table
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from wasmark.core.model import ElementSegment
     from wasmark.imports import Extern
     from wasmark.instance_plan import InstancePlan
-    from wasmark.module import Module
 
 _pair: Final = Struct("<QQ")
 
@@ -116,10 +117,10 @@ class Externs:
             return Table(store, plan.table_types[own], elements=state.tables[index])
         if kind == "memory":
             return Memory(store, plan.model.memories[own], state.memories[index])
-        return Global(store, plan.global_types[own], state.global_address(index))
+        return Global.at(store, plan.global_types[own], state.global_address(index))
 
 
-class Instance:
+class Instance(OfThisProcess):
     """An instance of `module` in `store`.
 
     imports: {module name: {name: value}}, where a value is a Func, Memory, Table, Global or Tag of the same store, or a
@@ -141,8 +142,12 @@ class Instance:
         *,
         on_allocated: Callable[[Instance], None] | None = None,
     ) -> None:
+        if not isinstance(module, Module):
+            raise wrong_type("a Module", module)
         if store is None:
             store = Store(module.engine)
+        elif not isinstance(store, Store):
+            raise wrong_type("a Store", store)
         elif store.engine is not module.engine:
             raise ValueError("the module and the store belong to different engines")
         plan = module.instance_plan()
@@ -202,7 +207,7 @@ class Instance:
                 bits = self._element_bits(segment)
                 items = (ctypes.c_uint64 * len(bits))(*bits)
                 store.keep(items)
-                at = self.module.layout.element_segments + 16 * index
+                at = self.module.layout.element_segment(index)
                 _pair.pack_into(state.block, at, ctypes.addressof(items), len(bits))
                 types = store.engine.types
                 element = types.canonical(segment.type, self.module.type_ids)

@@ -143,7 +143,7 @@ class InstancePlan:
             words[(at + L.TAG_TYPE_ID) // 8] = ids[tag.type_index]
         for index, segment in enumerate(model.data_segments):
             if segment.offset_expr is None:
-                at = (layout.data_segments + 16 * index) // 8
+                at = (layout.data_segment(index)) // 8
                 words[at], words[at + 1] = self.data + segment.start, segment.end - segment.start
         self.has_objects = bool(model.tag_types) or any(
             not isinstance(type_.composite, FuncType) for type_ in model.types

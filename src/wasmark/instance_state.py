@@ -78,7 +78,7 @@ class InstanceState:
                 _pair.pack_into(block, layout.memory_def(index), memory.definition, memory.base)
         if model.global_types:
             for index, position in enumerate(imported["global"]):
-                _word.pack_into(block, layout.global_pointers + 8 * index, given[position].address)
+                _word.pack_into(block, layout.global_pointer(index), given[position].address)
             for index in plan.unset_globals:
                 bits = self.evaluate(model.globals[index].init, store)
                 _pair.pack_into(block, layout.global_cells + 16 * index, bits & _WORD, bits >> 64)
@@ -128,7 +128,7 @@ class InstanceState:
         """Where the cell of a global is."""
         layout = self.module.layout
         if index < layout.imported_globals:
-            return int(_word.unpack_from(self.block, layout.global_pointers + 8 * index)[0])
+            return int(_word.unpack_from(self.block, layout.global_pointer(index))[0])
         return self.vmctx + layout.global_cell(index)
 
     def funcref(self, func_index: int) -> int:

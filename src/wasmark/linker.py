@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from wasmark.engine import Engine, default_engine
-from wasmark.errors import LinkError
+from wasmark.errors import LinkError, wrong_type
 from wasmark.instance import Instance
 from wasmark.jit.late_import import late_import
+from wasmark.module import Module
 from wasmark.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from wasmark.module import Module
     from wasmark.wasi import Wasi
 
 
@@ -58,6 +58,8 @@ class Linker:
 
     def instantiate(self, module: Module, store: Store | None = None) -> Instance:
         """A new instance with its imports taken from here. Raises as `Instance` does."""
+        if not isinstance(module, Module):
+            raise wrong_type("a Module", module)
         store = store if store is not None else Store(module.engine)
         if self._wasi is None:
             return Instance(module, self._definitions, store)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import operator
 
+from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import MemoryType
+from wasmark.errors import wrong_type
 from wasmark.jit.late_import import late_import
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.buffer import native_buffer, source_address
@@ -70,7 +72,7 @@ def memory_shape(type_: MemoryType, config: Config) -> MemoryShape:
     return MemoryShape(limits.minimum, pages, type_.page_size_log2, limits.is64, limits.shared)
 
 
-class Memory:
+class Memory(OfThisProcess):
     """A linear memory of a store.
 
     It exports the buffer protocol: `memoryview(memory)` is writable, copies nothing, and stays valid when the memory
@@ -84,6 +86,8 @@ class Memory:
 
     def __new__(cls, store: Store, type_: MemoryType, memory: LinearMemory | None = None) -> Memory:
         """An object that exports the buffer protocol."""
+        if not isinstance(type_, MemoryType):
+            raise wrong_type("a MemoryType", type_)
         runtime = store.runtime
         exporting = _exporting(cls, runtime.get_buffer, runtime.read)  # type: ignore[arg-type]  # a class is hashable
         self: Memory = object.__new__(exporting)
@@ -127,7 +131,8 @@ class Memory:
     def grow(self, pages: int) -> int:
         """Grow by `pages`; the old size in pages. Waits for another thread that runs in the store. Raises ValueError
         where the memory cannot get that large."""
-        old = self.store.exclusively(self.linear.grow, pages) if pages >= 0 else -1
+        count = operator.index(pages)
+        old = self.store.exclusively(self.linear.grow, count) if count >= 0 else -1
         if old < 0:
             raise ValueError(f"cannot grow a memory of {self.size} pages by {pages} (at most {self.linear.maximum})")
         return old

@@ -6,7 +6,7 @@ import os
 
 from wasmark.binary.decoder import decode_module
 from wasmark.engine import Engine, default_engine
-from wasmark.errors import Error
+from wasmark.errors import Error, MalformedError, wrong_type
 from wasmark.instance_plan import InstancePlan
 from wasmark.jit import modules as jit
 from wasmark.jit.late_import import late_import
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    from wasmark.core.model import ModuleModel
+    from wasmark.core.model import ExternType, ModuleModel
     from wasmark.registry.code_object import CodeObject
 
 
@@ -55,7 +55,10 @@ class Module:
         name: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        engine = engine if engine is not None else default_engine()
+        if engine is None:
+            engine = default_engine()
+        elif not isinstance(engine, Engine):
+            raise wrong_type("an Engine", engine)
         model = read_module(source)
         self._set_up(model, engine, name, jit.obtain([model], engine.config, engine.cache, progress), 0)
 
@@ -135,6 +138,16 @@ class Module:
     def name(self) -> str | None:
         """The name from the name section, or else the one given."""
         return self.model.names.module or self._name
+
+    @property
+    def imports(self) -> list[tuple[str, str, ExternType]]:
+        """(module name, name, type) of each import, in order; of a tag, the function type of its values."""
+        return [(import_.module, import_.name, self.model.import_type(import_)) for import_ in self.model.imports]
+
+    @property
+    def exports(self) -> dict[str, ExternType]:
+        """The type of each export by its name, in order; of a tag, the function type of its values."""
+        return {export.name: self.model.export_type(export) for export in self.model.exports}
 
     @property
     def wants_debug_info(self) -> bool:
@@ -229,7 +242,9 @@ def source_of(data: bytes) -> bytes | str:
 
 
 def read_module(source: bytes | bytearray | memoryview | str) -> ModuleModel:
-    """The model of a binary or of WAT text; offsets are always those in a binary."""
+    """The model of a binary or of WAT text; offsets are always those in a binary.
+
+    Raises TypeError for what is neither, and as decoding and parsing do."""
     if isinstance(source, str):
         late_import("wasmark.binary.encoder")
         from wasmark.binary.encoder import encode_module
@@ -237,15 +252,18 @@ def read_module(source: bytes | bytearray | memoryview | str) -> ModuleModel:
         late_import("wasmark.text")
         from wasmark.text import parse_module
 
-        return decode_module(encode_module(parse_module(source)))
-    return decode_module(bytes(source))
-
-
-def compile_together(sources: Sequence[bytes | str], engine: Engine | None = None) -> list[Module]:
-    """Several modules compiled into one code object, as the modules of a component are."""
-    engine = engine if engine is not None else default_engine()
-    models = [read_module(source) for source in sources]
-    return assemble(models, engine, [None] * len(models))
+        try:
+            return decode_module(encode_module(parse_module(source)))
+        except MalformedError as error:
+            if "(" in source:
+                raise
+            message = f"{error.message}; a file is read by from_file"
+            raise MalformedError(message, line=error.line, column=error.column) from None
+    try:
+        view = memoryview(source)
+    except TypeError:
+        raise wrong_type("the bytes of a binary, or text as a str (a file is read by from_file)", source) from None
+    return decode_module(bytes(view))
 
 
 def assemble(models: Sequence[ModuleModel], engine: Engine, names: Sequence[str | None]) -> list[Module]:

@@ -10,6 +10,7 @@ import ctypes
 import operator
 
 from wasmark.core.object_layout import ARRAY_ELEMENTS, ARRAY_LENGTH, size_log2
+from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import I32, ArrayType, FieldType, PackedType, RefType, StructType
 from wasmark.runtime.layout import TYPE_ID
 from wasmark.values import bits_value, value_bits
@@ -54,7 +55,7 @@ def _write(field: FieldType, address: int, bits: int) -> None:
     ctypes.memmove(address, (bits & ((1 << 8 * size) - 1)).to_bytes(size, "little"), size)
 
 
-class HeapObject:
+class HeapObject(OfThisProcess):
     """What structures and arrays have in common; `type_id` is the engine's number of its type."""
 
     __slots__ = ("__weakref__", "_hold", "address", "store", "type_id")

@@ -10,7 +10,7 @@ from wasmark.registry.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from typing import Final
 
     from wasmark.errors import _FramedError as FramedError
@@ -56,22 +56,12 @@ def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object
 def module_html(module: Module) -> str:
     """What a module imports and exports."""
     model = module.model
-    spaces: dict[str, Callable[[int], object]] = {
-        "func": model.func_type,
-        "table": model.table_types.__getitem__,
-        "memory": model.memory_types.__getitem__,
-        "global": model.global_types.__getitem__,
-        "tag": lambda index: model.types[model.tag_types[index].type_index].composite,
-    }
 
     def rows() -> Iterator[tuple[str, str, str, object]]:
-        counts = dict.fromkeys(spaces, 0)
         for import_ in model.imports:
-            index = counts[import_.kind]
-            counts[import_.kind] = index + 1
-            yield "import", f"{import_.module}.{import_.name}", import_.kind, spaces[import_.kind](index)
+            yield "import", f"{import_.module}.{import_.name}", import_.kind, model.import_type(import_)
         for export in model.exports:
-            yield "export", export.name, export.kind, spaces[export.kind](export.index)
+            yield "export", export.name, export.kind, model.export_type(export)
 
     shown = ((direction, printable(name), kind, type_) for direction, name, kind, type_ in islice(rows(), _MOST_ROWS))
     left_out = len(model.imports) + len(model.exports) - _MOST_ROWS

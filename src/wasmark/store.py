@@ -18,10 +18,11 @@ import functools
 import struct
 import weakref
 
+from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import HeapType, RefType
 from wasmark.debug.python_frames import frames_of, passes
 from wasmark.engine import Engine, default_engine
-from wasmark.errors import Error, Timeout, Trap, TrapCode, WasmException
+from wasmark.errors import Error, Timeout, Trap, TrapCode, WasmException, wrong_type
 from wasmark.jit.late_import import late_import
 from wasmark.registry import ModuleRegistry
 from wasmark.registry.frames import frames_at
@@ -77,7 +78,7 @@ def _table_grow(tables: dict[int, ReferenceTable], address: int) -> None:
     slots[0] = tables[slots[0]].grow(slots[1] & 0xFFFFFFFFFFFFFFFF, slots[2])
 
 
-class Store:
+class Store(OfThisProcess):
     """A place for instances. Functions, memories, tables and globals belong to one store and cannot be used in
     another."""
 
@@ -89,7 +90,11 @@ class Store:
 
     def __init__(self, engine: Engine | None = None, *, timeout: float | None = None) -> None:
         """timeout: see the property of this name."""
-        self.engine = engine = engine if engine is not None else default_engine()
+        if engine is None:
+            engine = default_engine()
+        elif not isinstance(engine, Engine):
+            raise wrong_type("an Engine", engine)
+        self.engine = engine
         plan = engine.store_plan()
         runtime = self.runtime = plan.runtime
         runtime.claim()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+
+from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import Limits, TableType
+from wasmark.errors import wrong_type
 from wasmark.runtime.reference_table import ReferenceTable
 
 TYPE_CHECKING = False
@@ -26,7 +30,7 @@ def most_elements(type_: TableType, config: Config) -> int:
     return min(config.max_table_elements, limits.maximum)
 
 
-class Table:
+class Table(OfThisProcess):
     """A table of a store. `table[i]` reads and writes elements; a negative or too large index is an IndexError.
 
     Both wait for another thread that runs in the store, as `grow` does.
@@ -44,6 +48,8 @@ class Table:
         self.store = store
         self.type = type_
         if elements is None:
+            if not isinstance(type_, TableType):
+                raise wrong_type("a TableType", type_)
             most = most_elements(type_, store.engine.config)
             elements = ReferenceTable.filled(
                 type_.limits.minimum, initial, most, is_collected=store.engine.types.is_collected(type_.element)
@@ -76,7 +82,7 @@ class Table:
     def grow(self, count: int, value: Any = None) -> int:
         """Add `count` elements; the old length. Raises ValueError where the table cannot get that long, TypeError for
         the value."""
-        old = self.store.exclusively(self._grow, count, value)
+        old = self.store.exclusively(self._grow, operator.index(count), value)
         if old < 0:
             raise ValueError(f"cannot grow a table of {len(self)} elements by {count} (at most {self.elements.most})")
         return old
@@ -85,9 +91,11 @@ class Table:
         bits = self.store.reference_bits(value, self.type.element)
         return self.elements.grow(count, bits) if count >= 0 else -1
 
-    def _check(self, index: int) -> None:
-        if not 0 <= index < len(self):
-            raise IndexError(f"element {index} of a table of {len(self)}")
+    def _index(self, index: int) -> int:
+        number = operator.index(index)
+        if not 0 <= number < len(self):
+            raise IndexError(f"element {number} of a table of {len(self)}")
+        return number
 
     def __getitem__(self, index: int) -> Any:
         return self.store.exclusively(self._get, index)
@@ -96,12 +104,10 @@ class Table:
         self.store.exclusively(self._set, index, value)
 
     def _get(self, index: int) -> Any:
-        self._check(index)
-        return self.store.reference_value(self.elements[index], self.type.element)
+        return self.store.reference_value(self.elements[self._index(index)], self.type.element)
 
     def _set(self, index: int, value: Any) -> None:
-        self._check(index)
-        self.elements[index] = self.store.reference_bits(value, self.type.element)
+        self.elements[self._index(index)] = self.store.reference_bits(value, self.type.element)
 
     def __repr__(self) -> str:
         most = self.type.limits.maximum

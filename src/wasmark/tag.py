@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import SubType
 from wasmark.errors import WasmException
 from wasmark.jit.late_import import late_import
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from wasmark.store import Store
 
 
-class Tag:
+class Tag(OfThisProcess):
     """A tag of a store. `type` has the types of the values that its exceptions carry, as parameters.
 
     Tags are the same only if they are the same object: each instance of a module has its own. `name` is for people.

@@ -101,16 +101,24 @@ def bits_value(bits: int, type_: ValType, references: References) -> Any:
     return struct.unpack("<d", struct.pack("<Q", bits))[0]
 
 
+def say_where(error: Exception, where: str) -> None:
+    """Put words in front of an error's message. An error of the caller's own that is more than a message stays as it
+    is; all others stay the same objects."""
+    if len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (where + error.args[0],)
+
+
 class Codec:
     """Reads and writes a row of values as slots.
 
     i32, i64 <-> signed int; f32, f64 <-> float; v128 <-> 16 bytes, the first lane first; references <-> None, Func, or
-    any object (externref). `slots` is how many slots they take.
+    any object (externref). `slots` is how many slots they take. `noun` is what one of them is called in errors.
     """
 
-    __slots__ = ("_plain", "_sizes", "_struct", "slots", "types")
+    __slots__ = ("_noun", "_plain", "_sizes", "_struct", "slots", "types")
 
-    def __init__(self, types: Sequence[ValType]) -> None:
+    def __init__(self, types: Sequence[ValType], noun: str) -> None:
+        self._noun = noun
         self.types = tuple(types)
         self._plain = all(type_ in _FORMAT for type_ in self.types)
         self._struct = struct.Struct("<" + "".join(_FORMAT.get(type_, "Q") for type_ in self.types))
@@ -118,16 +126,23 @@ class Codec:
         self.slots = sum(self._sizes) // SLOT_SIZE
 
     def pack(self, buffer: Any, values: Sequence[Any], references: References | None) -> None:
-        """Write `values` (as many as there are types) to a writable buffer. Raises as `value_bits`."""
+        """Write `values` (as many as there are types) to a writable buffer. Raises as `value_bits`; where there are
+        several types the error says which one it is, counted from 1."""
         if self._plain:
             try:
                 self._struct.pack_into(buffer, 0, *values)
                 return
             except (struct.error, OverflowError):
                 pass  # a wrong value, or an unsigned reading: say which, or take it
-        self.pack_bits(
-            buffer, [value_bits(value, type_, references) for value, type_ in zip(values, self.types, strict=True)]
-        )
+        bits: list[int] = []
+        try:
+            for value, type_ in zip(values, self.types, strict=True):
+                bits.append(value_bits(value, type_, references))
+        except (TypeError, OverflowError) as error:
+            if len(self.types) > 1:
+                say_where(error, f"{self._noun} {len(bits) + 1}: ")
+            raise
+        self.pack_bits(buffer, bits)
 
     def pack_bits(self, buffer: Any, bits: Sequence[int]) -> None:
         """Write values that are given as unsigned bits."""

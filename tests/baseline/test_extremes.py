@@ -35,7 +35,7 @@ GET, SET, ADD, END = b"\x20\0", b"\x21\0", b"\x6a", b"\x0b"
 
 
 @pytest.mark.parametrize("opener", [b"\x02\x40", b"\x03\x40", GET + b"\x04\x40"], ids=["block", "loop", "if"])
-def test_nesting(opener: bytes) -> None:
+def test_any_depth_of_nesting_is_translated(opener: bytes) -> None:
     assert call(opener * MANY + END * MANY + GET, 5) == 5
 
 
@@ -52,9 +52,9 @@ def test_a_local_that_is_set_below_a_deep_stack() -> None:
     assert call(GET * MANY + (GET + SET) * MANY + ADD * (MANY - 1), 5) == 5 * MANY
 
 
-def test_many_constants() -> None:
+def test_any_number_of_constants_is_translated() -> None:
     assert call(b"\x41\x01" * MANY + ADD * (MANY - 1), 0) == MANY
 
 
-def test_many_locals() -> None:
+def test_any_number_of_locals_is_translated() -> None:
     assert call(b"\x20" + number(49_999), 5, b"\x01" + number(49_999) + b"\x7f") == 0

@@ -77,7 +77,7 @@ def test_an_empty_module() -> None:
     assert model.imported == {"func": 0, "table": 0, "memory": 0, "global": 0, "tag": 0}
 
 
-def test_function_types() -> None:
+def test_function_types_keep_their_order() -> None:
     model = decode_module(module(section(TYPE, "02 60 05 7f 7e 7c 70 6f 02 7b 64 6d 60 00 00")))
     assert model.types == [
         SubType(FuncType((I32, I64, F64, FUNCREF, EXTERNREF), (V128, RefType.of(False, HeapType.EQ)))),
@@ -141,11 +141,11 @@ def test_imports_of_every_kind() -> None:
         ("0d 01 02 10", MemoryType(Limits(1, 2, is64=True), 16)),
     ],
 )
-def test_memory_limits(limits: str, expected: MemoryType) -> None:
+def test_limits_of_memories_are_read_as_their_flags_say(limits: str, expected: MemoryType) -> None:
     assert decode_module(module(section(MEMORY, "01" + limits))).memories == [expected]
 
 
-def test_several_memories() -> None:
+def test_a_module_may_have_several_memories() -> None:
     model = decode_module(module(section(MEMORY, "02 00 01 00 02")))
     assert [memory.limits.minimum for memory in model.memory_types] == [1, 2]
 
@@ -159,7 +159,7 @@ def test_tables_with_and_without_an_initialiser() -> None:
     ]
 
 
-def test_tags() -> None:
+def test_tags_are_type_indices() -> None:
     assert decode_module(module(section(TAG, "02 00 00 00 03"))).tags == [TagType(0), TagType(3)]
 
 
@@ -369,7 +369,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("binary", "message", "offset"), MALFORMED.values(), ids=MALFORMED.keys())
-def test_malformed_modules(binary: bytes, message: str, offset: int) -> None:
+def test_what_is_malformed_is_told_with_its_offset(binary: bytes, message: str, offset: int) -> None:
     with pytest.raises(MalformedError) as caught:
         decode_module(binary)
     assert caught.value.message.startswith(message)

@@ -159,12 +159,12 @@ def test_invoke_parses_arguments_by_type_and_prints_results(
     [
         (["--invoke", "nothing"], r"no exported function 'nothing'; exported functions: ints, floats, none, ref"),
         (["--invoke", "memory"], r"no exported function 'memory'"),
-        (["--invoke", "ints", "1"], r"takes 2 arguments"),
+        (["--invoke", "ints", "1"], r"module\.wat: ints: it takes 2 arguments \[i32 i64\] -> \[i32 i64\], not 1"),
         (["--invoke", "ints", "1", "x"], r"argument 2: 'x' is not an i64"),
         (["--invoke", "ints", "4294967296", "1"], r"argument 1: '4294967296' is not an i32"),
         (["--invoke", "vector", "-1"], r"argument 1: '-1' is not a v128"),
         (["--invoke", "vector", "0x1" + "0" * 32], r"is not a v128"),
-        (["--invoke", "ref", "1"], r"argument 1: a externref cannot be given"),
+        (["--invoke", "ref", "1"], r"ref: argument 1: no externref can be given"),
         ([], r"no _start to run; exported functions: ints"),
         (["--dir", "::x"], r"--dir wants HOST::GUEST"),
         (["--dir", "/no/such/place::/"], r"No such file or directory"),
@@ -356,6 +356,29 @@ def test_wat2wasm_writes_nothing_for_an_invalid_module_unless_told_to(wat: Wat, 
     assert (tmp_path / "module.wasm").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("wat2wasm", "module.wasm"),
+        ("wat2wasm", "module.wat", "-o", "./module.wat"),
+        ("wasm2wat", "module.wat", "-o", "./module.wat"),
+        ("compile", "module.wasmark"),
+        ("compile", "module.wat", "-o", "./module.wat"),
+        ("explore", "module.wat", "-o", "./module.wat"),
+        ("bindgen", "module.wat", "-o", "./module.wat"),
+    ],
+)
+def test_no_command_writes_over_the_file_that_it_reads(
+    words: tuple[str, ...], wat: Wat, tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = words[1]
+    wat(ADD, file)
+    assert main(words) == 1
+    assert Path(file).read_text() == ADD
+    assert capsys.readouterr().err == f"wasmark: {file}: this file would be overwritten; name another one with -o\n"
+
+
 def test_objdump_shows_sections_and_functions(wat: Wat, capsys: Capsys) -> None:
     assert main(["objdump", wat(TRAP)]) == 0
     out = capsys.readouterr().out
@@ -385,8 +408,9 @@ def test_objdump_without_capstone_says_what_to_install(
 
 
 def test_objdump_of_an_unknown_function(wat: Wat, capsys: Capsys) -> None:
-    assert main(["objdump", "--function", "nope", wat(ADD)]) == 1
-    assert capsys.readouterr().err == "wasmark: no function 'nope' is defined in the module\n"
+    file = wat(ADD)
+    assert main(["objdump", "--function", "nope", file]) == 1
+    assert capsys.readouterr().err == f"wasmark: {file}: no function 'nope' is defined in the module\n"
 
 
 def test_a_reader_that_goes_away_is_no_traceback(wat: Wat) -> None:
@@ -424,3 +448,27 @@ def test_wast_fails_with_a_failing_assertion(wat: Wat, capsys: Capsys) -> None:
     out = capsys.readouterr().out
     assert re.search(r"bad\.wast\s+2\s+1", out), out
     assert re.search(r"bad\.wast:3", out), out
+
+
+def test_wast_of_a_directory_without_scripts_says_so(tmp_path: Path, capsys: Capsys) -> None:
+    assert main(["wast", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"wasmark: {tmp_path}: no .wast file is in this directory\n"
+
+
+def test_a_title_is_one_line_above_a_narrow_table(wat: Wat, capsys: Capsys) -> None:
+    assert main(["objdump", wat("(component)")]) == 0
+    assert "Imports and exports\n" in capsys.readouterr().out
+
+
+def test_a_trap_is_told_where_its_core_dump_cannot_be_written(wat: Wat, tmp_path: Path, capsys: Capsys) -> None:
+    assert main(["run", "--coredump", str(tmp_path / "no" / "core"), wat(TRAP)]) == 134
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [
+        f"wasmark: no core dump: {tmp_path}/no/core: No such file or directory",
+        "wasm trap: unreachable executed",
+    ]
+
+
+def test_a_program_does_not_run_where_its_profile_cannot_be_written(wat: Wat, tmp_path: Path, capsys: Capsys) -> None:
+    assert main(["run", "--profile", str(tmp_path / "no" / "profile.json"), wat(TRAP)]) == 1
+    assert capsys.readouterr().err == f"wasmark: {tmp_path}/no/profile.json: No such file or directory\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 import wasmark
+from wasmark.cli import cache as cache_command
 from wasmark.cli import main
 
 SQUARE = '(module (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))'
@@ -74,3 +76,25 @@ def test_the_cache_is_shown_and_cleared(
     assert main(["cache", "show"]) == 0
     assert ": 0 files, " in capsys.readouterr().out
     assert not list((directory / "wasmark").glob("*.wasmark"))
+
+
+def test_of_a_large_cache_what_was_used_last_is_listed(
+    module: Path, tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_command, "_SHOWN", 1)
+    for number in range(3):
+        path = tmp_path / f"{number:064x}.wasmark"
+        path.touch()
+        os.utime(path, (number, number))
+    assert main(["cache", "--dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("(cannot be used)") == 1
+    assert "... and 2 more (--all lists them)\n" in out
+    assert ": 3 files, " in out
+    assert main(["cache", "--all", "--dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("(cannot be used)") == 3
+
+
+def test_a_directory_that_is_none_has_no_cache(module: Path, capsys: Capsys) -> None:
+    assert main(["cache", "clear", "--dir", str(module)]) == 1
+    assert capsys.readouterr().err == f"wasmark: {module}: this is no directory\n"

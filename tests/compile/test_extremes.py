@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", EXTREMES)
-def test_extreme(name: str) -> None:
+def test_the_largest_of_its_kind_compiles_and_runs(name: str) -> None:
     run = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-m", "tests.compile.extremes", name],
         capture_output=True,

@@ -76,7 +76,7 @@ def of_parameters() -> Any:
 
 
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
-def test_of_parameters(op: Opcode, of_parameters: Any) -> None:
+def test_every_numeric_instruction_on_parameters(op: Opcode, of_parameters: Any) -> None:
     call = of_parameters[op.name].call_bits
     type_ = result_type(op)
     wrong: list[str] = []
@@ -86,7 +86,7 @@ def test_of_parameters(op: Opcode, of_parameters: Any) -> None:
 
 
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
-def test_of_constants(op: Opcode) -> None:
+def test_every_numeric_instruction_on_constants(op: Opcode) -> None:
     """What traps has a function of its own; the rest is written to memory by one function."""
     type_, types = result_type(op), operand_types(op)
     rows = list(itertools.product(*((FEW if len(types) == 2 else ALL)[operand] for operand in types)))

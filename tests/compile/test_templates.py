@@ -269,7 +269,7 @@ def test_the_names_of_a_function_are_told_apart(translated: tuple[dict[str, Reco
 # --- abbreviations --------------------------------------------------------------------------------
 
 
-def test_abbreviations() -> None:
+def test_the_marks_of_templates_stand_for_debug_locations() -> None:
     assert prepare("%x = add i32 1, 2@") == "%x = add i32 1, 2{d})"
     assert prepare("load@M") == "load{d}, column: 64)"
     assert prepare("call @llvm.fabs.f32(float %x)@") == "call @llvm.fabs.f32(float %x){d})"

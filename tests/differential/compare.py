@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 import wasmtime
 
 import wasmark
-from tests.differential.bodies import CANONICAL_NAN
 from tests.differential.generator import HOST_TYPES, Generated, arguments
+from tests.differential.plan import CANONICAL_NAN
 from wasmark.core.types import F32, F64, I32, I64, FuncType, GlobalType, ValType
 from wasmark.engine import default_engine
 from wasmark.errors import TrapCode
@@ -112,7 +112,7 @@ class Ours(Recorder):
         compiled = wasmark.Module(module.binary, engine)
         store = wasmark.Store(compiled.engine)
         host: dict[str, Any] = {f"f{i}": self.function(i) for i in range(len(HOST_TYPES))}
-        host["fuel"] = wasmark.Global.of(store, GlobalType(I32, mutable=True), 0)
+        host["fuel"] = wasmark.Global(store, GlobalType(I32, mutable=True), 0)
         self.exports = wasmark.Instance(compiled, {"host": host}, store).exports
 
     def set_fuel(self, fuel: int) -> None:

@@ -12,8 +12,9 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from tests.differential.bodies import FUEL, INTERESTING, NUMBERS, VALUES, BodyGenerator, Plan
+from tests.differential.bodies import BodyGenerator
 from tests.differential.objects import OBJECT_TYPES, REFERENCES
+from tests.differential.plan import FUEL, INTERESTING, NUMBERS, VALUES, Plan
 from tests.differential.vectors import constant
 from wasmark.binary import encode_instruction, encode_module
 from wasmark.core.model import (

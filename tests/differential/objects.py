@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from tests.differential.bodies import Plan
+    from tests.differential.plan import Plan
 
 EQREF: Final = RefType.of(True, HeapType.EQ)
 I31REF: Final = RefType.of(True, HeapType.I31)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import wasmark
 from tests.fuzz.corpus import corpus
 from tests.fuzz.mutate import damage
-from wasmark.core.types import V128, GlobalType, MemoryType, TableType, is_defaultable, is_ref
+from wasmark.core.types import V128, GlobalType, MemoryType, RefType, TableType, is_defaultable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[st
             value = wasmark.Table(store, TableType(types.canonical(desc.element, module.type_ids), desc.limits))
         elif isinstance(desc, GlobalType) and is_defaultable(desc.value):
             content = types.canonical(desc.value, module.type_ids)
-            value = wasmark.Global.of(store, GlobalType(content, desc.mutable), zero(content))
+            value = wasmark.Global(store, GlobalType(content, desc.mutable), zero(content))
         if value is not None:
             given.setdefault(import_.module, {})[import_.name] = value
     return given
@@ -125,7 +125,7 @@ def stand_ins(module: wasmark.Module, store: wasmark.Store) -> dict[str, dict[st
 def zero(type_: ValType) -> object:
     if type_ is V128:
         return bytes(16)
-    return None if is_ref(type_) else 0
+    return None if isinstance(type_, RefType) else 0
 
 
 def main() -> None:

@@ -177,7 +177,7 @@ def test_the_python_object_ends_and_the_object_stays(machine: Machine) -> None:
 
 def test_a_global_of_python_holds_objects(machine: Machine) -> None:
     type_ = wasmark.GlobalType(machine.exports["global"].type.value, True)
-    own = wasmark.Global.of(machine.store, type_, machine.call("node", None, 12, None))
+    own = wasmark.Global(machine.store, type_, machine.call("node", None, 12, None))
     machine.store.collect()
     machine.call("drop", 1000)
     assert own.value[1] == 12

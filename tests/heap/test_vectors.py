@@ -43,7 +43,7 @@ def exports(request: pytest.FixtureRequest) -> Any:
     return wasmark.Instance(wasmark.Module(WAT, wasmark.Engine(config(request.param)))).exports
 
 
-def test_fields(exports: Any) -> None:
+def test_a_field_holds_a_vector(exports: Any) -> None:
     pair = exports.pair(A)
     second = (-1).to_bytes(8, "little", signed=True) + (-2).to_bytes(8, "little", signed=True)
     assert list(pair) == [7, A, 9, second]
@@ -55,7 +55,7 @@ def test_fields(exports: Any) -> None:
     assert exports.made.value[3] == b"".join(n.to_bytes(4, "little") for n in (5, 6, 7, 8))
 
 
-def test_elements(exports: Any) -> None:
+def test_an_element_is_a_vector(exports: Any) -> None:
     assert list(exports.fixed(B)) == [B, (3).to_bytes(8, "little") + (4).to_bytes(8, "little"), B]
     assert list(exports.data(8, 1)) == [b"89abcdefABCDEFGH"]
     with pytest.raises(wasmark.Trap):

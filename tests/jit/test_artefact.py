@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wasmark.jit.artefact import FORMAT, MAGIC, Artefact, ArtefactError, decode, encode, image_sizes, is_artefact
+from wasmark.jit.artefact import FORMAT, MAGIC, Artefact, ArtefactError, decode, encode, is_artefact
 from wasmark.runtime.code_memory import PAGE_SIZE
 from wasmark.runtime.image import EXTERNAL, IMAGE, Image
 
@@ -27,7 +27,8 @@ def test_what_is_encoded_is_decoded() -> None:
     found = decode(memoryview(data), KEY)
     assert (found.key, found.info) == (KEY, artefact.info)
     assert {name: bytes(blob) for name, blob in found.blobs.items()} == {"blob": b"12345", "empty": b""}
-    assert list(image_sizes(found)) == [("first", 5, 16), ("second", PAGE_SIZE + 1, 9)]
+    sizes = [(name, image.text_size, image.rodata_size) for name, image in found.images.items()]
+    assert sizes == [("first", 5, 16), ("second", PAGE_SIZE + 1, 9)]
     for name, image in artefact.images.items():
         other = found.images[name]
         assert bytes(other.content) == image.content

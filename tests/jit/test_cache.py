@@ -260,3 +260,20 @@ def test_the_tests_do_not_use_the_users_cache() -> None:
 def test_senseless_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Config(**wrong)  # type: ignore[arg-type]
+
+
+def test_files_that_are_not_the_caches_are_neither_listed_nor_removed(cache: CodeCache) -> None:
+    cache.put(artefact(1))
+    for name in ("program.wasmark", "z" * 64 + ".wasmark", "download.tmp"):
+        Path(cache.directory, name).touch()
+    assert [entry.name for entry in cache.entries()] == [path_of(cache, 1).name]
+    cache.clear()
+    assert sorted(os.listdir(cache.directory)) == ["download.tmp", "program.wasmark", "z" * 64 + ".wasmark"]
+
+
+def test_looking_at_a_file_is_no_use_of_it(cache: CodeCache) -> None:
+    cache.put(artefact(1))
+    path = path_of(cache, 1)
+    os.utime(path, (1_000, 1_000))
+    assert cache.describe(path.name)["number"] == 1
+    assert path.stat().st_mtime == 1_000

@@ -17,7 +17,8 @@ import wasmark
 from tests.registry.support import tiny_code, tiny_module
 from wasmark import registry
 from wasmark.binary import decode_body
-from wasmark.module import compile_together
+from wasmark.engine import default_engine
+from wasmark.module import assemble, read_module
 
 NAMES = ("add", "sub", "mul", "div_s", "div_u", "rem_s", "rem_u")
 _FUNCTIONS = "\n".join(
@@ -37,7 +38,7 @@ def seed_instance() -> tuple[wasmark.Module, wasmark.Store, wasmark.Instance]:
     return module, store, wasmark.Instance(module, store=store)
 
 
-def test_frame_info() -> None:
+def test_every_address_has_its_frame_info() -> None:
     module, store, _ = seed_instance()
     functions = list(module.finished_functions())
     assert [index for index, _, _ in functions] == list(range(7))
@@ -134,7 +135,8 @@ def test_code_goes_with_its_last_owner() -> None:
 
 
 def test_two_modules_compiled_into_one_object_are_told_apart() -> None:
-    first, second = compile_together([SEED, SEED.replace('"add"', '"plus"')])
+    models = [read_module(text) for text in (SEED, SEED.replace('"add"', '"plus"'))]
+    first, second = assemble(models, default_engine(), [None, None])
     assert first.code_object() is second.code_object()
     store = wasmark.Store(first.engine)
     instances = [wasmark.Instance(module, store=store) for module in (first, second)]

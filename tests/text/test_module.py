@@ -137,7 +137,7 @@ def test_imports_inline_and_not() -> None:
     assert body(module, 0) == [("call", 1), ("call", 0)]
 
 
-def test_tables() -> None:
+def test_tables_have_types_limits_and_initial_elements() -> None:
     module = model("""
       (func $f) (table 1 funcref) (table i64 0x1_0 0xffff_ffff_ffff_ffff externref) (table 2 (ref func) (ref.func $f))
       (table $e i64 funcref (elem $f 0)) (table (ref null func) (elem (ref.func 0) (item ref.null func)))
@@ -183,13 +183,13 @@ def test_data_count_is_there_when_an_instruction_needs_it() -> None:
     assert model('(memory 1) (data $d "") (func (data.drop $d))').data_count == 1
 
 
-def test_globals() -> None:
+def test_globals_have_types_and_initialisers_folded_or_not() -> None:
     module = model('(global $a i32 (i32.const 1)) (global (export "b") (mut i64) i64.const 1 i64.const 2 i64.add)')
     assert [global_.type for global_ in module.globals] == [GlobalType(I32, False), GlobalType(I64, True)]
     assert const(module, module.globals[1].init) == [("i64.const", 1), ("i64.const", 2), ("i64.add", None)]
 
 
-def test_element_segments() -> None:
+def test_element_segments_in_all_their_forms() -> None:
     module = model("""
       (func $f) (table $t 9 funcref) (table $u 9 funcref)
       (elem (i32.const 1) $f 0) (elem (offset i32.const 2) func $f)
@@ -219,7 +219,7 @@ def test_element_segments() -> None:
     assert len(module.elements[5].items) == 2
 
 
-def test_tags() -> None:
+def test_tags_refer_to_types_that_are_there_or_made() -> None:
     module = model(
         '(type $t (func (param i32))) (tag $a (type $t)) (tag (export "b") (param i64)) (export "a" (tag $a))'
     )

@@ -26,7 +26,7 @@ from wasmark.text.numbers import NOT_A_NUMBER, OUT_OF_RANGE, parse_f32, parse_f6
         ("0" * 5000 + "12", 12),
     ],
 )
-def test_i32(text: str, value: int) -> None:
+def test_an_i32_is_read_in_any_spelling(text: str, value: int) -> None:
     assert parse_int(text, 32) == value
 
 
@@ -85,7 +85,7 @@ def test_unsigned_integers_have_no_sign_and_no_negative_half() -> None:
         ("0." + "0" * 6000 + "1e6001", 0x3F80_0000),
     ],
 )
-def test_f32(text: str, bits: int) -> None:
+def test_an_f32_is_read_to_the_last_bit(text: str, bits: int) -> None:
     assert parse_f32(text) == bits
 
 
@@ -143,7 +143,7 @@ def test_no_floats(text: str) -> None:
         ("2.2250738585072011e-308", 0x000F_FFFF_FFFF_FFFF),
     ],
 )
-def test_f64(text: str, bits: int) -> None:
+def test_an_f64_is_read_to_the_last_bit(text: str, bits: int) -> None:
     assert parse_f64(text) == bits
 
 

@@ -88,7 +88,7 @@ def test_instances_and_registration() -> None:
     assert parse_script('\n(register "a") (register "\\62" $c)') == [Register(2, "a", None), Register(2, "b", "$c")]
 
 
-def test_actions() -> None:
+def test_actions_have_values_of_every_kind() -> None:
     assert parse_script("""(invoke "f")
       (invoke $i "f" (i32.const -1) (i64.const 0x8000_0000_0000_0000) (f32.const -0.0) (f64.const 1)
                      (ref.null func) (ref.extern 7) (ref.host 8) (v128.const i16x8 1 2 0 0 0 0 0 -1))
@@ -116,7 +116,7 @@ def test_actions() -> None:
     ]
 
 
-def test_result_patterns() -> None:
+def test_expected_results_are_patterns() -> None:
     command = only("""
       (assert_return (invoke "f") (f32.const nan:canonical) (f64.const nan:arithmetic) (ref.null) (ref.func)
         (ref.extern) (ref.extern 1) (ref) (ref.i31) (either (i32.const 1) (i32.const 2))
@@ -136,7 +136,7 @@ def test_result_patterns() -> None:
     )
 
 
-def test_assertions() -> None:
+def test_every_assertion_is_read() -> None:
     commands = parse_script("""
       (assert_trap (invoke "f") "t") (assert_exhaustion (invoke "f") "e") (assert_exception (invoke "f"))
       (assert_malformed (module quote "") "m") (assert_invalid (module) "i") (assert_unlinkable (module) "u")
@@ -162,7 +162,7 @@ def test_assertions() -> None:
     assert commands[7].module == MakeInstance(4, None, "$m")
 
 
-def test_threads() -> None:
+def test_a_thread_has_commands_of_its_own() -> None:
     thread, wait = parse_script('(thread $t (shared (module $m)) (register "m" $m) (invoke "f")) (wait $t)')
     assert thread == Thread(1, "$t", ("$m",), (Register(1, "m", "$m"), Perform(1, Action(None, "f", ()))))
     assert wait == Wait(1, "$t")

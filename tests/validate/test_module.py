@@ -116,7 +116,7 @@ ORDER = "size minimum must not be greater than maximum"
         (Limits(2, 1, is64=True), ORDER),
     ],
 )
-def test_memory_limits(limits: Limits, message: str | None) -> None:
+def test_limits_of_memories_are_checked(limits: Limits, message: str | None) -> None:
     builder = Builder()
     builder.model.sections.append((5, AT, AT + 4))
     builder.model.memories.append(MemoryType(limits))
@@ -140,7 +140,7 @@ ELEMENTS_32, ELEMENTS_64 = "table size must be at most 2^32 - 1", "table size mu
         (Limits(2, 1), ORDER),
     ],
 )
-def test_table_limits(limits: Limits, message: str | None) -> None:
+def test_limits_of_tables_are_checked(limits: Limits, message: str | None) -> None:
     builder = Builder()
     builder.table(FUNCREF, offset=AT)
     builder.model.tables[0].type = TableType(FUNCREF, limits)
@@ -237,7 +237,7 @@ def test_other_instructions_are_not_constant(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["add", "sub", "mul"])
 @pytest.mark.parametrize("type_", [I32, I64])
-def test_extended_constants(name: str, type_: ValType) -> None:
+def test_extended_constants_are_accepted_where_they_are_enabled(name: str, type_: ValType) -> None:
     items = (f"{type_}.const 1", f"{type_}.const 2", f"{type_}.{name}")
     constant(*items, expected=type_)
     message = f"{type_}.{name} in a constant expression is part of the 'extended-const' feature, which is not enabled"
@@ -371,7 +371,7 @@ def test_the_start_function_takes_and_gives_nothing() -> None:
     ("kind", "what"),
     [("func", "function"), ("table", "table"), ("memory", "memory"), ("global", "global"), ("tag", "tag")],
 )
-def test_exports_exist(kind: str, what: str) -> None:
+def test_what_is_exported_has_to_exist(kind: str, what: str) -> None:
     builder = Builder()
     builder.func()
     builder.table(FUNCREF)

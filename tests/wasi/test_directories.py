@@ -48,7 +48,7 @@ def test_directories_that_cannot_be_removed(guest: Guest, root: Path, path: str,
     assert (root / "empty").is_dir()
 
 
-def test_unlinking(guest: Guest, root: Path) -> None:
+def test_unlinking_removes_the_link_and_not_what_it_leads_to(guest: Guest, root: Path) -> None:
     guest.unlink("lfile")
     assert (root / "file").exists()
     guest.unlink("file")
@@ -70,7 +70,7 @@ def test_what_cannot_be_unlinked(guest: Guest, root: Path, path: str, code: str)
     assert (root / "lfile").is_symlink()
 
 
-def test_renaming(guest: Guest, root: Path) -> None:
+def test_renaming_moves_files_directories_and_links(guest: Guest, root: Path) -> None:
     guest.rename("file", "dir/moved")
     assert (root / "dir" / "moved").read_text() == "hello"
     guest.rename("dir/moved", "dir/f")
@@ -106,7 +106,7 @@ def test_what_cannot_be_renamed(guest: Guest, root: Path, old: str, new: str, co
     assert sorted(os.listdir(root)) == before
 
 
-def test_hard_links(guest: Guest, root: Path) -> None:
+def test_a_hard_link_is_the_same_file(guest: Guest, root: Path) -> None:
     guest.link("file", "dir/again")
     assert guest.stat("file").nlink == 2
     assert guest.stat("dir/again").ino == guest.stat("file").ino
@@ -143,7 +143,7 @@ def test_linking_to_the_target_of_a_link_is_not_offered(guest: Guest, root: Path
     assert not (root / "new").exists()
 
 
-def test_symbolic_links(guest: Guest, root: Path) -> None:
+def test_a_symbolic_link_is_made_and_read(guest: Guest, root: Path) -> None:
     guest.symlink("dir/f", "new")
     assert os.readlink(root / "new") == "dir/f"
     assert guest.read(guest.open("new"), 9) == b"x"

@@ -69,7 +69,7 @@ def test_positioned_reads_and_writes_leave_the_position_alone(guest: Guest, root
 @pytest.mark.parametrize(
     ("offset", "whence", "result"), [(3, 0, 3), (2, 1, 4), (-1, 1, 1), (0, 2, 5), (-5, 2, 0), (10, 2, 15)]
 )
-def test_seeking(guest: Guest, offset: int, whence: int, result: int) -> None:
+def test_seeking_goes_where_it_says(guest: Guest, offset: int, whence: int, result: int) -> None:
     fd = guest.open("file")
     guest.read(fd, 2)
     assert guest.seek(fd, offset, whence) == result
@@ -77,7 +77,7 @@ def test_seeking(guest: Guest, offset: int, whence: int, result: int) -> None:
 
 
 @pytest.mark.parametrize(("offset", "whence"), [(-1, 0), (-3, 1), (-6, 2), (0, 3), (0, 255), (0, -1)])
-def test_seeking_nowhere(guest: Guest, offset: int, whence: int) -> None:
+def test_seeking_before_the_beginning_is_an_error(guest: Guest, offset: int, whence: int) -> None:
     fd = guest.open("file")
     guest.read(fd, 2)
     with pytest.raises(Failed, match="INVAL"):
@@ -121,7 +121,7 @@ def test_the_rights_asked_for_say_how_a_file_is_opened(
         assert guest.call("fd_allocate", fd, 0, 4) == Errno.BADF
 
 
-def test_creating(guest: Guest, root: Path) -> None:
+def test_a_file_that_is_created_has_the_usual_mode(guest: Guest, root: Path) -> None:
     mask = os.umask(0o027)
     try:
         guest.close(guest.open("new", OFlags.CREAT, 0))
@@ -151,7 +151,7 @@ def test_creating_where_a_directory_is_asked_for_is_refused(guest: Guest, root: 
     assert not (root / "new").exists()
 
 
-def test_truncating(guest: Guest, root: Path) -> None:
+def test_a_file_that_is_opened_for_it_is_truncated(guest: Guest, root: Path) -> None:
     guest.close(guest.open("file", OFlags.TRUNC, READ_WRITE))
     assert (root / "file").read_bytes() == b""
 
@@ -259,7 +259,9 @@ def test_the_attributes_of_a_file_are_those_of_the_host(guest: Guest, root: Path
 @pytest.mark.parametrize(
     ("path", "filetype"), [("file", 4), ("dir", 3), ("lfile", 7), ("dangling", 7), ("pipe", 0), ("socket", 6)]
 )
-def test_file_types(guest: Guest, root: Path, path: str, filetype: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_descriptor_knows_its_kind_of_file(
+    guest: Guest, root: Path, path: str, filetype: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import socket
 
     os.mkfifo(root / "pipe")
@@ -336,7 +338,7 @@ def test_changing_the_size(guest: Guest, root: Path) -> None:
     assert guest.call("fd_filestat_set_size", fd, (1 << 63) - 1) in (Errno.FBIG, Errno.INVAL)
 
 
-def test_allocating(guest: Guest, root: Path) -> None:
+def test_allocating_makes_files_longer_and_never_shorter(guest: Guest, root: Path) -> None:
     fd = guest.open("file", 0, READ_WRITE)
     guest.do("fd_allocate", fd, 0, 100)
     assert (root / "file").stat().st_size == 100
@@ -362,7 +364,7 @@ def test_strange_advice_is_refused(guest: Guest) -> None:
     assert guest.call("fd_advise", fd, -1, 5, 0) == Errno.INVAL
 
 
-def test_synchronising(guest: Guest) -> None:
+def test_files_and_directories_can_be_synchronised(guest: Guest) -> None:
     for fd in (guest.open("file", 0, READ_WRITE), guest.open("file"), guest.open("dir", OFlags.DIRECTORY), 3):
         guest.do("fd_sync", fd)
         guest.do("fd_datasync", fd)

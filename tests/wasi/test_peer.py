@@ -177,7 +177,7 @@ def face(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Iterator
 # Each of the tests that follow runs on both.
 
 
-def test_rights(face: Face) -> None:
+def test_rights_are_those_of_the_other_engine(face: Face) -> None:
     for fd in (3, 4):
         assert face.fdstat(fd) == (FileType.DIRECTORY, 0, PREOPEN_RIGHTS, PREOPEN_INHERITING)
     rest = Rights.ALL & ~(Rights.FD_READ | Rights.FD_READDIR | Rights.FD_WRITE)
@@ -260,7 +260,7 @@ CODES: dict[str, tuple[str, Callable[[Face], object]]] = {
 
 
 @pytest.mark.parametrize("what", CODES)
-def test_codes(face: Face, what: str) -> None:
+def test_error_codes_are_those_of_the_other_engine(face: Face, what: str) -> None:
     code, call = CODES[what]
     with pytest.raises(Failed, match=f"^{code}$"):
         call(face)
@@ -284,7 +284,7 @@ def test_reading_and_writing(face: Face, root: Path) -> None:
     assert face.read(fd, 9) == b""
 
 
-def test_listing(face: Face, root: Path) -> None:
+def test_a_listing_is_that_of_the_other_engine(face: Face, root: Path) -> None:
     entries = face.readdir(3, 80)
     assert entries == face.readdir(3, 4096)
     assert [(e.next, e.name) for e in entries[:2]] == [(1, b"."), (2, b"..")]
@@ -295,7 +295,7 @@ def test_listing(face: Face, root: Path) -> None:
     assert face.readdir_raw(3, 4096, 1000) == b""
 
 
-def test_standard_streams(face: Face) -> None:
+def test_standard_streams_look_as_in_the_other_engine(face: Face) -> None:
     for fd, right in ((0, Rights.FD_READ), (1, Rights.FD_WRITE), (2, Rights.FD_WRITE)):
         assert face.fdstat(fd) == (FileType.UNKNOWN, 0, right, right)
         assert face.filestat(fd) == (0,) * 8

@@ -29,13 +29,13 @@ def strings(guest: Guest, name: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("args", [[], ["prog"], ["prog", "", "größe", "a b", b"\xff"], ["x" * 1000] * 20])
-def test_arguments(args: list[str | bytes]) -> None:
+def test_a_program_sees_its_arguments(args: list[str | bytes]) -> None:
     with quiet(args=args) as wasi:
         assert strings(Guest(wasi), "args") == [a.encode() if isinstance(a, str) else a for a in args]
 
 
 @pytest.mark.parametrize("env", [None, {}, {"A": "1", "LEER": "", "größe": "ä=b"}])
-def test_environment(env: dict[str, str] | None) -> None:
+def test_a_program_sees_the_environment_that_it_was_given(env: dict[str, str] | None) -> None:
     with quiet(env=env) as wasi:
         assert strings(Guest(wasi), "environ") == [f"{k}={v}".encode() for k, v in (env or {}).items()]
 
@@ -133,14 +133,14 @@ def test_random_bytes_can_be_replaced() -> None:
 
 
 @pytest.mark.parametrize(("argument", "code"), [(0, 0), (1, 1), (255, 255), (-1, 0xFFFF_FFFF)])
-def test_leaving(guest: Guest, argument: int, code: int) -> None:
+def test_proc_exit_raises_the_status(guest: Guest, argument: int, code: int) -> None:
     with pytest.raises(Exit) as caught:
         guest.functions["proc_exit"].call(argument)
     assert caught.value.code == code
     guest.memory.append(0)
 
 
-def test_yielding(guest: Guest) -> None:
+def test_yielding_succeeds(guest: Guest) -> None:
     guest.do("sched_yield")
 
 

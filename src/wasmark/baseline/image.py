@@ -50,7 +50,6 @@ class FragmentImage:
         self.starts, self.lines, self.marks = array("I"), array("I"), array("H")
         self._library = library
         self._text = bytearray()
-        self._external: dict[str, int] = {}
         for part in parts:
             self._place(part)
         for signature in signatures:

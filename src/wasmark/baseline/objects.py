@@ -120,7 +120,7 @@ class Objects(Vectors):
     def array_new_data(self, row: Opcode, imm: tuple[int, int]) -> None:
         self.calls = True
         index, data = imm
-        y = self.layout.data_segments + 16 * data
+        y = self.layout.data_segment(data)
         self._binary(
             f"{row.name} {size_log2(self.context.objects.element(index))}", x=self.layout.type_descriptor(index), y=y
         )
@@ -128,7 +128,7 @@ class Objects(Vectors):
     def array_new_elem(self, row: Opcode, imm: tuple[int, int]) -> None:
         self.calls = True
         index, segment = imm
-        self._binary(row.name, x=self.layout.type_descriptor(index), y=self.layout.element_segments + 16 * segment)
+        self._binary(row.name, x=self.layout.type_descriptor(index), y=self.layout.element_segment(segment))
 
     def array_get(self, row: Opcode, imm: int) -> None:
         width = _width(self.context.objects.element(imm))
@@ -152,11 +152,11 @@ class Objects(Vectors):
         self._successive(f"{row.name} {size_log2(self.context.objects.element(imm[0]))}", 5)
 
     def array_init_data(self, row: Opcode, imm: tuple[int, int]) -> None:
-        y = self.layout.data_segments + 16 * imm[1]
+        y = self.layout.data_segment(imm[1])
         self._successive(f"{row.name} {size_log2(self.context.objects.element(imm[0]))}", 4, y)
 
     def array_init_elem(self, row: Opcode, imm: tuple[int, int]) -> None:
-        self._successive(row.name, 4, self.layout.element_segments + 16 * imm[1])
+        self._successive(row.name, 4, self.layout.element_segment(imm[1]))
 
     # --- other references -------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """The instructions on memories, tables, globals and references in the first tier, but for the frequent loads and stores
-(those are in the translator's loop)."""
+(those are in the translator's loop) and for bulk instructions (`compile.bulk_instructions`)."""
 
 from __future__ import annotations
 
 from wasmark.baseline.exceptions import Exceptions
 from wasmark.compile.access import LOADS, STORES
 from wasmark.compile.atomics import HOSTED, WAITS
+from wasmark.compile.bulk_instructions import BulkInstructions
 from wasmark.compile.vector import V128
 from wasmark.core.types import F32, I32
 from wasmark.core.types import V128 as V128_TYPE
@@ -26,7 +27,7 @@ def signed(bits: int, width: int) -> int:
     return bits - (1 << width) if bits >> (width - 1) else bits
 
 
-class Operations(Exceptions):
+class Operations(BulkInstructions, Exceptions):
     """Instructions with a method each."""
 
     # --- parametric and constants -----------------------------------------------------------------
@@ -63,7 +64,7 @@ class Operations(Exceptions):
         """(end of the stencil's name, vmctx offset)"""
         width = _WIDTHS.get(self.model.global_types[index].value, "i64")
         if index < self.context.imported_globals:
-            return f" imported {width}", self.layout.global_pointers + 8 * index
+            return f" imported {width}", self.layout.global_pointer(index)
         return f" {width}", self.layout.global_cell(index)
 
     def global_get(self, row: Opcode, imm: int) -> None:
@@ -160,28 +161,13 @@ class Operations(Exceptions):
         self.emit(self.library[row.name], a=delta, d=self.push_home(), x=self.layout.memory_def(imm))
 
     def _bulk(self, row: Opcode, where: tuple[int, int], is64: tuple[bool, bool, bool]) -> None:
-        """A bulk instruction: pops length, source (or value) and destination; `is64` of each, deepest first."""
         c = self.pop_wide(is64=is64[2])
         b = self.pop_slot() if row.name.endswith("fill") else self.pop_wide(is64=is64[1])
         a = self.pop_wide(is64=is64[0])
         self.emit(self.library[row.name], a=a, b=b, c=c, x=where[0], y=where[1])
 
-    def memory_fill(self, row: Opcode, imm: int) -> None:
-        is64 = self.model.memory_types[imm].limits.is64
-        self._bulk(row, (self.layout.memory_def(imm), 0), (is64, is64, is64))
-
-    def memory_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
-        to, from_ = (self.model.memory_types[index].limits.is64 for index in imm)
-        where = (self.layout.memory_def(imm[0]), self.layout.memory_def(imm[1]))
-        self._bulk(row, where, (to, from_, to and from_))
-
-    def memory_init(self, row: Opcode, imm: tuple[int, int]) -> None:
-        segment, memory = imm
-        where = (self.layout.memory_def(memory), self.layout.data_segments + 16 * segment)
-        self._bulk(row, where, (self.model.memory_types[memory].limits.is64, False, False))
-
-    def data_drop(self, row: Opcode, imm: int) -> None:
-        self.emit(self.library[row.name], x=self.layout.data_segments + 16 * imm)
+    def _drop(self, row: Opcode, where: int) -> None:
+        self.emit(self.library[row.name], x=where)
 
     # --- tables -----------------------------------------------------------------------------------
 
@@ -202,20 +188,3 @@ class Operations(Exceptions):
         delta = self.pop_wide(is64=self.model.table_types[imm].limits.is64)
         initial = self.pop_slot()
         self.emit(self.library[row.name], a=initial, b=delta, d=self.push_home(), x=self.layout.table_def(imm))
-
-    def table_fill(self, row: Opcode, imm: int) -> None:
-        is64 = self.model.table_types[imm].limits.is64
-        self._bulk(row, (self.layout.table_def(imm), 0), (is64, False, is64))
-
-    def table_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
-        to, from_ = (self.model.table_types[index].limits.is64 for index in imm)
-        where = (self.layout.table_def(imm[0]), self.layout.table_def(imm[1]))
-        self._bulk(row, where, (to, from_, to and from_))
-
-    def table_init(self, row: Opcode, imm: tuple[int, int]) -> None:
-        segment, table = imm
-        where = (self.layout.table_def(table), self.layout.element_segments + 16 * segment)
-        self._bulk(row, where, (self.model.table_types[table].limits.is64, False, False))
-
-    def elem_drop(self, row: Opcode, imm: int) -> None:
-        self.emit(self.library[row.name], x=self.layout.element_segments + 16 * imm)

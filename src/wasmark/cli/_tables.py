@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under a title. A column whose name starts with `>` is set to the right. No cell is markup."""
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
     for row in rows:
@@ -26,4 +26,5 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     if not console.is_terminal:
         options = console.options.update(width=1 << 16)
         console = Console(width=max(80, Measurement.get(console, options, table).maximum))
+    console.print(Text(title, "italic"))  # as a title of the table it would be broken where the table is narrow
     console.print(table)

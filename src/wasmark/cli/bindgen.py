@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from wasmark.cli._input import naming
+from wasmark.cli._output import output_of, write_output
 from wasmark.component import Component
 from wasmark.component.bindgen import stub
 from wasmark.module import source_of
@@ -21,13 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    output = output_of(args.file, args.output)
     with open(args.file, "rb") as file:
         data = file.read()
     with naming(args.file):
         text = stub(Component(source_of(data)), os.path.basename(args.file))
-    if args.output is None or args.output == "-":
-        sys.stdout.write(text)
-    else:
-        with open(args.output, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+    write_output(output, [text.encode()])
     return 0

@@ -6,11 +6,10 @@ to be trusted like a program.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmark.cli._input import naming, read_binary
+from wasmark.cli._output import output_of, write_output
 from wasmark.cli._progress import compile_whole
 
 if TYPE_CHECKING:
@@ -26,12 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     file: str = args.file
+    output = output_of(file, args.output, ".wasmark")
     data = read_binary(file)
     with naming(file):
         artefact = compile_whole(data, file).serialize()
-    output = args.output or ("-" if file == "-" else str(Path(file).with_suffix(".wasmark")))
-    if output == "-":
-        sys.stdout.buffer.write(artefact)
-    else:
-        Path(output).write_bytes(artefact)
+    write_output(output, [artefact])
     return 0

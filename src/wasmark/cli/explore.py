@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmark.cli._input import naming, read_binary
+from wasmark.cli._output import output_of
 
 if TYPE_CHECKING:
     import argparse
@@ -38,6 +39,7 @@ def execute(args: argparse.Namespace) -> int:
     from wasmark.cli._progress import compile_module
     from wasmark.debug.explorer import engine_of, write_page_of
 
+    output = output_of(args.file, args.output)
     data = read_binary(args.file)
     tiers = args.tier or ["optimised"]
     with naming(args.file):
@@ -45,5 +47,5 @@ def execute(args: argparse.Namespace) -> int:
     name = "standard input" if args.file == "-" else Path(args.file).name
     title = os.fsencode(name).decode(errors="replace")  # a name of a file is any bytes, a page is UTF-8
     folders = args.source or ([] if args.file == "-" else [Path(args.file).parent])
-    write_page_of(modules, args.output, title, folders)
+    write_page_of(modules, output, title, folders)
     return 0

@@ -65,7 +65,7 @@ def execute(args: argparse.Namespace) -> int:
     from wasmark.cli._progress import compile_whole
     from wasmark.debug.disassembly import Disassembler
 
-    chosen = None if args.function is None else _find_function(model, args.function)
+    chosen = None if args.function is None else _find_function(args.file, model, args.function)
     disassembler = Disassembler() if args.disassemble or chosen is not None else None
     with naming(args.file):
         module = compile_whole(data, args.file)
@@ -90,11 +90,11 @@ def _execute_for_component(args: argparse.Namespace, data: bytes) -> int:
     return 0
 
 
-def _find_function(model: ModuleModel, text: str) -> int:
+def _find_function(file: str, model: ModuleModel, text: str) -> int:
     for index in range(model.imported["func"], len(model.func_types)):
         if text == str(index) or text == function_name(model, index):
             return index
-    raise InputError(f"no function {text!r} is defined in the module")
+    raise InputError(f"{file}: no function {text!r} is defined in the module")
 
 
 def _print_sections(model: ModuleModel) -> None:

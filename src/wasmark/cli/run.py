@@ -8,6 +8,7 @@ to the program. `--` ends our options by force.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from wasmark import Engine, Instance
+    from wasmark import Engine, Instance, Store
     from wasmark.core.types import FuncType, ValType
     from wasmark.wasi import Wasi
 
@@ -46,8 +47,8 @@ PERF: Final = {"map": "perf-map", "jitdump": "jitdump"}
 WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
     "--strategy": {
         "choices": STRATEGIES,
-        "help": "eager (the default) compiles all of it first, for the fastest code; lazy starts at once, and compiles "
-        "a function when it is called; baseline compiles all of it quickly",
+        "help": "lazy (the default) starts at once, compiles a function when it is called, and what is hot again, for "
+        "the fastest code; eager compiles all of it for the fastest code first; baseline compiles all of it quickly",
     },
     "--invoke": {"metavar": "NAME", "help": "call this export with ARGS, parsed by its types, and print the results"},
     "--dir": {
@@ -155,10 +156,18 @@ def execute(args: argparse.Namespace) -> int:
             return _run(args, lambda: linker.instantiate(module, store))
     except (Trap, WasmException) as error:
         if args.coredump is not None:
-            from wasmark.debug.core_dump import write_core_dump
-
-            write_core_dump(args.coredump, error, store, Path(args.file).name)
+            _dump(args, error, store)
         raise
+
+
+def _dump(args: argparse.Namespace, error: Trap | WasmException, store: Store) -> None:
+    """Write the core dump. Where that cannot be done the trap is still what the user has to hear of."""
+    from wasmark.debug.core_dump import write_core_dump
+
+    try:
+        write_core_dump(args.coredump, error, store, Path(args.file).name)
+    except OSError as failure:
+        print(f"wasmark: no core dump: {args.coredump}: {failure.strerror}", file=sys.stderr)
 
 
 def _run_component(args: argparse.Namespace, data: bytes, engine: Engine, wasi: Wasi) -> int:
@@ -196,7 +205,10 @@ def _run(args: argparse.Namespace, instantiate: Callable[[], Instance]) -> int:
     if args.invoke not in exports or not callable(exports[args.invoke]):
         raise InputError(f"{args.file}: no exported function {args.invoke!r}; {_callable_exports(exports)}")
     func = exports[args.invoke]
-    values = parse_arguments(func.type, args.program_args)
+    try:
+        values = parse_arguments(func.type, args.program_args)
+    except InputError as error:
+        raise InputError(f"{args.file}: {args.invoke}: {error}") from None
     if "_initialize" in exports:
         exports["_initialize"]()
     result = func(*values)
@@ -210,6 +222,7 @@ def _profiled(args: argparse.Namespace) -> int:
     from wasmark import profile
 
     path, args.profile = args.profile, None
+    Path(path).touch()  # what cannot be written is better known before the program has run
     taken = profile()
     try:
         with taken:
@@ -278,7 +291,8 @@ vectors as an unsigned integer, the first lane in its lowest bits."""
 def parse_arguments(type_: FuncType, words: Sequence[str]) -> list[int | float | bytes]:
     """The values for a call from words of the command line. Raises InputError."""
     if len(words) != len(type_.params):
-        raise InputError(f"the function takes {len(type_.params)} arguments {type_}, not {len(words)}")
+        count = len(type_.params)
+        raise InputError(f"it takes {count} argument{'' if count == 1 else 's'} {type_}, not {len(words)}")
     return [
         _parse(number, param, word) for number, (param, word) in enumerate(zip(type_.params, words, strict=True), 1)
     ]
@@ -287,7 +301,7 @@ def parse_arguments(type_: FuncType, words: Sequence[str]) -> list[int | float |
 def _parse(number: int, type_: ValType, word: str) -> int | float | bytes:
     parser = PARSERS.get(type_) if isinstance(type_, NumType) else None
     if parser is None:
-        raise InputError(f"argument {number}: a {type_} cannot be given on the command line")
+        raise InputError(f"argument {number}: no {type_} can be given on the command line")
     try:
         return parser(word)
     except ValueError:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from wasmark.binary import decode_module
 from wasmark.binary.decoder import is_component
 from wasmark.cli._input import naming, read_binary
+from wasmark.cli._output import output_of, write_output
 from wasmark.text.printer import print_module
 
 if TYPE_CHECKING:
@@ -31,13 +31,8 @@ def _print(data: bytes) -> Iterator[str]:
 
 
 def execute(args: argparse.Namespace) -> int:
+    output = output_of(args.file, args.output)
     data = read_binary(args.file)
     with naming(args.file):
-        pieces = _print(data)
-        if args.output is None or args.output == "-":
-            for piece in pieces:
-                sys.stdout.buffer.write(piece.encode())
-        else:
-            with open(args.output, "w", encoding="utf-8", newline="") as file:
-                file.writelines(pieces)
+        write_output(output, (piece.encode() for piece in _print(data)))
     return 0

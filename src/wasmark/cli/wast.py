@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wasmark.cli._input import InputError
 from wasmark.cli._tables import print_table
 from wasmark.text.runner import run_file
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """0 if no assertion fails, else 1. Raises OSError."""
+    """0 if no assertion fails, else 1. Raises OSError, and InputError for a directory without scripts."""
     results = list(_run(list(_scripts(args.files))))
     reasons: Counter[str] = Counter()
     for result in results:
@@ -44,7 +45,10 @@ def execute(args: argparse.Namespace) -> int:
 def _scripts(files: Sequence[str]) -> Iterator[Path]:
     for file in map(Path, files):
         if file.is_dir():
-            yield from sorted(file.glob("*.wast"))
+            scripts = sorted(file.glob("*.wast"))
+            if not scripts:
+                raise InputError(f"{file}: no .wast file is in this directory")
+            yield from scripts
         else:
             yield file
 

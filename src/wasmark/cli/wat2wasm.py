@@ -1,4 +1,4 @@
-"""`wasmark wat2wasm FILE -o OUT`: text format to binary format, without validation unless it is asked for."""
+"""`wasmark wat2wasm FILE -o OUT`: text format to binary format. What is not valid is written only if asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wasmark.binary import decode_module
 from wasmark.binary.decoder import is_component
 from wasmark.cli._input import naming
+from wasmark.cli._output import output_of, write_output
 from wasmark.cli.validate import check
 from wasmark.text.any_text import binary_of
 from wasmark.text.lexer import decode_source
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     file: str = args.file
+    output = output_of(file, args.output, ".wasm")
     source = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     with naming(file):
         data = binary_of(decode_source(source))
@@ -33,9 +35,5 @@ def execute(args: argparse.Namespace) -> int:
             check(data)
             if not is_component(data):
                 check_branch_hints(decode_module(data))
-    output = args.output or ("-" if file == "-" else str(Path(file).with_suffix(".wasm")))
-    if output == "-":
-        sys.stdout.buffer.write(data)
-    else:
-        Path(output).write_bytes(data)
+    write_output(output, [data])
     return 0

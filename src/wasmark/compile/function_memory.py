@@ -1,5 +1,5 @@
 """The translation of instructions on memories, tables, globals and references: which template of `access` each is, and
-with what operands."""
+with what operands. Bulk instructions are in `bulk_instructions`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from wasmark.compile.abi import llvm_type
 from wasmark.compile.access import ACCESS, ADDRESS_32, ADDRESS_32_OFFSET, ADDRESS_CHECKED, LOADS
+from wasmark.compile.bulk_instructions import BulkInstructions
 from wasmark.compile.templates import MEMORY_ACCESS_COLUMN
 from wasmark.compile.writer import BodyWriter
 from wasmark.runtime.layout import OFFSET_GUARD
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from wasmark.core.opcodes import Opcode
 
 
-class MemoryInstructions(BodyWriter):
+class MemoryInstructions(BulkInstructions, BodyWriter):
     """The part of the translator that knows what an instance has."""
 
     def __init__(self, context: ModuleContext, defined_index: int, scope: int) -> None:
@@ -29,7 +30,7 @@ class MemoryInstructions(BodyWriter):
     def _global(self, action: str, index: int, **operands: object) -> str:
         type_ = llvm_type(self.model.global_types[index].value)
         if index < self.context.imported_globals:
-            return self._step(f"{action} imported", o=self.layout.global_pointers + 8 * index, type=type_, **operands)
+            return self._step(f"{action} imported", o=self.layout.global_pointer(index), type=type_, **operands)
         return self._step(action, o=self.layout.global_cell(index), type=type_, **operands)
 
     def global_get(self, row: Opcode, imm: int) -> None:
@@ -86,29 +87,14 @@ class MemoryInstructions(BodyWriter):
         pages = self._step("memory.grow", o=self.layout.memory_def(imm), a=delta)
         self.stack.append(self._narrow(pages, is64=is64))
 
-    def _bulk(self, row: Opcode, where: tuple[int, int], is64: tuple[bool, bool, bool], **offsets: int) -> None:
-        """A bulk instruction: pops length, source (or value) and destination; `is64` of each, deepest first."""
+    def _bulk(self, row: Opcode, where: tuple[int, int], is64: tuple[bool, bool, bool]) -> None:
         c = self._widen(self.stack.pop()[1], is64=is64[2])
         b = self.stack.pop()[1] if row.name.endswith("fill") else self._widen(self.stack.pop()[1], is64=is64[1])
         a = self._widen(self.stack.pop()[1], is64=is64[0])
         self._step(row.name, a=a, b=b, c=c, o=where[0], o2=where[1])
 
-    def memory_fill(self, row: Opcode, imm: int) -> None:
-        is64 = self.model.memory_types[imm].limits.is64
-        self._bulk(row, (self.layout.memory_def(imm), 0), (is64, is64, is64))
-
-    def memory_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
-        to, from_ = (self.model.memory_types[index].limits.is64 for index in imm)
-        where = (self.layout.memory_def(imm[0]), self.layout.memory_def(imm[1]))
-        self._bulk(row, where, (to, from_, to and from_))
-
-    def memory_init(self, row: Opcode, imm: tuple[int, int]) -> None:
-        segment, memory = imm
-        where = (self.layout.memory_def(memory), self.layout.data_segments + 16 * segment)
-        self._bulk(row, where, (self.model.memory_types[memory].limits.is64, False, False))
-
-    def data_drop(self, row: Opcode, imm: int) -> None:
-        self._step(row.name, o=self.layout.data_segments + 16 * imm)
+    def _drop(self, row: Opcode, where: int) -> None:
+        self._step(row.name, o=where)
 
     # --- tables and references --------------------------------------------------------------------
 
@@ -130,23 +116,6 @@ class MemoryInstructions(BodyWriter):
         delta = self._widen(self.stack.pop()[1], is64=is64)
         size = self._step(row.name, o=self.layout.table_def(imm), a=self.stack.pop()[1], b=delta)
         self.stack.append(self._narrow(size, is64=is64))
-
-    def table_fill(self, row: Opcode, imm: int) -> None:
-        is64 = self.model.table_types[imm].limits.is64
-        self._bulk(row, (self.layout.table_def(imm), 0), (is64, False, is64))
-
-    def table_copy(self, row: Opcode, imm: tuple[int, int]) -> None:
-        to, from_ = (self.model.table_types[index].limits.is64 for index in imm)
-        where = (self.layout.table_def(imm[0]), self.layout.table_def(imm[1]))
-        self._bulk(row, where, (to, from_, to and from_))
-
-    def table_init(self, row: Opcode, imm: tuple[int, int]) -> None:
-        segment, table = imm
-        where = (self.layout.table_def(table), self.layout.element_segments + 16 * segment)
-        self._bulk(row, where, (self.model.table_types[table].limits.is64, False, False))
-
-    def elem_drop(self, row: Opcode, imm: int) -> None:
-        self._step(row.name, o=self.layout.element_segments + 16 * imm)
 
     def ref_null(self, row: Opcode, imm: Any) -> None:
         self.stack.append(("ptr", "null"))

@@ -82,13 +82,13 @@ class ObjectInstructions(MemoryInstructions):
         index, data = imm
         a, b = self._operands(2)
         key = f"{row.name} {size_log2(self.context.objects.element(index))}"
-        o2 = self.layout.data_segments + 16 * data
+        o2 = self.layout.data_segment(data)
         self.stack.append(("ptr", self._object(key, a=a, b=b, o=self.layout.type_descriptor(index), o2=o2)))
 
     def array_new_elem(self, row: Opcode, imm: tuple[int, int]) -> None:
         index, segment = imm
         a, b = self._operands(2)
-        o2 = self.layout.element_segments + 16 * segment
+        o2 = self.layout.element_segment(segment)
         self.stack.append(("ptr", self._object(row.name, a=a, b=b, o=self.layout.type_descriptor(index), o2=o2)))
 
     def array_get(self, row: Opcode, imm: int) -> None:
@@ -113,12 +113,12 @@ class ObjectInstructions(MemoryInstructions):
 
     def array_init_data(self, row: Opcode, imm: tuple[int, int]) -> None:
         a, b, c, c2 = self._operands(4)
-        o2 = self.layout.data_segments + 16 * imm[1]
+        o2 = self.layout.data_segment(imm[1])
         self._object(f"{row.name} {size_log2(self.context.objects.element(imm[0]))}", a=a, b=b, c=c, c2=c2, o2=o2)
 
     def array_init_elem(self, row: Opcode, imm: tuple[int, int]) -> None:
         a, b, c, c2 = self._operands(4)
-        self._object(row.name, a=a, b=b, c=c, c2=c2, o2=self.layout.element_segments + 16 * imm[1])
+        self._object(row.name, a=a, b=b, c=c, c2=c2, o2=self.layout.element_segment(imm[1]))
 
     # --- other references -------------------------------------------------------------------------
 

@@ -105,8 +105,3 @@ def _compile(text: str, relocation: str, *, verify: bool, portable: bool) -> byt
             _optimize(module, machine)
             code: bytes = machine.emit_object(module)
         return code
-
-
-def disassembler_target() -> tuple[str, str]:
-    """(architecture, endianness) of the code, for tools that disassemble it."""
-    return "x86_64", "little"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         ValType,
     )
 
+    ExternType = FuncType | TableType | MemoryType | GlobalType
+
 EXTERN_KINDS = ("func", "table", "memory", "global", "tag")
 """External kinds by their binary code (core §5.5.5)."""
 
@@ -292,6 +294,26 @@ class ModuleModel(Record):
         self.memory_types = [*spaces["memory"], *self.memories]  # type: ignore[list-item]
         self.global_types = [*spaces["global"], *(g.type for g in self.globals)]  # type: ignore[list-item]
         self.tag_types = [*spaces["tag"], *self.tags]  # type: ignore[list-item]
+
+    def import_type(self, import_: Import) -> ExternType:
+        """What an import has to be; of a tag, the function type of its values. The module is valid."""
+        return self._extern_type(import_.kind, import_.desc)
+
+    def export_type(self, export: Export) -> ExternType:
+        """The same of what is exported."""
+        spaces: dict[str, Sequence[Any]] = {
+            "func": self.func_types,
+            "table": self.table_types,
+            "memory": self.memory_types,
+            "global": self.global_types,
+            "tag": self.tag_types,
+        }
+        return self._extern_type(export.kind, spaces[export.kind][export.index])
+
+    def _extern_type(self, kind: str, desc: Any) -> ExternType:
+        index = desc if kind == "func" else desc.type_index if kind == "tag" else None
+        found: ExternType = desc if index is None else self.types[index].composite
+        return found
 
     def func_type(self, func_index: int) -> FuncType:
         """The signature of a function of a validated module."""

@@ -122,13 +122,6 @@ V128: Final = NumType.V128
 FUNCREF: Final = RefType.of(True, HeapType.FUNC)
 EXTERNREF: Final = RefType.of(True, HeapType.EXTERN)
 ANYREF: Final = RefType.of(True, HeapType.ANY)
-EXTERN_HEAP: Final = (HeapType.EXTERN, HeapType.NOEXTERN)
-"""References of these types stand for objects of the host."""
-
-
-def is_ref(type_: ValType) -> bool:
-    """Whether a value of this type is a reference."""
-    return type_.__class__ is RefType
 
 
 def is_defaultable(type_: ValType) -> bool:

@@ -21,7 +21,6 @@ from wasmark.runtime.image import Image, pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any, Final
 
     from wasmark.runtime.image import Buffer
@@ -158,12 +157,6 @@ def _parse(data: memoryview, key: bytes, contents_size: int) -> Artefact:
             lines=[(start, stop, run(at, length)) for start, stop, at, length in lines],
         )
     return Artefact(key, info, images, {name: run(at, length) for name, at, length in blob_rows}, offsets)
-
-
-def image_sizes(artefact: Artefact) -> Iterator[tuple[str, int, int]]:
-    """(name, bytes of code, bytes of read-only data) of each image."""
-    for name, image in artefact.images.items():
-        yield name, image.text_size, image.rodata_size
 
 
 def numbers(blob: Buffer) -> array[int]:

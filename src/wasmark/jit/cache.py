@@ -22,12 +22,15 @@ from wasmark.jit.artefact import Artefact, ArtefactError, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Final
 
     from wasmark.config import Config
 
 SUFFIX: Final = ".wasmark"
+_KEY_DIGITS: Final = 64
+_TEMPORARY: Final = ".tmp"
 _LOCK: Final = "lock"
 MAPPED_FROM: Final = 1 << 20
 """Bytes from which on a file is mapped and not read."""
@@ -57,6 +60,16 @@ def open_cache(config: Config) -> CodeCache | None:
         return None
     directory = default_directory() if config.cache is True else os.path.abspath(os.fspath(config.cache))
     return CodeCache(directory, config.cache_limit) if directory is not None else None
+
+
+def _is_artefact(name: str) -> bool:
+    """Whether a file of that name is one of ours: others may lie in a directory that the user named."""
+    key = name.removesuffix(SUFFIX)
+    return name.endswith(SUFFIX) and len(key) == _KEY_DIGITS and not key.strip("0123456789abcdef")
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(_TEMPORARY)
 
 
 class Entry(Record):
@@ -102,8 +115,11 @@ class CodeCache:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def get(self, key: bytes) -> StoredArtefact | None:
-        """The artefact of a key, checked from the first to the last byte; None where there is none to be trusted."""
+    def get(self, key: bytes, *, counts: bool = True) -> StoredArtefact | None:
+        """The artefact of a key, checked from the first to the last byte; None where there is none to be trusted.
+
+        counts: whether that is a use of it, which keeps it from being removed for a while.
+        """
         path = self._path(key)
         try:
             # O_NONBLOCK: somebody may have put a pipe there.
@@ -122,7 +138,7 @@ class CodeCache:
             else:
                 data = memoryview(mmap.mmap(descriptor, status.st_size, prot=mmap.PROT_READ))
             artefact = decode(data, key)
-            if time.time() - status.st_mtime > _TOUCH_SECONDS:
+            if counts and time.time() - status.st_mtime > _TOUCH_SECONDS:
                 os.utime(descriptor)
         except (ArtefactError, OSError, ValueError) as error:
             os.close(descriptor)
@@ -151,7 +167,7 @@ class CodeCache:
     def put(self, artefact: Artefact) -> None:
         """Store an artefact under its key. Failing to do so changes nothing."""
         data = encode(artefact)
-        temporary = os.path.join(self.directory, f".{os.getpid()}-{os.urandom(6).hex()}.tmp")
+        temporary = os.path.join(self.directory, f".{os.getpid()}-{os.urandom(6).hex()}{_TEMPORARY}")
         try:
             os.makedirs(self.directory, 0o700, exist_ok=True)
             self._check_owner(os.stat(self.directory), directory=True)
@@ -185,7 +201,7 @@ class CodeCache:
                 self._remove(entry.name)
                 total -= entry.size
         now = time.time()
-        for entry in self._files(".tmp"):
+        for entry in self._files(_is_temporary):
             if now - entry.used > _STALE_SECONDS:
                 self._remove(entry.name)
 
@@ -209,14 +225,14 @@ class CodeCache:
 
     def entries(self) -> list[Entry]:
         """The artefacts there are, damaged ones included."""
-        return self._files(SUFFIX)
+        return self._files(_is_artefact)
 
-    def _files(self, suffix: str) -> list[Entry]:
+    def _files(self, wanted: Callable[[str], bool]) -> list[Entry]:
         found = []
         try:
             with os.scandir(self.directory) as files:
                 for file in files:
-                    if file.name.endswith(suffix):
+                    if wanted(file.name):
                         try:
                             status = file.stat(follow_symlinks=False)
                         except FileNotFoundError:
@@ -227,8 +243,8 @@ class CodeCache:
         return found
 
     def describe(self, name: str) -> dict[str, object]:
-        """The information in the artefact of that file name; empty where it cannot be used."""
-        stored = self.get(bytes.fromhex(name.removesuffix(SUFFIX)))
+        """The information in the artefact of that file name; empty where it cannot be used. To look is no use of it."""
+        stored = self.get(bytes.fromhex(name.removesuffix(SUFFIX)), counts=False)
         if stored is None:
             return {}
         stored.close()
@@ -236,7 +252,7 @@ class CodeCache:
 
     def clear(self) -> int:
         """Remove all artefacts, and answer how many bytes that freed."""
-        entries = [*self.entries(), *self._files(".tmp")]
+        entries = [*self.entries(), *self._files(_is_temporary)]
         for entry in entries:
             self._remove(entry.name)
         return sum(entry.size for entry in entries)

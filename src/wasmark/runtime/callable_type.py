@@ -1,4 +1,4 @@
-"""Types whose instances are called through a native vectorcall function of their own, made with the C API.
+"""Types whose instances are called through a native vectorcall function of their own.
 
 `NativeFields` is the base: it has the native fields of a FuncObject (see `runtime.layout`). `callable_type` completes a
 Python subclass of it: the result's instances are called by the function whose address is in their FUNC_VECTORCALL
@@ -10,22 +10,14 @@ from __future__ import annotations
 import ctypes
 
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.native_type import FLAG_VECTORCALL, PY_TP_CALL, PY_TP_MEMBERS, keep, native_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-_PY_TP_CALL: Final = 50
-_PY_TP_MEMBERS: Final = 72
 _T_PYSSIZET: Final = 19
 _READONLY: Final = 1
-_FLAG_DEFAULT: Final = 1 << 18
-_FLAG_BASETYPE: Final = 1 << 10
-_FLAG_VECTORCALL: Final = 1 << 11
-
-
-class _Slot(ctypes.Structure):
-    _fields_ = (("slot", ctypes.c_int), ("value", ctypes.c_void_p))
 
 
 class _Member(ctypes.Structure):
@@ -38,41 +30,18 @@ class _Member(ctypes.Structure):
     )
 
 
-class _Spec(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("basicsize", ctypes.c_int),
-        ("itemsize", ctypes.c_int),
-        ("flags", ctypes.c_uint),
-        ("slots", ctypes.POINTER(_Slot)),
-    )
-
-
-_from_spec = ctypes.pythonapi.PyType_FromSpecWithBases
-_from_spec.restype = ctypes.py_object
-_from_spec.argtypes = [ctypes.POINTER(_Spec), ctypes.py_object]
-_kept: list[object] = []  # what types point to for good
-
-
-def _make(name: str, size: int, flags: int, slots: list[_Slot], base: type) -> type:
-    table = (_Slot * (len(slots) + 1))(*slots, _Slot(0, None))
-    spec = _Spec(name.encode(), size, 0, _FLAG_DEFAULT | _FLAG_BASETYPE | flags, table)
-    _kept.extend((table, spec))
-    made: type = _from_spec(ctypes.byref(spec), (base,))
-    return made
-
-
-NativeFields: Final[type] = _make("wasmark.NativeFields", L.FUNC_FIELDS_END, 0, [], object)
+NativeFields: Final[type] = native_type("wasmark.NativeFields", L.FUNC_FIELDS_END)
 
 
 def callable_type(name: str, base: type) -> type:
     """A subclass of `base`, itself one of NativeFields, with vectorcall."""
     members = (_Member * 2)()
     members[0] = _Member(b"__vectorcalloffset__", _T_PYSSIZET, L.FUNC_VECTORCALL, _READONLY, None)
-    _kept.append(members)
+    keep(members)
     call = ctypes.cast(ctypes.pythonapi.PyVectorcall_Call, ctypes.c_void_p).value
-    slots = [_Slot(_PY_TP_CALL, call), _Slot(_PY_TP_MEMBERS, ctypes.addressof(members))]
-    return _make(name, base.__basicsize__, _FLAG_VECTORCALL, slots, base)
+    assert call is not None
+    slots = [(PY_TP_CALL, call), (PY_TP_MEMBERS, ctypes.addressof(members))]
+    return native_type(name, base.__basicsize__, slots, flags=FLAG_VECTORCALL, base=base)
 
 
 def fields_address(object_: object) -> int:

@@ -328,6 +328,18 @@ class VMLayout:
         """Offset of an imported function's {code, context, funcref}."""
         return self.imported_functions + 32 * func_index
 
+    def data_segment(self, index: int) -> int:
+        """Offset of a data segment's {bytes, length}."""
+        return self.data_segments + 16 * index
+
+    def element_segment(self, index: int) -> int:
+        """Offset of an element segment's {items, length}."""
+        return self.element_segments + 16 * index
+
+    def global_pointer(self, global_index: int) -> int:
+        """Offset of the pointer to an imported global's cell."""
+        return self.global_pointers + 8 * global_index
+
     def global_cell(self, global_index: int) -> int:
         """Offset of a defined global's cell."""
         return self.global_cells + 16 * (global_index - self.imported_globals)

@@ -120,22 +120,21 @@ def describe(values: Any) -> str:
 
 
 def _describe(value: Any) -> str:
-    if isinstance(value, Const):
-        return f"({value.type}.const {value.bits:#x})"
-    if isinstance(value, NanPattern):
-        return f"({value.type}.const nan:{value.kind})"
-    if isinstance(value, LanesPattern):
-        return f"(v128 {' '.join(map(_describe, value.lanes))})"
-    if isinstance(value, NullRef):
-        return "(ref.null)"
-    if isinstance(value, HostRef):
-        return f"(ref.{value.kind} {value.number})"
-    if isinstance(value, RefPattern):
-        return f"(ref.{value.kind})"
-    if isinstance(value, Either):
-        return f"(either {describe(value.options)})"
-    if isinstance(value, ComponentValue):
-        return str(value)
+    known = _DESCRIPTIONS.get(type(value))
+    if known is not None:
+        return known(value)
     bits, type_ = value
     # What a component returns is a Python value.
     return f"({type_} {bits:#x})" if isinstance(type_, NumType | RefType) else repr(bits)
+
+
+_DESCRIPTIONS: Final[dict[type, Callable[[Any], str]]] = {
+    Const: lambda value: f"({value.type}.const {value.bits:#x})",
+    NanPattern: lambda value: f"({value.type}.const nan:{value.kind})",
+    LanesPattern: lambda value: f"(v128 {' '.join(map(_describe, value.lanes))})",
+    NullRef: lambda value: "(ref.null)",
+    HostRef: lambda value: f"(ref.{value.kind} {value.number})",
+    RefPattern: lambda value: f"(ref.{value.kind})",
+    Either: lambda value: f"(either {describe(value.options)})",
+    ComponentValue: str,
+}

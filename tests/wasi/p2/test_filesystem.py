@@ -94,11 +94,11 @@ def test_the_mode_that_a_file_is_opened_with_counts(guest: Guest) -> None:
         ("a/" * 3000, [], READ, "name-too-long"),
     ],
 )
-def test_opening(guest: Guest, path: str, how: list[str], mode: list[str], error: str | None) -> None:
+def test_what_may_be_opened_how(guest: Guest, path: str, how: list[str], mode: list[str], error: str | None) -> None:
     assert error_of(guest.open, path, how, mode) == error
 
 
-def test_truncating(guest: Guest, root: Path) -> None:
+def test_a_file_that_is_opened_for_it_is_truncated(guest: Guest, root: Path) -> None:
     guest.open("file", ["truncate"], READ_WRITE)
     assert (root / "file").read_bytes() == b""
 
@@ -148,7 +148,7 @@ def test_a_time_before_1970_is_not_told(guest: Guest, root: Path) -> None:
     assert guest.stat("file").data_modification_timestamp.nanoseconds == 5
 
 
-def test_setting_times(guest: Guest, root: Path) -> None:
+def test_times_are_set(guest: Guest, root: Path) -> None:
     given = ("timestamp", (7, 8))
     guest.descriptor_set_times(guest.open("file"), given, "no-change")
     before = (root / "file").stat()

@@ -66,7 +66,7 @@ def test_a_file_is_read_from_an_offset_to_its_end_and_is_closed_then(guest: Gues
         assert error_of(guest.input_stream_blocking_skip, stream, 1) == "closed"
 
 
-def test_skipping(guest: Guest) -> None:
+def test_skipping_moves_the_position(guest: Guest) -> None:
     stream = guest.descriptor_read_via_stream(guest.open("file"), 0)
     assert guest.input_stream_skip(stream, 1) == 1
     assert guest.input_stream_blocking_skip(stream, 2) == 2
@@ -117,7 +117,7 @@ def test_writing_at_an_offset_and_at_the_end(guest: Guest, root: Path) -> None:
     assert (root / "file").read_bytes() == b"heLLo!?!"
 
 
-def test_zeroes(guest: Guest, root: Path) -> None:
+def test_zeroes_are_written(guest: Guest, root: Path) -> None:
     stream = guest.descriptor_write_via_stream(guest.open("file", mode=READ_WRITE), 1)
     guest.output_stream_check_write(stream)
     guest.output_stream_write_zeroes(stream, 2)
@@ -134,7 +134,7 @@ def test_splicing_takes_what_is_there(guest: Guest, root: Path) -> None:
     assert error_of(guest.output_stream_splice, sink, source, 1) == "closed"
 
 
-def test_flushing(guest: Guest) -> None:
+def test_flushing_succeeds(guest: Guest) -> None:
     stream = guest.descriptor_write_via_stream(guest.open("file", mode=READ_WRITE), 0)
     guest.output_stream_flush(stream)
     guest.output_stream_blocking_flush(stream)
