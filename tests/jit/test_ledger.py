@@ -103,7 +103,7 @@ def test_what_was_compiled_twice_is_kept_once(tmp_path: Path) -> None:
     assert lazy is not None
     hot = [piece for piece in lazy._optimized if not piece.loop][:2]
     for wanted in ([hot[0]], hot):  # as where it was asked for once more when an exception came between
-        lazy.install(wanted, compile_ir(hot_ir(module.model, lazy._context.layout, wanted)))
+        lazy.install(wanted, compile_ir(hot_ir(module.model, lazy._layout, wanted)))
     assert answers(module) == expected
     ledger.save_all()
     assert kept(tmp_path)["second 0"] == len(lazy._optimized)
