@@ -8,20 +8,20 @@ to the program. `--` ends our options by force.
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.binary.decoder import is_component
-from wasmark.cli._input import InputError, naming, read_binary
+from wasmark.cli._input import InputError, naming, read_binary, stem
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
 from wasmark.core.types import F32, F64, I32, I64, V128, NumType
 from wasmark.errors import Trap, WasmException
 from wasmark.wasi import Preopen
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+    from typing import Any, Final
 
     from wasmark import Engine, Instance
     from wasmark.core.types import FuncType, ValType
@@ -46,8 +46,8 @@ PERF: Final = {"map": "perf-map", "jitdump": "jitdump"}
 WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
     "--strategy": {
         "choices": STRATEGIES,
-        "help": "eager (the default) compiles all of it first, for the fastest code; lazy starts at once, and compiles "
-        "a function when it is called; baseline compiles all of it quickly",
+        "help": "lazy (the default) starts at once, and compiles a function when it is called, and better when it is "
+        "hot; eager compiles all of it first, for the fastest code; baseline compiles all of it quickly",
     },
     "--invoke": {"metavar": "NAME", "help": "call this export with ARGS, parsed by its types, and print the results"},
     "--dir": {
@@ -139,7 +139,7 @@ def execute(args: argparse.Namespace) -> int:
     engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
     wasi = Wasi(
-        args=[Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
+        args=[os.path.basename(args.file), *(args.program_args if args.invoke is None else ())],
         env=dict(map(_environment, args.env)),
         preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
     )
@@ -157,7 +157,7 @@ def execute(args: argparse.Namespace) -> int:
         if args.coredump is not None:
             from wasmark.debug.core_dump import write_core_dump
 
-            write_core_dump(args.coredump, error, store, Path(args.file).name)
+            write_core_dump(args.coredump, error, store, os.path.basename(args.file))
         raise
 
 
@@ -168,7 +168,7 @@ def _run_component(args: argparse.Namespace, data: bytes, engine: Engine, wasi: 
     if args.invoke is not None:
         raise InputError(f"{args.file}: --invoke is for modules; this is a component")
     with naming(args.file):
-        component = Component(data, engine, name=None if args.file == "-" else Path(args.file).stem)
+        component = Component(data, engine, name=stem(args.file))
     linker = ComponentLinker(engine)
     linker.define_wasi(wasi)
     with deadline(args.timeout):

@@ -59,6 +59,10 @@ class About(NamedTuple):
 _LEAST: Final = 4 << 10
 _LEAST_SHARE: Final = 16
 """What is worth a new file: so many bytes of code, and at least one sixteenth of what there is already."""
+_SMALL_ONES: Final = 8
+"""How many modules of a process are worth their first file however little code there is of them. Loading the compiler
+takes longer than a small program; where there are many modules, that is done once for all."""
+_small_ones: Final = [0]  # how many there have been
 
 
 class Stored(NamedTuple):
@@ -155,11 +159,16 @@ class Ledger:
         fragments, self._fragments = self._fragments, []
         hot, self._hot = self._hot, []
         size = sum(len(fragment.body) for fragment in fragments) + sum(len(data) for _, data in hot)
-        if size < _LEAST:
+        small = size < _LEAST
+        if not size or (small and _small_ones[0] >= _SMALL_ONES):
             return
         with self._cache.lock(self._key):
             stored = self._cache.get(self._key)
             try:
+                if small:
+                    if stored is not None:
+                        return
+                    _small_ones[0] += 1
                 artefact = self._extended(stored.artefact if stored is not None else None, fragments, hot, size)
                 if artefact is not None:
                     self._cache.put(artefact)
