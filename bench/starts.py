@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _START: Final = Path(__file__).with_name("start")
 _PYTHON: Final = sys.executable
+_ENVIRONMENT: Final = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""For what is started: both sides have byte code, as what pip installs has."""
 
 GRAPH: Final = "digraph { rankdir=LR; node [shape=box]; a -> b -> c; b -> d; d -> a [style=dashed]; }"
 
@@ -74,7 +76,7 @@ def spawn(command: list[str], place: Place) -> Usage:
             [_PYTHON, "-I", "-S", str(_START / "spawn.py"), str(writer), *command],
             capture_output=True,
             pass_fds=[writer],
-            env={**os.environ, "XDG_CACHE_HOME": str(place.cache)},
+            env={**_ENVIRONMENT, "XDG_CACHE_HOME": str(place.cache)},
         )
         report = os.read(reader, 100) if done.returncode == 0 else b""
     finally:

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-HEAVY = ("ast", "dataclasses", "hashlib", "inspect", "json", "llvmlite", "logging", "re", "rich", "typing")
+HEAVY = (
+    *("argparse", "ast", "dataclasses", "hashlib", "inspect", "json", "llvmlite", "logging", "pathlib", "re", "rich"),
+    *("shutil", "tempfile", "typing", "wasmark.baseline.library", "wasmark.baseline.translator"),
+    "wasmark.validate.module",
+)
 
 
 def loaded(program: str, *arguments: object) -> set[str]:
@@ -24,3 +28,30 @@ def loaded(program: str, *arguments: object) -> set[str]:
 @pytest.mark.parametrize("program", ["import wasmark", "import wasmark.wasi, wasmark.wasi_binding"])
 def test_importing_loads_nothing_heavy(program: str) -> None:
     assert loaded(program) == loaded("pass")
+
+
+HELLO = """
+(module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) (data (i32.const 0) "\\10\\00\\00\\00\\06\\00\\00\\00") (data (i32.const 16) "hello\\n")
+  (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))
+"""
+
+RUN = """
+import sys
+from wasmark.cli import main
+sys.argv[0] = "wasmark"
+assert main() == 0
+"""
+
+
+def test_a_small_program_is_compiled_once_and_then_starts_without_a_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "hello.wat"
+    file.write_text(HELLO)
+    subprocess.run([sys.executable, "-m", "wasmark", "wat2wasm", file, "-o", tmp_path / "hello.wasm"], check=True)
+    first, second = (loaded(RUN, "run", tmp_path / "hello.wasm") for _ in range(2))
+    assert "hello" in first
+    assert {"wasmark.baseline.translator", "wasmark.validate.module"} <= first
+    assert second - loaded("import argparse\nargparse.ArgumentParser().parse_args([])") == {"hello"}

@@ -103,7 +103,7 @@ def test_what_was_compiled_twice_is_kept_once(tmp_path: Path) -> None:
     assert lazy is not None
     hot = [piece for piece in lazy._optimized if not piece.loop][:2]
     for wanted in ([hot[0]], hot):  # as where it was asked for once more when an exception came between
-        lazy.install(wanted, compile_ir(hot_ir(module.model, lazy._context.layout, wanted)))
+        lazy.install(wanted, compile_ir(hot_ir(module.model, lazy._layout, wanted)))
     assert answers(module) == expected
     ledger.save_all()
     assert kept(tmp_path)["second 0"] == len(lazy._optimized)
@@ -123,6 +123,7 @@ def test_little_is_not_worth_a_file_nor_a_small_share_a_larger_one(
         ledger.save_all()
 
     monkeypatch.setattr(ledger, "_LEAST", 4 << 10)
+    monkeypatch.setattr(ledger, "_SMALL_ONES", 0)
     run(62)
     cache = CodeCache(str(tmp_path), 1 << 30)
     assert "lazy" not in [cache.describe(entry.name).get("kind") for entry in cache.entries()]
@@ -133,6 +134,22 @@ def test_little_is_not_worth_a_file_nor_a_small_share_a_larger_one(
     monkeypatch.setattr(ledger, "_LEAST_SHARE", 16)
     run(63)
     assert kept(tmp_path) == first
+
+
+def test_the_first_small_modules_of_a_process_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "_LEAST", 1 << 30)
+    monkeypatch.setattr(ledger, "_SMALL_ONES", 2)
+    monkeypatch.setattr(ledger, "_small_ones", [0])
+    for number in range(4):
+        text = f"""(module (func (export "f") (result i32) (i32.const {number}))
+            (func (export "g") (result i32) (i32.const {number})))"""
+        assert wasmark.Instance(wasmark.Module(text, engine(tmp_path))).exports.f() == number
+        ledger.save_all()
+        again = wasmark.Module(text, engine(tmp_path))
+        assert compiled(again) == ([0] if number < 2 else [])
+        assert wasmark.Instance(again).exports.g() == number
+        ledger.save_all()  # a small piece is added to none
+        assert compiled(wasmark.Module(text, engine(tmp_path))) == ([0] if number < 2 else [])
 
 
 def test_engines_that_count_and_engines_that_do_not_have_code_of_their_own(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+from enum import IntEnum
 
 import pytest
 
@@ -12,7 +13,14 @@ import wasmark
 from tests.interruption import interrupt
 from tests.registry.support import SEED_FUNCTIONS, build_module
 from tests.ways import config
-from wasmark.registry import CodeObject, is_wasm_trap_pc, process_table, register_code, unregister_code
+from wasmark.registry import (
+    CodeObject,
+    code_object,
+    is_wasm_trap_pc,
+    process_table,
+    register_code,
+    unregister_code,
+)
 from wasmark.runtime import apart
 
 _LOCALS = " ".join(["i64"] * 9_000)
@@ -105,3 +113,47 @@ def test_an_interruption_leaves_no_trap_of_code_that_is_not_registered(monkeypat
         if not interrupted:
             break
     assert step > 15
+
+
+def test_what_only_equals_an_address_is_none_also_when_that_was_asked_about() -> None:
+    (code,) = codes_of("eager")
+    pc = next(filter(is_wasm_trap_pc, range(code.text_start, code.text_end)))
+    assert is_wasm_trap_pc(pc)
+    assert float(pc) == pc
+    assert not is_wasm_trap_pc(float(pc))  # type: ignore[arg-type]
+    assert not is_wasm_trap_pc(complex(pc))  # type: ignore[arg-type]
+    assert is_wasm_trap_pc(IntEnum("Address", {"TRAP": pc}).TRAP)
+
+
+def test_only_so_many_answers_and_places_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_table, "_MOST_ANSWERS", 5)
+    monkeypatch.setattr(code_object, "_MOST_PLACES", 5)
+    (code,) = codes_of("eager")
+    pcs = range(code.text_start, code.text_end)
+    process_table._answers.clear()
+    for _ in range(2):
+        for pc in pcs:
+            expected = code.trap_code(pc) is not None
+            assert [is_wasm_trap_pc(pc) for _ in range(2)] == [expected] * 2
+            found = code.find_function(pc)
+            assert [code.place(pc) for _ in range(2)] == [found and (*found, *code.find_line(pc))] * 2
+            assert len(process_table._answers) <= 5
+            assert len(code.places) <= 5
+
+
+def test_an_answer_is_not_kept_of_code_that_went_while_it_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = build_module(("unreachable",)).code
+    assert code is not None
+    register_code(code)
+    (pc,) = (pc for pc in range(code.text_start, code.text_end) if code.trap_code(pc) is not None)
+    look_up = process_table.lookup_code
+
+    def look_up_and_unregister(pc: int) -> CodeObject | None:
+        found = look_up(pc)
+        unregister_code(code)
+        return found
+
+    monkeypatch.setattr(process_table, "lookup_code", look_up_and_unregister)
+    assert is_wasm_trap_pc(pc), "it was when it was looked at"
+    monkeypatch.setattr(process_table, "lookup_code", look_up)
+    assert not is_wasm_trap_pc(pc)

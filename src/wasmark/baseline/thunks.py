@@ -13,25 +13,17 @@ from __future__ import annotations
 
 from array import array
 
-from wasmark.baseline.compose import is_composed
-from wasmark.baseline.library import Library
-from wasmark.compile.abi import trampoline_symbol
-from wasmark.errors import Error
 from wasmark.registry.code_object import THUNKS, CodeModule, CodeObject
 from wasmark.runtime.code_memory import CodeMemory
 from wasmark.runtime.layout import STORE_COMPILE, VMLayout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
     from typing import Final
 
 _STEP: Final = 16
 _SIZE: Final = 10  # of a thunk or an opener, padded to _STEP
-
-# The vmctx is the first argument: in rdi, or in rsi where results that fit no registers go through memory.
-_FIRST: Final = b"\x4c\x89\xe7"  # mov rdi, r12: how a `call` stencil passes its own vmctx on
-_SECOND: Final = b"\x4c\x89\xe6"  # mov rsi, r12
 
 # Each followed by bytes that are never reached. The zeros are filled in.
 _THUNK: Final = (
@@ -76,17 +68,16 @@ def _fill(rows: bytearray, at: int, numbers: Iterable[int]) -> None:
 
 
 class Thunks:
-    """The thunks of the functions from `first` on, one for each of `signatures`, with trampolines for `escaping`.
+    """The thunks of the functions from `first` on, one for each of `contexts`, which say where its vmctx is, and
+    `trampolines`, the code of each signature's (see `ways_in`).
 
     code: published, with one module, in which each function has the ranges of its thunk and its opener.
     """
 
-    def __init__(self, first: int, signatures: Sequence[str], escaping: Iterable[str], library: Library) -> None:
-        count = len(signatures)
+    def __init__(self, first: int, contexts: bytes, trampolines: Mapping[str, bytes]) -> None:
+        count = len(contexts)
         openers_at = _STEP * count
         openings_at = 2 * openers_at
-        by_signature = {signature: _context(library, signature) for signature in dict.fromkeys(signatures)}
-        contexts = bytes(map(by_signature.__getitem__, signatures))
         thunks = bytearray(_THUNK * count)
         at, registers = _THUNK_CONTEXT
         thunks[at::_STEP] = contexts.translate(bytes(registers) + bytes(254))
@@ -97,11 +88,11 @@ class Thunks:
         openings = (openings_at, openings_at + len(_OPENINGS[0]))
         _fill(openers, _OPENER_DISTANCE, [openings[which] - end for which, end in zip(contexts, ends, strict=True)])
         code = thunks + openers + b"".join(_OPENINGS)
-        trampolines = {}
-        for signature in escaping:
+        places = {}
+        for signature, trampoline in trampolines.items():
             code += b"\xcc" * (-len(code) % _STEP)
-            trampolines[signature] = len(code)
-            code += library[trampoline_symbol(signature)].data.code
+            places[signature] = len(code)
+            code += trampoline
         memory = CodeMemory.allocate(len(code))
         base = self._base = memory.text_start
         memory.write(base, code)
@@ -117,7 +108,7 @@ class Thunks:
                 for number, start in enumerate(range(begin, begin + openers_at, _STEP))
             ]
 
-        addresses = {signature: base + at for signature, at in trampolines.items()}
+        addresses = {signature: base + at for signature, at in places.items()}
         self.code = CodeObject(memory, base, base + len(code), [CodeModule(ranges, THUNKS)], addresses)
 
     def address(self, func_index: int) -> int:
@@ -127,15 +118,3 @@ class Thunks:
     def openers(self) -> range:
         """Where the slot of each function leads at first."""
         return range(self._openers, self._openers + _STEP * self._count, _STEP)
-
-
-def _context(library: Library, signature: str) -> int:
-    """Which argument register the vmctx is in: for stencils that LLVM made as a whole, as it is in the code of a
-    call."""
-    if is_composed(signature):
-        return 0
-    code = library[f"call {signature}"].data.code
-    found = [_FIRST in code, _SECOND in code]
-    if sum(found) != 1:
-        raise Error(f"the call of {signature!r} does not show where its context is")
-    return found.index(True)

@@ -14,15 +14,17 @@ imported. A command reports failure by raising; the statuses are decided here an
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.errors import Error, Exit, Timeout, Trap, WasmException
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, Final
 
 COMMANDS: Final[dict[str, str]] = {
     "run": "run a WASI program, or call one exported function",
@@ -47,6 +49,10 @@ EXIT_TRAP: Final = 134
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv[1:]` if None) and return the exit status; argparse itself leaves with 0 or 2."""
+    if argv is None:
+        # A process of our own: what is here by now stays to the end, and no collection, the last ones included, needs
+        # to look at it.
+        gc.freeze()
     try:
         status = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -68,13 +74,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="wasmark", description="A WebAssembly runtime for Python, in Python.")
+    parser = argparse.ArgumentParser(
+        prog="wasmark", description="A WebAssembly runtime for Python, in Python.", formatter_class=_Formatter
+    )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in words if not word.startswith("-")), None)
     module: Any = None
-    for name, summary in COMMANDS.items():
-        subparser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    only = [wanted] if wanted in COMMANDS and words[0] == wanted else COMMANDS
+    for name in only:
+        summary = COMMANDS[name]
+        description = summary[0].upper() + summary[1:] + "."
+        subparser = commands.add_parser(name, help=summary, description=description, formatter_class=_Formatter)
         if name == wanted:
             module = importlib.import_module(f"wasmark.cli.{name}")
             module.add_arguments(subparser)
@@ -83,6 +94,18 @@ def _dispatch(words: list[str]) -> int:
     args = parser.parse_args(own)
     args.program_args = program
     return int(module.execute(args))
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Finds the width of the terminal without `shutil`, for one is made with every option: that takes long to load."""
+
+    def __init__(self, prog: str) -> None:
+        width = os.environ.get("COLUMNS", "")
+        try:
+            columns = int(width) if width.isdecimal() else os.get_terminal_size().columns
+        except OSError:
+            columns = 0
+        super().__init__(prog, width=(columns or 80) - 2)
 
 
 class _Version(argparse.Action):

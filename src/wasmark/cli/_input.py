@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from wasmark.errors import Error, Exit, MalformedError, Trap, WasmException
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
 _TEXT_STARTS: Final = (b"(", b";;")  # core §6.3.2, §6.3.3: a module's text begins with a parenthesis or a comment
 
@@ -21,7 +22,11 @@ class InputError(Error):
 
 def read_binary(file: str) -> bytes:
     """The module or component in `file` as a binary; text is translated. Raises OSError, or InputError for bad text."""
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if file == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        with open(file, "rb") as opened:
+            data = opened.read()
     if not data.lstrip(b" \t\r\n").startswith(_TEXT_STARTS):
         return data
     from wasmark.text.any_text import binary_of
@@ -29,6 +34,11 @@ def read_binary(file: str) -> bytes:
 
     with naming(file):
         return binary_of(decode_source(data))
+
+
+def stem(file: str) -> str | None:
+    """What a module in `file` is called where it does not say itself."""
+    return None if file == "-" else os.path.splitext(os.path.basename(file))[0]
 
 
 @contextlib.contextmanager

@@ -3,39 +3,63 @@ hang."""
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
-from typing import Final
 
 from wasmark import Config, Engine, Module
-from wasmark.cli._input import InputError
+from wasmark.cli._input import InputError, stem
 from wasmark.jit.artefact import is_artefact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 _MODULE_SUFFIXES: Final = (".wasm", ".wat", ".wast")
 
 
 def compile_module(data: bytes, file: str, engine: Engine | None = None) -> Module:
-    """`Module(data)`, with a bar on stderr while it lasts if that is a terminal. Raises what `Module` raises.
+    """`Module(data)`, with a bar on stderr while it compiles if that is a terminal. Raises what `Module` raises.
 
     What `wasmark compile` wrote is loaded instead: unless its name says that it is a module. Who runs something named
     like a module, or pipes something in, expects a sandbox, and machine code has none.
     """
-    name = None if file == "-" else Path(file).stem
+    name = stem(file)
     if is_artefact(data):
-        if file == "-" or Path(file).suffix in _MODULE_SUFFIXES:
+        if file == "-" or os.path.splitext(file)[1] in _MODULE_SUFFIXES:
             raise InputError(f"{file}: this is machine code, and no module; if you trust it, name it .wasmark")
         return Module.deserialize(data, engine, name=name)
     if not sys.stderr.isatty():
         return Module(data, engine, name=name)
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+    bar = _Bar(name or "module")
+    try:
+        return Module(data, engine, name=name, progress=bar.update)
+    finally:
+        bar.stop()
 
-    columns = (TextColumn("compiling {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name or "module", total=None)
-        return Module(
-            data, engine, name=name, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+
+class _Bar:
+    """There from the first `update` to `stop`. What is in the cache makes none, and `rich` takes long to load."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bar: Any = None
+
+    def update(self, done: int, total: int) -> None:
+        """Show so many bytes."""
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("compiling {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self._name, total=None)
+            self._bar.start()
+        self._bar.update(self._task, completed=done, total=total)
+
+    def stop(self) -> None:
+        """Take it away."""
+        if self._bar is not None:
+            self._bar.stop()
 
 
 def compile_whole(data: bytes, file: str) -> Module:

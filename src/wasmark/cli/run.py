@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
 
 from wasmark.binary.decoder import is_component
-from wasmark.cli._input import InputError, naming, read_binary
+from wasmark.cli._input import InputError, naming, read_binary, stem
 from wasmark.cli._progress import compile_module
 from wasmark.config import STRATEGIES
 from wasmark.core.types import F32, F64, I32, I64, V128, NumType
 from wasmark.errors import Trap, WasmException
 from wasmark.wasi import Preopen
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+    from typing import Any, Final
 
     from wasmark import Engine, Instance, Store
     from wasmark.core.types import FuncType, ValType
@@ -140,7 +140,7 @@ def execute(args: argparse.Namespace) -> int:
     engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
     data = read_binary(args.file)
     wasi = Wasi(
-        args=[Path(args.file).name, *args.program_args] if args.invoke is None else [Path(args.file).name],
+        args=[os.path.basename(args.file), *(args.program_args if args.invoke is None else ())],
         env=dict(map(_environment, args.env)),
         preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
     )
@@ -165,7 +165,7 @@ def _dump(args: argparse.Namespace, error: Trap | WasmException, store: Store) -
     from wasmark.debug.core_dump import write_core_dump
 
     try:
-        write_core_dump(args.coredump, error, store, Path(args.file).name)
+        write_core_dump(args.coredump, error, store, os.path.basename(args.file))
     except OSError as failure:
         print(f"wasmark: no core dump: {args.coredump}: {failure.strerror}", file=sys.stderr)
 
@@ -177,7 +177,7 @@ def _run_component(args: argparse.Namespace, data: bytes, engine: Engine, wasi: 
     if args.invoke is not None:
         raise InputError(f"{args.file}: --invoke is for modules; this is a component")
     with naming(args.file):
-        component = Component(data, engine, name=None if args.file == "-" else Path(args.file).stem)
+        component = Component(data, engine, name=stem(args.file))
     linker = ComponentLinker(engine)
     linker.define_wasi(wasi)
     with deadline(args.timeout):
@@ -222,7 +222,8 @@ def _profiled(args: argparse.Namespace) -> int:
     from wasmark import profile
 
     path, args.profile = args.profile, None
-    Path(path).touch()  # what cannot be written is better known before the program has run
+    with open(path, "a"):  # what cannot be written is better known before the program has run
+        pass
     taken = profile()
     try:
         with taken:

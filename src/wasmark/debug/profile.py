@@ -242,7 +242,7 @@ class Profile:
             seen = self._thread(thread.native_id)
             seen.name = thread.name
             self._log.settle()
-            raw = self._raw(self._chain_at(current[thread.ident]), S.Record(S.head(), record[:]))
+            raw = self._raw(self._chain_at(current[thread.ident]), S.Record(S.head(), record))
             seen.looks.append((now, self._stack(raw)))
         del current
 

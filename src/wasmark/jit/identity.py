@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ROOMS: Final = ("baseline", "binary", "compile", "core", "jit", "registry", "runtime", "validate")
 """The parts of the package that decide what code looks like, and what is valid."""
 
+_READ_SIZE: Final = 1 << 17
 _SOURCES: Final = (".py", ".ll")
 
 _CPU_FIELDS: Final = (b"vendor_id", b"cpu family", b"model", b"model name", b"stepping", b"flags")
@@ -59,8 +60,13 @@ def sources() -> str:
     root = os.path.dirname(os.path.dirname(__file__))
     for path in _source_files(root):
         try:
-            with open(path, "rb", buffering=0) as file:
-                state.update(file.read())
+            # `open` asks the system three times as much.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                while data := os.read(descriptor, _READ_SIZE):
+                    state.update(data)
+            finally:
+                os.close(descriptor)
         except OSError:
             continue
     return state.hexdigest()

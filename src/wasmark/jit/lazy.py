@@ -16,18 +16,13 @@ import ctypes
 import itertools
 import weakref
 
-from wasmark.baseline.assembler import Context
-from wasmark.baseline.image import FragmentImage
-from wasmark.baseline.library import Library, keep_library, shared_library
 from wasmark.baseline.thunks import Thunks
 from wasmark.binary import decode_body
 from wasmark.binary.names import module_name
-from wasmark.compile.check import defined_signatures, escaping_signatures, signatures_of
 from wasmark.compile.hot import Hot
 from wasmark.errors import Error
 from wasmark.jit.late_import import late_import
-from wasmark.jit.ledger import Ledger, open_ledger, stored_pieces
-from wasmark.jit.optimizer import optimizer
+from wasmark.jit.ledger import About, Ledger, open_ledger, stored_pieces
 from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.registry.process_table import ensure_registered
 from wasmark.runtime.elf import make_image
@@ -37,10 +32,11 @@ from wasmark.runtime.symbols import process_symbol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Final
 
-    from wasmark.baseline.assembler import Fragment
+    from wasmark.baseline.assembler import Context, Fragment
+    from wasmark.baseline.library import Library
     from wasmark.binary import Instr
     from wasmark.config import Config
     from wasmark.core.model import ModuleModel
@@ -70,35 +66,28 @@ class LazyCode:
         config: Config,
         cache: CodeCache | None,
         key: bytes,
-        validator: ModuleValidator | None,
+        validator: Callable[[], ModuleValidator] | None,
         stored: StoredArtefact | None,
+        about: About | None,
     ) -> None:
-        """`layout` comes from validating the module; `validator` is given where that left its bodies out. `key` is
-        where the cache has its code, `stored` what it has."""
+        """`layout` comes from validating the module; `validator` is given where that left its bodies out, and answers
+        what checks them. `key` is where the cache has its code, `stored` what it has, `about` what that says."""
         self.number = next(_numbers)
         self._validator = validator
         self._limit = config.tier_up
         self._in_background = config.tier_up_in_background
         # A finalizer may run in the middle of translating, and call a function of this module.
         self._lock = RenewedLock()
-        library: Library = shared_library(cache)
-        library.require(signatures_of(model))
-        keep_library(library, cache)
         self._model = model
-        self._library = library
+        self._cache = cache
+        self._layout = layout
         self.flavour = config.flavour
-        self._context = Context(
-            model,
-            layout,
-            library,
-            self.flavour,
-            lazy=True,
-            counted=self._limit is not None,
-        )
+        self._first_tier: tuple[Library, Context] | None = None
+        if about is None:
+            about = self._learned(validated=validator is None)
         first = self._first = model.imported["func"]
-        signatures = defined_signatures(model)
-        self.thunks = Thunks(first, signatures, dict.fromkeys(escaping_signatures(model, layout)), library)
-        count = len(signatures)
+        self.thunks = Thunks(first, about.contexts, about.trampolines)
+        count = len(about.contexts)
         # The table of functions: an address for each, and behind them a counter for each.
         table = ctypes.create_string_buffer(12 * count)
         self.table_address = ctypes.addressof(table)
@@ -118,8 +107,50 @@ class LazyCode:
         if stored is not None:
             self._take(stored)
         if cache is not None:
-            self._ledger = Ledger(key, cache, library, module_name(model), first, validated=validator is None)
+            self._ledger = Ledger(key, cache, first, about)
             open_ledger(self._ledger, self)
+
+    def _learned(self, *, validated: bool) -> About:
+        """What the cache is going to know of a module that it does not have."""
+        late_import("wasmark.baseline.ways_in")
+        from wasmark.baseline.ways_in import contexts, trampolines
+        from wasmark.compile.check import defined_signatures, escaping_signatures
+
+        library, _ = self._translating()
+        return About(
+            module_name(self._model),
+            validated,
+            self._layout.escaping,
+            contexts(library, defined_signatures(self._model)),
+            trampolines(library, escaping_signatures(self._model, self._layout)),
+        )
+
+    def _translating(self) -> tuple[Library, Context]:
+        """The stencils that the first tier needs, and what it knows of the module. What is in the cache needs none."""
+        with self._lock.held:
+            if self._first_tier is None:
+                late_import("wasmark.baseline.assembler")
+                from wasmark.baseline.assembler import Context
+
+                late_import("wasmark.baseline.library")
+                from wasmark.baseline.library import keep_library, shared_library
+
+                late_import("wasmark.compile.check")
+                from wasmark.compile.check import signatures_of
+
+                library = shared_library(self._cache)
+                library.require(signatures_of(self._model))
+                keep_library(library, self._cache)
+                context = Context(
+                    self._model,
+                    self._layout,
+                    library,
+                    self.flavour,
+                    lazy=True,
+                    counted=self._limit is not None,
+                )
+                self._first_tier = library, context
+            return self._first_tier
 
     def attach(self, module: RegisteredModule) -> None:
         """Say whose code this is."""
@@ -146,12 +177,13 @@ class LazyCode:
         function = self._model.functions[number]
         body = decode_body(self._model, function.start, function.end)
         if self._validator is not None:
-            self._validator.validate_body(number, body)
+            self._validator().validate_body(number, body)
         return body
 
     def _compile(self, wanted: int) -> None:
-        # Not before: what is in the cache needs no translating.
+        library, context = self._translating()
         translator = late_import("wasmark.baseline.translator").Translator
+        image = late_import("wasmark.baseline.image").FragmentImage
         functions = self._model.functions
         first = self._first
         room = self._piece
@@ -169,17 +201,17 @@ class LazyCode:
                 if number == wanted:
                     raise
                 continue  # that is told when it is called
-            fragment = translator(self._context, number).translate(body)
+            fragment = translator(context, number).translate(body)
             fragments.append(fragment)
             for callee in fragment.callees:
                 if callee - first not in seen and not self._done[callee - first]:
                     seen.add(callee - first)
                     queue.append(callee - first)
         self._piece = min(2 * self._piece, _LARGEST_PIECE)
-        code = FragmentImage([fragments], self._library).load()
+        code = image([fragments], library).load()
         self._publish(code)
         if self._ledger is not None:
-            self._ledger.add_fragments(fragments)
+            self._ledger.add_fragments(fragments, library)
         for func_index, start, _ in code.modules[0].functions:
             self._done[func_index - first] = 1
             self._slots[func_index - first] = start
@@ -216,7 +248,7 @@ class LazyCode:
     @property
     def escaping(self) -> list[int]:
         """The functions that can become references."""
-        return self._context.layout.escaping
+        return self._layout.escaping
 
     def size(self, hot: Hot) -> int:
         """Bytes of wasm of a function."""
@@ -240,7 +272,7 @@ class LazyCode:
         return address if loop else 0
 
     def _ask(self, hot: Hot, *, urgent: bool) -> None:
-        here = optimizer()
+        here: Optimizer = late_import("wasmark.jit.optimizer").optimizer()
         if hot not in self._optimized and self._asked.get(hot) is not here:
             # In this order: an exception between the two has it asked for twice, and not never.
             here.request(self, hot, urgent=urgent)
@@ -251,7 +283,7 @@ class LazyCode:
         compile_ir = late_import("wasmark.compile.llvm").compile_ir
         with self._lock.held:
             if hot not in self._optimized:
-                text = hot_ir(self._model, self._context.layout, [hot], self.flavour)
+                text = hot_ir(self._model, self._layout, [hot], self.flavour)
                 self.install([hot], compile_ir(text))
 
     def install(self, wanted: Sequence[Hot], data: bytes) -> None:

@@ -9,7 +9,7 @@ through the table of functions; so it is mapped as it is, and what it has is ent
     blob "loops second <n>"           for each of them the loop that it is entered at, or 0
     blobs "starts <image>", "lines <image>", "marks <image>"   of the first tier: the rows of its `StencilLines`
     info "columns"                    by image, the columns that the marks of those rows stand for
-    info "validated"                  whether all bodies have been validated, also those that are not here
+    blob "about"                      what `About` has but its name, as plain values (`marshal`)
 
 Writing happens at the end of the process, or when another module is made after the module itself is gone.
 """
@@ -17,13 +17,14 @@ Writing happens at the end of the process, or when another module is made after 
 from __future__ import annotations
 
 import atexit
+import marshal
 import weakref
 from array import array
 
-from wasmark.baseline.image import FragmentImage
 from wasmark.compile.hot import Hot
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.artefact import numbers as read_numbers
+from wasmark.jit.late_import import late_import
 from wasmark.registry.code_object import FIRST_TIER, OPTIMISED, CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.elf import make_image
@@ -43,9 +44,25 @@ if TYPE_CHECKING:
 else:
     from wasmark.core.record import NamedTuple
 
+
+class About(NamedTuple):
+    """What is known of a lazy module without looking into it: its name, whether all bodies have been validated (also
+    those that no code is there of), the functions that can become references, and what its thunks are made of."""
+
+    name: str | None
+    validated: bool
+    escaping: list[int]
+    contexts: bytes
+    trampolines: dict[str, bytes]
+
+
 _LEAST: Final = 4 << 10
 _LEAST_SHARE: Final = 16
 """What is worth a new file: so many bytes of code, and at least one sixteenth of what there is already."""
+_SMALL_ONES: Final = 8
+"""How many modules of a process are worth their first file however little code there is of them. Loading the compiler
+takes longer than a small program; where there are many modules, that is done once for all."""
+_small_ones: Final = [0]  # how many there have been
 
 
 class Stored(NamedTuple):
@@ -54,6 +71,12 @@ class Stored(NamedTuple):
     code: CodeObject
     places: list[tuple[Hot, int]]
     second: bool
+
+
+def stored_about(stored: StoredArtefact) -> About:
+    """What an artefact says of its module. Whoever wrote it has validated that, but for the bodies."""
+    artefact = stored.artefact
+    return About(artefact.info["name"], *marshal.loads(artefact.blobs["about"]))
 
 
 def stored_pieces(stored: StoredArtefact, first: int) -> Iterator[Stored]:
@@ -108,22 +131,20 @@ def _stencil_lines(base: int, artefact: Artefact, name: str) -> StencilLines:
 class Ledger:
     """What one lazy module has compiled in this process and the cache does not have yet."""
 
-    def __init__(
-        self, key: bytes, cache: CodeCache, library: Library, name: str | None, first: int, *, validated: bool
-    ) -> None:
+    def __init__(self, key: bytes, cache: CodeCache, first: int, about: About) -> None:
         """first: index of the module's first defined function."""
         self._key = key
         self._cache = cache
-        self._library = library
-        self._name = name
         self._first = first
-        self._validated = validated
+        self._about = about
+        self._library: Library | None = None
         self._fragments: list[Fragment] = []
         self._hot: list[tuple[list[Hot], bytes]] = []
         self._noted: set[Hot] = set()  # all that was in `_hot`
 
-    def add_fragments(self, fragments: Sequence[Fragment]) -> None:
-        """Note functions of the first tier."""
+    def add_fragments(self, fragments: Sequence[Fragment], library: Library) -> None:
+        """Note functions of the first tier, which are made of the stencils of `library`."""
+        self._library = library
         self._fragments += fragments
 
     def add_hot(self, wanted: Sequence[Hot], data: bytes) -> None:
@@ -138,11 +159,16 @@ class Ledger:
         fragments, self._fragments = self._fragments, []
         hot, self._hot = self._hot, []
         size = sum(len(fragment.body) for fragment in fragments) + sum(len(data) for _, data in hot)
-        if size < _LEAST:
+        small = size < _LEAST
+        if not size or (small and _small_ones[0] >= _SMALL_ONES):
             return
         with self._cache.lock(self._key):
             stored = self._cache.get(self._key)
             try:
+                if small:
+                    if stored is not None:
+                        return
+                    _small_ones[0] += 1
                 artefact = self._extended(stored.artefact if stored is not None else None, fragments, hot, size)
                 if artefact is not None:
                     self._cache.put(artefact)
@@ -154,17 +180,12 @@ class Ledger:
         self, old: Artefact | None, fragments: list[Fragment], hot: list[tuple[list[Hot], bytes]], size: int
     ) -> Artefact | None:
         images: dict[str, Image] = {}
-        blobs: dict[str, Buffer] = {}
-        info: dict[str, Any] = {
-            "kind": "lazy",
-            "name": self._name,
-            "validated": self._validated,
-            "columns": {},
-        }
+        blobs: dict[str, Buffer] = {"about": marshal.dumps(self._about[1:])}
+        info: dict[str, Any] = {"kind": "lazy", "name": self._about.name, "columns": {}}
         if old is not None:
             if size * _LEAST_SHARE < sum(len(image.content) for image in old.images.values()):
                 return None
-            images, blobs = dict(old.images), dict(old.blobs)
+            images, blobs = dict(old.images), {**old.blobs, **blobs}
             info["columns"] = dict(old.info["columns"])
             # Another process may have added the same meanwhile.
             there = {name: _contents(old, name) for name in images}
@@ -176,6 +197,10 @@ class Ledger:
                 return None
         number = len(images)
         if fragments:
+            late_import("wasmark.baseline.image")
+            from wasmark.baseline.image import FragmentImage
+
+            assert self._library is not None
             name = f"first {number}"
             made = FragmentImage([fragments], self._library)
             images[name] = made.image

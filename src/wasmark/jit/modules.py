@@ -13,8 +13,8 @@ What was stored has been validated, under the same features: they are part of th
 
 from __future__ import annotations
 
+import functools
 from array import array
-from functools import partial
 
 from wasmark.binary.decoder import decode_module
 from wasmark.compile.abi import TRAMPOLINE_PREFIX
@@ -29,6 +29,7 @@ from wasmark.jit.stubs import RUNTIME, basic_images, offer
 from wasmark.registry.code_object import FIRST_TIER, OPTIMISED, CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.image import LoadedImage, load
+from wasmark.runtime.layout import VMLayout
 from wasmark.runtime.symbols import process_symbol
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from wasmark.jit.cache import CodeCache
     from wasmark.jit.lazy import LazyCode
     from wasmark.runtime.image import Buffer
-    from wasmark.runtime.layout import VMLayout
+    from wasmark.validate.module import ModuleValidator
 
     Progress = Callable[[int, int], None]
 
@@ -143,26 +144,41 @@ def _compile(
 
 
 def _lazily(model: ModuleModel, config: Config, cache: CodeCache | None) -> Compiled:
-    late_import("wasmark.compile.check")
-    from wasmark.compile.check import layout_of, validate_bodies
-
     late_import("wasmark.jit.lazy")
     from wasmark.jit.lazy import LazyCode
+    from wasmark.jit.ledger import stored_about
 
-    validator, layout = layout_of(model, config.features)
     key = module_key([model], config) if cache is not None else b""
     stored = cache.get(key) if cache is not None else None
     # An implementation may put off the validation of bodies to their first call (core, appendix A.1.3); where it takes
     # no time worth mentioning, it does not, so that who makes a module hears of an error.
+    late = sum(f.end - f.entry for f in model.functions) > _VALIDATED_LATE
+    validator: Callable[[], ModuleValidator] | None
     try:
-        late = sum(f.end - f.entry for f in model.functions) > _VALIDATED_LATE
-        if not late and (stored is None or not stored.artefact.info["validated"]):
-            validate_bodies(model, validator)
-        lazy = LazyCode(model, layout, config, cache, key, validator if late else None, stored)
+        about = stored_about(stored) if stored is not None else None
+        if about is not None and (about.validated or late):
+            # Who put it there had validated it, but for the bodies.
+            layout = VMLayout(model, about.escaping)
+            validator = None if about.validated else functools.cache(lambda: _checked(model, config)[0])
+        else:
+            about = None
+            checked, layout = _checked(model, config, bodies=not late)
+            validator = (lambda: checked) if late else None
+        lazy = LazyCode(model, layout, config, cache, key, validator, stored, about)
     finally:
         if stored is not None:
             stored.close()
     return Compiled(lazy.thunks.code, [layout.escaping], None, Artefact(b"", {}, {}, {}), lazy)
+
+
+def _checked(model: ModuleModel, config: Config, *, bodies: bool = False) -> tuple[ModuleValidator, VMLayout]:
+    late_import("wasmark.compile.check")
+    from wasmark.compile.check import layout_of, validate_bodies
+
+    validator, layout = layout_of(model, config.features)
+    if bodies:
+        validate_bodies(model, validator)
+    return validator, layout
 
 
 def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
@@ -214,7 +230,7 @@ def _load(artefact: Artefact, descriptor: int | None = None) -> Compiled:
         loaded.text_start,
         loaded.text_end,
         [
-            CodeModule(partial(_functions, blobs[f"functions {number}"], first, loaded.text_start), tier)
+            CodeModule(functools.partial(_functions, blobs[f"functions {number}"], first, loaded.text_start), tier)
             for number, first in enumerate(artefact.info["first functions"])
         ],
         {

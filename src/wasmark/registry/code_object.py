@@ -85,6 +85,7 @@ def _trap_instruction(code: int) -> bytes:
 
 
 _TRAP_INSTRUCTION_SIZE: Final = 5
+_MOST_PLACES: Final = 1 << 12
 _STACK_PROBE: Final = bytes.fromhex("48c7042400000000")
 """`mov qword ptr [rsp], 0`: with it, a function with a large frame touches each page of it before its first line."""
 # By the column of the line table: the trap, and the instruction that has to be there (None: any).
@@ -228,7 +229,8 @@ class CodeObject:
 
     modules: what belongs to whom. trampolines: signature string -> address of the code that calls such functions from
     outside. line_sources: line programs by address range, as `runtime.image` makes them; decoded at the first look.
-    lines: tables that need no decoding. `owners` and `has_traps_written_down` belong to `process_table`.
+    lines: tables that need no decoding. places: what `place` found of late, by address. `owners` and
+    `has_traps_written_down` belong to `process_table`.
     Raises AssertionError where functions overlap or leave the text, or where the text overlaps that of another code
     object. A module that lists its functions when they are asked for is checked then.
     """
@@ -237,7 +239,6 @@ class CodeObject:
         "__weakref__",
         "_index",
         "_lease",
-        "_places",
         "_text",
         "code_memory",
         "has_traps_written_down",
@@ -245,6 +246,7 @@ class CodeObject:
         "lines",
         "modules",
         "owners",
+        "places",
         "text_end",
         "text_start",
         "trampolines",
@@ -269,7 +271,7 @@ class CodeObject:
         self.trampolines = dict(trampolines or {})
         self.lines = CodeLines(line_sources, lines)
         self._index = self._index_functions() if all(module.listed for module in self.modules) else None
-        self._places: dict[int, tuple[int, int, int, int] | None] = {}
+        self.places: dict[int, tuple[int, int, int, int] | None] = {}
         size = text_end - text_start
         self._text = memoryview((ctypes.c_ubyte * size).from_address(text_start)).cast("B")
         self.id, self._lease, self.owners = process_table.adopt(self)
@@ -325,10 +327,12 @@ class CodeObject:
         """What `find_function` and `find_line` say of `pc`, in one tuple, and are not asked a second time: for frames,
         which are at the same few places again and again. None where no function is."""
         try:
-            return self._places[pc]
+            return self.places[pc]
         except KeyError:
             found = self.find_function(pc)
-            return self._places.setdefault(pc, None if found is None else (*found, *self.find_line(pc)))
+            if len(self.places) >= _MOST_PLACES:
+                self.places.clear()
+            return self.places.setdefault(pc, None if found is None else (*found, *self.find_line(pc)))
 
     def find_line(self, pc: int) -> tuple[int, int]:
         """(line, column) of `pc` as `line_table` explains them; (0, 0) where nothing is known."""

@@ -93,7 +93,8 @@ class FrameInfo:
         """See the class."""
         if self._offset is None:
             assert self._code is not None
-            self._offset = self._code.find_line(self.pc)[0]
+            place = self._code.place(self.pc)
+            self._offset = place[2] if place is not None else 0
         return self._offset or self._first
 
     @property
@@ -163,14 +164,13 @@ def _frame_elsewhere(
 def frame_info(code: CodeObject, pc: int, modules: Sequence[RegisteredModule | None]) -> FrameInfo | None:
     """The frame at `pc` in `code`, where `modules` are the owners of its parts. None where no function of an owner
     is."""
-    found = code.find_function(pc)
+    found = code.places.get(pc) or code.find_function(pc)
     if found is None:
         return None
-    number, func_index = found
-    module = modules[number]
+    module = modules[found[0]]
     if module is None:
         return None
-    return FrameInfo(module, func_index, None, pc, code)
+    return FrameInfo(module, found[1], None, pc, code)
 
 
 Site = tuple["CodeObject", "Sequence[RegisteredModule | None]", int]
@@ -196,7 +196,7 @@ def frames_at(sites: Sequence[Site], *, innermost: bool = True) -> list[FrameInf
 def lookup_frame_info(pc: int) -> FrameInfo | None:
     """The frame at `pc`, whatever store it runs in. None where no wasm function is."""
     code = find_code(pc)
-    found = code.find_function(pc) if code is not None else None
+    found = (code.places.get(pc) or code.find_function(pc)) if code is not None else None
     if code is None or found is None:
         return None
     module = code.modules[found[0]].module

@@ -19,8 +19,8 @@ Who makes code known or forgets it holds a lock. Registering does without: CPyth
 handlers, only where a function starts, behind a call, and where a loop goes back, so a look at a word and the store
 that depends on it, with none of these in between, are one step.
 
-A third table is Python's own: for a page of registered code that somebody asked `is_wasm_trap_pc` about, a byte for
-each address on it that says whether a trap can happen there.
+Two tables are Python's own: for a page of registered code that somebody asked `is_wasm_trap_pc` about, a byte for each
+address on it that says whether a trap can happen there; and the answers of late, by address.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ _arenas: tuple[tuple[int, int, memoryview[int], memoryview[int]], ...] = ()
 _codes: Final[dict[int, weakref.ref[CodeObject]]] = {}
 _lines: Final[dict[int, Callable[[int], tuple[int, int]]]] = {}  # what finds lines, which outlives the code object
 _traps: Final[dict[int, bytes]] = {}  # by page number: 1 for each address of registered code where a trap can happen
+_answers: Final[dict[int, bool]] = {}  # by address: what `_traps` says of some of those on its pages
+_MOST_ANSWERS: Final = 1 << 14
 _ids = itertools.count(1)
 _untrack = ctypes.pythonapi.PyObject_GC_UnTrack
 _untrack.argtypes = [ctypes.py_object]
@@ -286,21 +288,39 @@ def _unregister(code: CodeObject, nothing: memoryview[int]) -> bool:
 def _forget_traps(start: int, end: int) -> None:
     for page in range(start >> PAGE_SHIFT, (end + _IN_PAGE) >> PAGE_SHIFT):
         _traps.pop(page, None)
+    _answers.clear()  # also where no page was found: an exception may have come here the last time
 
 
 def is_wasm_trap_pc(pc: int) -> bool:
     """Whether an instruction of registered code at exactly this address may stop with a wasm trap. False for everything
     else, whatever `pc` is."""
+    if type(pc) is int:  # what only equals an address, as a float may, is none
+        answer = _answers.get(pc)
+        if answer is not None:
+            return answer
+    return _look_at(pc)
+
+
+def _look_at(pc: int) -> bool:
+    """The same of an address that was not asked about of late."""
     try:
-        traps = _traps.get(pc >> PAGE_SHIFT)
+        page = pc >> PAGE_SHIFT
+        traps = _traps.get(page)
     except TypeError:
         return False
     if traps is None:
         code = lookup_code(pc)
         if code is None:
             return False
-        traps = _write_down_traps(code, pc >> PAGE_SHIFT)
-    return traps[pc & _IN_PAGE] == 1
+        traps = _write_down_traps(code, page)
+    answer = traps[pc & _IN_PAGE] == 1
+    if type(pc) is int:
+        if len(_answers) >= _MOST_ANSWERS:
+            _answers.clear()
+        # One step: see the head of this file.
+        if page in _traps and _traps[page] is traps:
+            _answers[pc] = answer
+    return answer
 
 
 def _write_down_traps(code: CodeObject, page: int) -> bytes:

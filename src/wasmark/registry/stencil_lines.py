@@ -45,13 +45,14 @@ class StencilLines:
 
     def find(self, address: int) -> tuple[int, int]:
         """(line, column) of an address; (0, 0) where the table says nothing."""
-        position = bisect_right(self._starts, address - self.base) - 1
+        distance = address - self.base
+        position = bisect_right(self._starts, distance) - 1
         if position < 0:
             return _NOTHING
         line = self._lines[position]
         column = 0
         if line:
-            inside = address - self.base - self._starts[position]
+            inside = distance - self._starts[position]
             for offset, at in self._columns[self._marks[position]]:
                 if offset > inside:
                     break

@@ -61,14 +61,16 @@ class Record:
 
     __slots__ = ("entries", "first", "position", "thread", "tick", "time", "truncated_at")
 
-    def __init__(self, position: int, words: list[int]) -> None:
+    def __init__(self, position: int, words: ctypes.Array[ctypes.c_uint64], start: int = 0) -> None:
+        """Out of the words from `start` on, which may change afterwards."""
+        first = start + RECORD_ENTRIES // 8
+        head = words[start:first]
         self.position = position
-        self.tick = words[RECORD_TICK // 8]
-        self.time = words[RECORD_TIME // 8]
-        self.first = words[RECORD_FIRST // 8]
-        self.thread = words[RECORD_THREAD // 8]
-        count, kept = words[RECORD_COUNT // 8], ENTRIES_KEPT
-        first = RECORD_ENTRIES // 8
+        self.tick = head[RECORD_TICK // 8]
+        self.time = head[RECORD_TIME // 8]
+        self.first = head[RECORD_FIRST // 8]
+        self.thread = head[RECORD_THREAD // 8]
+        count, kept = head[RECORD_COUNT // 8], ENTRIES_KEPT
         entries = words[first : first + min(count, 2 * kept)]
         self.truncated_at: int | None = None
         if count > 2 * kept:  # the second half is a ring
@@ -115,9 +117,9 @@ def taken() -> Iterator[Record]:
         start = position % SLOTS * size
         if ring[start] != position + 1:
             return
-        words = ring[start : start + size]
+        record = Record(position, ring, start)
         _state[SAMPLER_TAIL // 8] = position + 1
-        yield Record(position, words)
+        yield record
 
 
 def new_record() -> ctypes.Array[ctypes.c_uint64]:

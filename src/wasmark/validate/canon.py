@@ -65,19 +65,25 @@ class TypeRegistry:
 
     def register(self, model: ModuleModel) -> tuple[int, ...]:
         """The canonical id of every type index of a validated module."""
-        ids: list[int] = []
-        for first, count in model.rec_groups:
-            ids += self.register_group(model.types[first : first + count], ids)
-        return tuple(ids)
+
+        def register() -> tuple[int, ...]:
+            ids: list[int] = []
+            for first, count in model.rec_groups:
+                closed = _closed(model.types[first : first + count], ids)
+                first_id = self._groups.get(closed)
+                if first_id is None:
+                    first_id = self._enter(closed)
+                ids += range(first_id, first_id + count)
+            return tuple(ids)
+
+        return unbroken(register)
 
     def register_group(self, group: Sequence[SubType], before: Sequence[int]) -> range:
         """The ids of the members of one recursion group, given those of all types before it in its module.
 
         Type indices in the group that reach beyond `before` mean the group's own members.
         """
-        size = len(before)
-        # Inside the closed form, members of the group are the numbers -1, -2, ...: no id is negative.
-        closed = tuple(rename_type(type_, lambda i: before[i] if i < size else size - i - 1) for type_ in group)
+        closed = _closed(group, before)
         first = self._groups.get(closed)
         if first is None:
             first = unbroken(lambda: self._enter(closed))
@@ -142,6 +148,12 @@ class TypeRegistry:
     def is_subtype(self, sub: ValType, sup: ValType) -> bool:
         """Whether a value of type `sub` may stand where `sup` is expected; both in canonical space."""
         return sub is sup or val_matches(self, sub, sup)
+
+
+def _closed(group: Sequence[SubType], before: Sequence[int]) -> tuple[SubType, ...]:
+    """The closed form of a group. In it members of the group are the numbers -1, -2, ...: no id is negative."""
+    size = len(before)
+    return tuple(rename_type(type_, lambda i: before[i] if i < size else size - i - 1) for type_ in group)
 
 
 def rename_type(type_: SubType, new: _Renaming) -> SubType:
