@@ -68,6 +68,14 @@ class Err(Case, Generic[_T]):
     label = "error"
 
 
+class ErrorContext(Error):
+    """What a component says of an error besides that there was one (`error-context`): a message for people."""
+
+    def __init__(self, message: str = "") -> None:
+        self.message = message
+        super().__init__(message)
+
+
 class ResultError(Error):
     """A function returned the error of its `result`; `payload` is what it says, None where it says nothing. A host
     function raises it to do the same."""
