@@ -6,7 +6,8 @@ from __future__ import annotations
 from functools import partial
 
 from wasmark.component.abi import async_builtins, builtins, error_contexts, thread_builtins
-from wasmark.component.abi.buffers import Codec, Port
+from wasmark.component.abi.buffers import Port
+from wasmark.component.abi.codecs import Codec
 from wasmark.component.abi.guest import Guest
 from wasmark.component.canon_options import CanonOptions
 from wasmark.core.types import FuncType, SubType

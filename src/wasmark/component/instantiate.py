@@ -97,7 +97,7 @@ class Frame:
         self.outer = value.outer
         self.store = store
         self.given = given
-        self.state = InstanceState(store, parent)
+        self.state: InstanceState = InstanceState(store, parent)
         self.spaces: dict[str, list[Any]] = {sort: [] for sort in M.INDEX_SPACES}
         self.resources: dict[T.ResourceType, Resource] = {}
         self._carriers: dict[T.Stream | T.Future, CarrierType] = {}

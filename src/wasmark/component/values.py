@@ -68,7 +68,7 @@ class Err(Case, Generic[_T]):
     label = "error"
 
 
-class ErrorContext(Error):
+class ErrorContext(Error):  # noqa: N818 - the name of the type
     """What a component says of an error besides that there was one (`error-context`): a message for people."""
 
     def __init__(self, message: str = "") -> None:

@@ -356,8 +356,8 @@ def _signed(bits: int) -> int:
 def host_calls_async(
     callee: Callee, passing: Passing, states: Sequence[InstanceState], type_: T.FuncType, namer: Namer
 ) -> Callable[..., Any]:
-    """`call(*values)`: runs an asynchronous function, and whatever else can run in its store, until it has returned. What
-    its task does after that, it does during later calls."""
+    """`call(*values)`: runs an asynchronous function, and whatever else can run in its store, until it has returned.
+    What its task does after that, it does during later calls."""
     guest = callee.guest
     store = guest.state.store
     checker = Checker(namer)

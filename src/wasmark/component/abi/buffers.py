@@ -1,12 +1,9 @@
-"""What is read into and written from: memory of a guest (`GuestBuffer`), or Python's values (`HostBuffer`). How values
-of a type go from one to the other is written once for each pair of sides (`Codec`)."""
+"""What streams and futures read from and write into: memory of a guest (`GuestBuffer`), or what Python has
+(`component.streams`)."""
 
 from __future__ import annotations
 
-from wasmark.component.abi.domains import HostDomain, TransitDomain
-from wasmark.component.abi.lifting import BLOCKS, Lifting
-from wasmark.component.abi.lowering import Lowering
-from wasmark.component.abi.source import Lines, Source
+from wasmark.component.abi.lifting import BLOCKS
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 
 TYPE_CHECKING = False
@@ -15,29 +12,11 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
+    from wasmark.component.abi.codecs import Codec
     from wasmark.component.abi.guest import Guest
-    from wasmark.component.abi.signatures import Options
-    from wasmark.component.classes import Namer
 
 MAX_LENGTH: Final = (1 << 28) - 1
 """The most values that are read or written at once."""
-
-
-class Codec:
-    """How values of a type are read from a guest (`load(guest, address, count)`) and written into one (`store(guest,
-    values, address)`). `resources` are the types that the guest's `resources` have to have."""
-
-    __slots__ = ("load", "resources", "store")
-
-    def __init__(self, element: T.ValType, options: Options, namer: Namer | None) -> None:
-        source = Source()
-        domain: Any = TransitDomain() if namer is None else HostDomain(namer)
-        load = Lifting(source, options.layout, options.encoding, domain).elements(element)
-        store = Lowering(source, options.layout, options.encoding, domain).elements(element)
-        lines = Lines("def codec():")
-        lines.add(f"return {load}, {store}")
-        self.load, self.store = source.compile(lines, "codec", "<canonical ABI of a stream or future>")()
-        self.resources: tuple[Any, ...] = tuple(domain.resources)
 
 
 class Port:

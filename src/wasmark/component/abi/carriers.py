@@ -1,8 +1,8 @@
 """Streams and futures: what carries values from one task to another (CanonicalABI.md, "Stream State", "Future State").
 
-Both ends share a `Shared`. Whoever reads or writes brings a buffer (`abi.buffers`); the first to come waits with it, the
-second copies. Each tells how it went: `done(result)` when it is over, `copied(reclaim)` when there has been something
-to copy for one that could take more, and does so until `reclaim` is called.
+Both ends share a `Shared`. Whoever reads or writes brings a buffer (`abi.buffers`); the first to come waits with it,
+the second copies. Each is told how it went: `done(result)` when it is over, `copied(reclaim)` when something has been
+copied for the one that waits. That one waits on until it calls `reclaim`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ CANCELLED: Final = 2
 """How a copy went."""
 
 
+NO_TYPE: Final = object()
+
+
 class Waiting:
     """Who came first: its instance (None: Python), its buffer, and how it is told."""
 
@@ -51,7 +54,8 @@ class Waiting:
 
 
 class Shared:
-    """What both ends have in common. `type` is that of what it carries, `is_dropped` whether one of them is gone."""
+    """What both ends have in common. `type` is the `CarrierType.key` of what it carries, NO_TYPE for what Python has
+    made and no component has had yet, `is_dropped` whether one of them is gone."""
 
     __slots__ = ("is_dropped", "type", "waiting")
     is_stream = True
@@ -154,8 +158,9 @@ class End(Waitable):
         if self.phase != _IDLE:
             raise ComponentTrap(ComponentTrapCode.BUSY)
 
-    def copy(self, state: InstanceState, buffer: Buffer, *, is_async: bool) -> int:
-        """Read or write: how it went, or BLOCKED where it goes on in the background."""
+    def copy(self, state: InstanceState | None, buffer: Buffer, *, is_async: bool) -> int:
+        """Read or write, for an instance or for Python (None): how it went, or BLOCKED where it goes on in the
+        background."""
 
         def copied(reclaim: Callable[[], None]) -> None:
             self.event = lambda: self._told(COMPLETED, buffer, reclaim)
@@ -168,10 +173,11 @@ class End(Waitable):
         self.shared.copy(Waiting(state, buffer, copied, done), reads=self.reads)
         return self._answer(state, is_async=is_async)
 
-    def _answer(self, state: InstanceState, *, is_async: bool) -> int:
+    def _answer(self, state: InstanceState | None, *, is_async: bool) -> int:
         if self.event is None:
             if is_async:
                 return BLOCKED
+            assert state is not None
             self.await_event(state)
         return self.take_event()[2]
 
@@ -191,9 +197,28 @@ class End(Waitable):
         if not is_async:
             self.refuse_in_set()
         self.phase = _CANCELLING
+        self._stop_copying()
+        return self._answer(state, is_async=is_async)
+
+    def _stop_copying(self) -> None:
         if self.shared.waiting is not None and self.shared.waiting.buffer is self._buffer and self._buffer.remaining:
             self.shared.cancel()
-        return self._answer(state, is_async=is_async)
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether the other end has not been seen to be gone."""
+        return self.phase != _DONE
+
+    def give_up(self) -> None:
+        """For Python, whom an exception has come to: stop reading or writing."""
+        self._stop_copying()
+        if self.event is not None:
+            self.take_event()
+
+    def let_go(self) -> None:
+        """For Python: it is gone, whatever it did."""
+        self._stop_copying()
+        self.shared.drop()
 
     def drop(self) -> None:
         """It is gone."""

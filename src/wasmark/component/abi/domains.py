@@ -15,9 +15,9 @@ from wasmark.component.abi import coerce, strings
 from wasmark.component.abi.error_contexts import put_error, take_error
 from wasmark.component.abi.handles import Handle
 from wasmark.component.abi.source import joined
+from wasmark.component.streams import get_carrier, give_carrier
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 from wasmark.component.values import Some
-from wasmark.errors import UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -269,16 +269,6 @@ _HELPERS: Final = {
         "pairs_of",
     )
 }
-
-
-def get_carrier(guest: Guest, carrier: Any, index: int) -> Any:
-    """What Python gets for the readable end of a stream or future."""
-    raise UnsupportedError("streams and futures for Python are not supported yet", part="asynchronous components")
-
-
-def give_carrier(guest: Guest, carrier: Any, value: Any) -> int:
-    """The handle of a stream or future that Python gives."""
-    raise UnsupportedError("streams and futures for Python are not supported yet", part="asynchronous components")
 
 
 class HostDomain(_Resources):

@@ -188,7 +188,8 @@ class InstanceState:
 
     `thread` is the one that runs in it, where that was asked for; `threads` are all, by their indices. `exclusive` is
     the one of those that take turns whose turn it is, `waits_to_enter` counts calls that have not begun because of it
-    or of `backpressure`, `waits_here` synchronous calls that wait in their middle. `can_block` says that its code could have to wait in its middle.
+    or of `backpressure`, `waits_here` synchronous calls that wait in their middle. `can_block` says that its code could
+    have to wait in its middle.
     """
 
     __slots__ = (

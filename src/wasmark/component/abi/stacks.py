@@ -3,8 +3,8 @@
 It is a Python thread that runs only while whoever let it run waits for it: the baton goes to and fro by locks, so one
 thread of a store runs at a time, and the order is the same each time. With the baton goes what a store and its
 collector know of the thread that runs in it (`Seat`), and the deadlines of whoever waits. What is raised on the stack
-comes out of `resume`. A signal handler that raises while somebody waits for a stack has its exception come out of there,
-once the stack has been stopped as a deadline would stop it.
+comes out of `resume`. A signal handler that raises while somebody waits for a stack has its exception come out of
+there, once the stack has been stopped as a deadline would stop it.
 
 What lies on other stacks the collector of a store does not see: it collects nothing while there are any.
 """

@@ -1,5 +1,5 @@
-"""Tasks: what belongs to one call of a lifted function (CanonicalABI.md, "Tasks"). A task has threads, of which the first
-comes with it, and ends with the last of them; by then it has given its result, or has been cancelled.
+"""Tasks: what belongs to one call of a lifted function (CanonicalABI.md, "Tasks"). A task has threads, of which the
+first comes with it, and ends with the last of them; by then it has given its result, or has been cancelled.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Agreement(NamedTuple):
 
 
 class Returning:
-    """How an asynchronous function gives its result: `accepts` is what its `task.return` has to agree with, `lift` makes
-    a value of what that is given."""
+    """How an asynchronous function gives its result: `accepts` is what its `task.return` has to agree with, `lift`
+    makes a value of what that is given."""
 
     __slots__ = ("accepts", "lift")
 
@@ -48,8 +48,9 @@ class Returning:
 
 
 class Task:
-    """A call in the instance `state`. `returning` is how it gives its result, None where it does so as core functions do:
-    then `synchronous` makes a value of that. `scope` is what is lent for it. `takes_turns`: it runs only while it is the `exclusive` one.
+    """A call in the instance `state`. `returning` is how it gives its result, None where it does so as core functions
+    do: then `synchronous` makes a value of that. `scope` is what is lent for it. `takes_turns`: it runs only while it
+    is the `exclusive` one.
 
     `resolve(value)` is called with its result, `resolve(CANCELLED)` when it was cancelled.
     """

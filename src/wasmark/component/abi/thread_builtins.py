@@ -103,8 +103,8 @@ def yield_(state: InstanceState, *, cancellable: bool) -> Callable[[], int]:
 
 
 def hand_over(state: InstanceState, *, cancellable: bool, suspends: bool, wants_ready: bool) -> Callable[[int], int]:
-    """Lets a certain thread run next, and suspends this one or has it wait for its turn. `wants_ready`: the other one has
-    to be ready for that, and is left alone otherwise; it has to be suspended where this is False."""
+    """Lets a certain thread run next, and suspends this one or has it wait for its turn. `wants_ready`: the other one
+    has to be ready for that, and is left alone otherwise; it has to be suspended where this is False."""
 
     def hand(index: int) -> int:
         if not state.may_leave:

@@ -3,8 +3,8 @@ turns: one runs until it waits or ends.
 
 What a thread does is a generator. It waits by yielding, or in the middle of wasm code (`Thread.block`). For the latter
 it needs a stack of its own (`stacks.Stack`), which it gets for one step of the generator where its instance has
-functions that could block (`InstanceState.can_block`). The thread of a synchronous call runs on the stack of its caller,
-who has nothing to do before it returns: when it waits, the others of its instance are let run right there.
+functions that could block (`InstanceState.can_block`). The thread of a synchronous call runs on the stack of its
+caller, who has nothing to do before it returns: when it waits, the others of its instance are let run right there.
 
 `Scheduler`: the threads of one store that wait, the one that has waited longest first.
 """
@@ -70,8 +70,8 @@ class Thread(Entry):
     # --- what it does itself ------------------------------------------------------------------------
 
     def wait_for(self, ready: Callable[[], bool] | None, *, cancellable: bool = False) -> None:
-        """Say that it waits, for as long as `ready` says, or until another thread lets it run (None). What comes next is
-        that it yields, or blocks."""
+        """Say that it waits, for as long as `ready` says, or until another thread lets it run (None). What comes next
+        is that it yields, or blocks."""
         self.is_cancellable = cancellable
         self.cancelled = False
         self.is_blocked = True
@@ -131,8 +131,8 @@ class Thread(Entry):
         return self.block()
 
     def hand_over(self, other: Thread | None, *, cancellable: bool, suspends: bool) -> bool:
-        """Let another thread run at once, if there is one, and be suspended, or wait for the next turn; whether it is to
-        be cancelled."""
+        """Let another thread run at once, if there is one, and be suspended, or wait for the next turn; whether it is
+        to be cancelled."""
         if other is None:
             return self.suspend(cancellable=cancellable) if suspends else self.yield_(cancellable=cancellable)
         if self.task.takes_cancellation(cancellable):
@@ -222,8 +222,8 @@ class Thread(Entry):
 
 
 class Scheduler:
-    """See the head of this file. `waiting` are the threads that wait for something, `on_stacks` those that have a stack,
-    in the order in which they got it, `switch` the one that is to run next, whatever comes first."""
+    """See the head of this file. `waiting` are the threads that wait for something, `on_stacks` those that have a
+    stack, in the order in which they got it, `switch` the one that is to run next, whatever comes first."""
 
     __slots__ = ("_seat", "on_stacks", "switch", "waiting")
 
@@ -252,9 +252,9 @@ class Scheduler:
         state = thread.task.state
         for each in self.waiting:
             task = each.task
-            if task.state is state and each is not thread and not (task.takes_turns and each is task.first):
-                if each.is_ready:
-                    return each
+            takes_turns = task.takes_turns and each is task.first
+            if task.state is state and each is not thread and not takes_turns and each.is_ready:
+                return each
         return None
 
     def tick(self) -> bool:
@@ -269,6 +269,18 @@ class Scheduler:
                     each.may_enter = True
                 return True
         return False
+
+    def run_until(self, store: Store, over: Callable[[], bool]) -> None:
+        """Let threads run, from outside of all components, until something is so. Raises what comes out of them, and
+        traps where nothing can run any more."""
+        with store.owned() as idle:
+            try:
+                while not over():
+                    if not self.tick():
+                        raise ComponentTrap(ComponentTrapCode.DEADLOCK)
+            finally:
+                if idle:
+                    self.sweep()
 
     def sweep(self) -> None:
         """Give up the threads of instances that can never be entered again; to be called where no component runs."""
