@@ -106,10 +106,17 @@ class _Known(SharedFuture):
 class _Place:
     """What both ends of one stream or future know of the store that it is used in, once a component has had it."""
 
-    __slots__ = ("store",)
+    __slots__ = ("_lease", "store")
 
     def __init__(self, store: Store | None) -> None:
+        self.store: Store | None = None
+        if store is not None:
+            self.be_in(store)
+
+    def be_in(self, store: Store) -> None:
+        """From now on it is used there."""
         self.store = store
+        self._lease = scheduler_of(store).lease()
 
 
 class _HostEnd:
@@ -144,7 +151,9 @@ class _HostEnd:
         store = self._place.store
         if store is None:
             raise ComponentTrap(ComponentTrapCode.DEADLOCK)
-        scheduler_of(store).run_until(store, over)
+        scheduler = scheduler_of(store)
+        with scheduler.entered(store):
+            scheduler.run_until(over)
 
     def close(self) -> None:
         """Let go of it; whoever has the other end sees that. Again, nothing happens."""
@@ -272,7 +281,7 @@ def _give_end(guest: Guest, carrier: CarrierType, value: StreamReader | FutureRe
     shared = end.shared
     if shared.type is NO_TYPE:
         shared.type = carrier.key
-        value._place.store = guest.state.store
+        value._place.be_in(guest.state.store)
     elif shared.type != carrier.key:
         raise TypeError("a stream or future of another type is expected")
     if value._place.store is not guest.state.store:

@@ -13,7 +13,6 @@ from functools import partial
 from wasmark.component.abi.builtins import drain
 from wasmark.component.abi.checking import MISFITS, Checker
 from wasmark.component.abi.domains import HostDomain, TransitDomain, take_back
-from wasmark.component.abi.guest import uncaught
 from wasmark.component.abi.handles import Scope
 from wasmark.component.abi.layout import MAX_FLAT_PARAMS, MAX_FLAT_RESULTS
 from wasmark.component.abi.lifting import Lifting
@@ -41,7 +40,6 @@ from wasmark.component.abi.waitables import (
     WaitableSet,
 )
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
-from wasmark.errors import WasmException
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,13 +161,6 @@ def host_to_guest(type_: T.FuncType, options: Options, namer: Namer, name: str) 
 # --- the life of a task -------------------------------------------------------------------------------
 
 
-def _call(function: Callable[..., Any], *args: Any) -> Any:
-    try:
-        return function(*args)
-    except WasmException as error:
-        uncaught(error)
-
-
 def _life(task: Task, callee: Callee, start: Callable[[], tuple[Any, ...] | None]) -> Iterator[None]:
     """What the first thread of a task does; `start` answers the core parameters, None for what does not
     fit."""
@@ -193,12 +184,13 @@ def _life(task: Task, callee: Callee, start: Callable[[], tuple[Any, ...] | None
     task.add(thread)
     task.begin()
     core = start()
+    del start  # it knows what Python gave, which may be held for nothing else
     if core is None:  # what Python gave does not fit: nothing comes of it
         task.end_unstarted()
     elif not callee.options.is_async:
-        _run_synchronous(task, callee, core)
+        _run_synchronous(task, thread, callee, core)
     else:
-        packed = _call(callee.core, *core)
+        packed = thread.call(callee.core, *core)
         if callee.after is not None:
             yield from _call_back(task, thread, callee.after, packed)
     thread.end()
@@ -206,16 +198,16 @@ def _life(task: Task, callee: Callee, start: Callable[[], tuple[Any, ...] | None
         state.exclusive = None
 
 
-def _run_synchronous(task: Task, callee: Callee, core: tuple[Any, ...]) -> None:
+def _run_synchronous(task: Task, thread: Thread, callee: Callee, core: tuple[Any, ...]) -> None:
     """A function that is asynchronous by its type alone."""
     state = task.state
-    result = _call(callee.core, *core)
+    result = thread.call(callee.core, *core)
     returning = task.synchronous
     assert returning is not None
     task.give(returning(result))
     if callee.after is not None:
         state.may_leave = False
-        _call(callee.after, *([] if result is None else [result]))
+        thread.call(callee.after, *([] if result is None else [result]))
         state.may_leave = True
 
 
@@ -244,7 +236,7 @@ def _call_back(task: Task, thread: Thread, callback: Callable[..., int], packed:
             if not cancelled:
                 event = set_.take_event()
         state.exclusive = thread
-        packed = _call(callback, *event)
+        packed = thread.call(callback, *event)
 
 
 def _can_go_on(state: InstanceState, set_: WaitableSet | None) -> bool:
@@ -379,24 +371,22 @@ def host_calls_async(
                 return None
             return core
 
-        with store.owned() as idle:
+        scheduler = scheduler_of(store)
+        with scheduler.entered(store):
             if doomed and guest.state.may_enter:
                 drain(guest.state)
-            scheduler = scheduler_of(store)
             try:
                 _begin(callee, passing, states, scope, start, results.append)
-                while not results:
-                    if not scheduler.tick():
-                        for state in states:
-                            state.may_enter = False
-                        raise ComponentTrap(ComponentTrapCode.DEADLOCK)
+                scheduler.run_until(lambda: bool(results))
+            except ComponentTrap as trap:
+                if trap.code is ComponentTrapCode.DEADLOCK:  # it never comes to an end
+                    guest.state.may_enter = False
+                raise
             finally:
                 scope.end()
-                if idle:
-                    scheduler.sweep()
         if refused:
             checker.check_all(type_.params, values)
             raise refused[0]
-        return results[0]
+        return results.pop()
 
     return call

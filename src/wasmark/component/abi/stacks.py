@@ -206,9 +206,14 @@ class Stack:
         limits = deadlines()
         limits.active = self._deadlines
         limits.publish()
-        block[L.THREAD_TIMEOUT // 8] = self._timeout
+        self.renew()
         if self._is_stopped:
             self._stop()
+
+    def renew(self) -> None:
+        """To be called when wasm code was left: it has put back the time limit that there was when it was entered."""
+        assert self._block is not None
+        self._block[L.THREAD_TIMEOUT // 8] = self._timeout
 
     def _hand_back(self) -> None:
         # The owner of a store is never a thread that may have ended.

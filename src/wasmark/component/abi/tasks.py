@@ -88,7 +88,7 @@ class Task:
         """A thread of it has ended."""
         self.threads.remove(thread)
         self.state.threads.forget(thread.index)
-        if not self.threads and self._resolve is not None and self._phase != _RESOLVED:
+        if not self.threads and self._resolve is not None:
             raise ComponentTrap(ComponentTrapCode.NO_RESULT)
 
     # --- how far it is ----------------------------------------------------------------------------
@@ -124,6 +124,7 @@ class Task:
         assert self._resolve is not None
         self._resolve(value)
         self._phase = _RESOLVED
+        self._resolve = None
 
     # --- cancellation -------------------------------------------------------------------------------
 

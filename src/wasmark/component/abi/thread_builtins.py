@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from wasmark.component.abi.guest import uncaught
 from wasmark.component.abi.tasks import present
 from wasmark.component.abi.threads import Thread
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
-from wasmark.errors import WasmException
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,11 +46,9 @@ def thread_new(state: InstanceState, table: Table, type_id: int) -> Callable[[in
         return thread.index
 
     def _life(function: Func, context: int) -> Iterator[None]:
-        try:
-            function(context)
-        except WasmException as error:
-            uncaught(error)
-        present(state).end()
+        thread = present(state)
+        thread.call(function, context)
+        thread.end()
         yield from ()
 
     return new

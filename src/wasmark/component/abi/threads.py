@@ -11,14 +11,24 @@ caller, who has nothing to do before it returns: when it waits, the others of it
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import time
+import weakref
+
+from wasmark.component.abi.guest import uncaught
 from wasmark.component.abi.handles import Entry
 from wasmark.component.abi.stacks import Seat, Stack
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
+from wasmark.errors import WasmException
+from wasmark.runtime.deadlines import nanoseconds
+from wasmark.runtime.layout import THREAD_TIMEOUT
+from wasmark.runtime.native import thread_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Final, NoReturn
+    from typing import Any, Final, NoReturn
 
     from wasmark.component.abi.tasks import Task
     from wasmark.store import Store
@@ -115,6 +125,16 @@ class Thread(Entry):
         state = self.task.state
         if (self._steps is None or state.waits_here) and self.scheduler.next_within(self) is None:
             raise ComponentTrap(ComponentTrapCode.CANNOT_BLOCK)
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a core function in it."""
+        try:
+            return function(*args)
+        except WasmException as error:
+            uncaught(error)
+        finally:
+            if self._stack is not None:
+                self._stack.renew()
 
     def yield_(self, *, cancellable: bool) -> bool:
         """Let others run; whether it is to be cancelled."""
@@ -225,9 +245,10 @@ class Scheduler:
     """See the head of this file. `waiting` are the threads that wait for something, `on_stacks` those that have a
     stack, in the order in which they got it, `switch` the one that is to run next, whatever comes first."""
 
-    __slots__ = ("_seat", "on_stacks", "switch", "waiting")
+    __slots__ = ("_lease", "_seat", "on_stacks", "switch", "waiting")
 
     def __init__(self) -> None:
+        self._lease: Callable[[], Lease | None] = lambda: None
         self.waiting: list[Thread] = []
         self.on_stacks: dict[Thread, None] = {}
         self.switch: Thread | None = None
@@ -270,22 +291,66 @@ class Scheduler:
                 return True
         return False
 
-    def run_until(self, store: Store, over: Callable[[], bool]) -> None:
-        """Let threads run, from outside of all components, until something is so. Raises what comes out of them, and
-        traps where nothing can run any more."""
+    @contextlib.contextmanager
+    def entered(self, store: Store) -> Iterator[None]:
+        """For Python: keeps other threads out of the store, makes its time limit one for all of what is done here, and
+        gives up threads that can never go on when that is over."""
         with store.owned() as idle:
+            if not idle:
+                yield
+                return
+            block = thread_state().block
+            assert block is not None
+            limit, at = store.timeout, THREAD_TIMEOUT // 8
+            before = block[at]
+            if limit is not None:
+                end = time.monotonic_ns() + nanoseconds(limit)
+                block[at] = min(before or end, end)
             try:
-                while not over():
-                    if not self.tick():
-                        raise ComponentTrap(ComponentTrapCode.DEADLOCK)
+                yield
             finally:
-                if idle:
-                    self.sweep()
+                block[at] = before
+                self._sweep()
 
-    def sweep(self) -> None:
-        """Give up the threads of instances that can never be entered again; to be called where no component runs."""
+    def run_until(self, over: Callable[[], bool]) -> None:
+        """Let threads run, in an `entered` store, until something is so. Raises what comes out of them, and traps where
+        nothing can run any more."""
+        while not over():
+            if not self.tick():
+                raise ComponentTrap(ComponentTrapCode.DEADLOCK)
+
+    def _sweep(self) -> None:
+        """Give up the threads of instances that can never be entered again. No component runs here."""
         for thread in [*self.waiting, *self.on_stacks]:
             if not thread.task.state.can_be_entered:
+                thread.abandon()
+
+    def lease(self) -> Lease:
+        """What all have of it that Python has: see there."""
+        found = self._lease()
+        if found is None:
+            found = Lease(self)
+            self._lease = weakref.ref(found)
+        return found
+
+
+class Lease:
+    """Held by what Python has of the instances of a store, and by nothing that they are made of. Where it ends, nobody
+    can call them any more, so the stacks of threads that wait end with it: they would keep each other and the store
+    alive for ever."""
+
+    __slots__ = ("__weakref__", "_scheduler")
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():
+            return
+        for thread in [*self._scheduler.on_stacks]:
+            state = thread.task.state
+            state.may_enter = False
+            with state.store.owned():
                 thread.abandon()
 
 
