@@ -30,12 +30,13 @@ from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Any, Final, Self
 
     from wasmark.component.abi.carriers import End
     from wasmark.component.abi.guest import Guest
+    from wasmark.component.abi.threads import Scheduler
     from wasmark.store import Store
 
 _CHUNK: Final = 1 << 16
@@ -118,6 +119,13 @@ class _Place:
         self.store = store
         self._lease = scheduler_of(store).lease()
 
+    def let_go(self, end: End) -> None:
+        """Nobody has this end any more: what follows from that waits until nobody else is in the store."""
+        if self.store is None:
+            end.let_go()
+        else:
+            scheduler_of(self.store).let_go.append(end.let_go)
+
 
 class _HostEnd:
     """An end in the hands of Python."""
@@ -137,29 +145,32 @@ class _HostEnd:
         """Read or write, and let components run until that is over; how it went."""
         end = self._used()
         end.check_idle()
+        store = self._place.store
+        if store is None:
+            return self._copy_in(end, buffer, None)
+        scheduler = scheduler_of(store)
+        with scheduler.entered(store):
+            return self._copy_in(end, buffer, scheduler)
+
+    @staticmethod
+    def _copy_in(end: End, buffer: Buffer, scheduler: Scheduler | None) -> int:
         answer = end.copy(None, buffer, is_async=True)
         if answer == BLOCKED:
             try:
-                self._run_until(lambda: end.event is not None)
+                if scheduler is None:  # no component has had the other end
+                    raise ComponentTrap(ComponentTrapCode.DEADLOCK)
+                scheduler.run_until(lambda: end.event is not None)
             except BaseException:
                 end.give_up()
                 raise
             answer = end.take_event()[2]
         return answer & 0xF
 
-    def _run_until(self, over: Callable[[], bool]) -> None:
-        store = self._place.store
-        if store is None:
-            raise ComponentTrap(ComponentTrapCode.DEADLOCK)
-        scheduler = scheduler_of(store)
-        with scheduler.entered(store):
-            scheduler.run_until(over)
-
     def close(self) -> None:
-        """Let go of it; whoever has the other end sees that. Again, nothing happens."""
+        """Let go of it; whoever has the other end sees that when it runs next. Again, nothing happens."""
         end, self._end = self._end, None
         if end is not None:
-            end.let_go()
+            self._place.let_go(end)
 
     def __enter__(self) -> Self:
         return self
@@ -170,7 +181,7 @@ class _HostEnd:
     def __del__(self) -> None:
         end = getattr(self, "_end", None)
         if end is not None:
-            end.let_go()
+            self._place.let_go(end)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}{', closed' if self._end is None else ''}>"

@@ -46,16 +46,17 @@
 
     ;; returns before it writes
     (func (export "count") (param $n i32)
-      (local $ends i64) (local $out i32) (local $i i32)
+      (local $ends i64) (local $out i32) (local $i i32) (local $at i32)
       (local.set $ends (call $stream.new))
       (local.set $out (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32))))
+      (local.set $at (i32.add (i32.const 1024) (i32.shl (local.get $out) (i32.const 2))))
       (call $return-stream (i32.wrap_i64 (local.get $ends)))
       (block $end
         (loop $more
           (br_if $end (i32.ge_u (local.get $i) (local.get $n)))
-          (i32.store (i32.const 32) (local.get $i))
+          (i32.store (local.get $at) (local.get $i))
           (local.set $i (i32.add (local.get $i) (i32.const 1)))
-          (br_if $end (i32.and (call $stream.write (local.get $out) (i32.const 32) (i32.const 1)) (i32.const 1)))
+          (br_if $end (i32.and (call $stream.write (local.get $out) (local.get $at) (i32.const 1)) (i32.const 1)))
           (br $more)))
       (call $stream.drop-writable (local.get $out))
       (call $note (local.get $i)))

@@ -349,7 +349,7 @@ def host_calls_async(
     callee: Callee, passing: Passing, states: Sequence[InstanceState], type_: T.FuncType, namer: Namer
 ) -> Callable[..., Any]:
     """`call(*values)`: runs an asynchronous function, and whatever else can run in its store, until it has returned.
-    What its task does after that, it does during later calls."""
+    What its task does after that, it does during later calls, each of which first gives a turn to all who wait."""
     guest = callee.guest
     store = guest.state.store
     checker = Checker(namer)
@@ -375,6 +375,7 @@ def host_calls_async(
         with scheduler.entered(store):
             if doomed and guest.state.may_enter:
                 drain(guest.state)
+            scheduler.round()
             try:
                 _begin(callee, passing, states, scope, start, results.append)
                 scheduler.run_until(lambda: bool(results))

@@ -150,6 +150,7 @@ class End(Waitable):
         self.shared = shared
         self.phase = _IDLE
         self.index = 0
+        self._buffer: Buffer | None = None
 
     def check_idle(self) -> None:
         """Trap where it cannot read or write."""
@@ -201,7 +202,8 @@ class End(Waitable):
         return self._answer(state, is_async=is_async)
 
     def _stop_copying(self) -> None:
-        if self.shared.waiting is not None and self.shared.waiting.buffer is self._buffer and self._buffer.remaining:
+        waiting = self.shared.waiting
+        if waiting is not None and waiting.buffer is self._buffer and waiting.buffer.remaining:
             self.shared.cancel()
 
     @property

@@ -15,6 +15,7 @@ import contextlib
 import sys
 import time
 import weakref
+from collections import deque
 
 from wasmark.component.abi.guest import uncaught
 from wasmark.component.abi.handles import Entry
@@ -243,15 +244,17 @@ class Thread(Entry):
 
 class Scheduler:
     """See the head of this file. `waiting` are the threads that wait for something, `on_stacks` those that have a
-    stack, in the order in which they got it, `switch` the one that is to run next, whatever comes first."""
+    stack, in the order in which they got it, `switch` the one that is to run next, whatever comes
+    first. `let_go` is what is to be done about ends of streams and futures that Python has let go of."""
 
-    __slots__ = ("_lease", "_seat", "on_stacks", "switch", "waiting")
+    __slots__ = ("_lease", "_seat", "let_go", "on_stacks", "switch", "waiting")
 
     def __init__(self) -> None:
         self._lease: Callable[[], Lease | None] = lambda: None
         self.waiting: list[Thread] = []
         self.on_stacks: dict[Thread, None] = {}
         self.switch: Thread | None = None
+        self.let_go: deque[Callable[[], object]] = deque()
         self._seat: Seat | None = None
 
     def seat_of(self, store: Store) -> Seat:
@@ -280,16 +283,27 @@ class Scheduler:
 
     def tick(self) -> bool:
         """Let one thread run that can, from outside of all components; whether there was one."""
-        for thread in self.waiting:
-            state = thread.task.state
-            if state.can_be_entered and thread.is_ready:
-                for each in state.chain:
-                    each.may_enter = False
-                self.resume(thread)
-                for each in state.chain:
-                    each.may_enter = True
-                return True
-        return False
+        while self.let_go:
+            self.let_go.popleft()()
+        return any(map(self._let_run, self.waiting))
+
+    def round(self) -> None:
+        """Let each thread that waits run once, if it can then."""
+        while self.let_go:
+            self.let_go.popleft()()
+        for thread in [*self.waiting]:
+            self._let_run(thread)
+
+    def _let_run(self, thread: Thread) -> bool:
+        state = thread.task.state
+        if not (state.can_be_entered and thread.is_ready):
+            return False
+        for each in state.chain:
+            each.may_enter = False
+        self.resume(thread)
+        for each in state.chain:
+            each.may_enter = True
+        return True
 
     @contextlib.contextmanager
     def entered(self, store: Store) -> Iterator[None]:
