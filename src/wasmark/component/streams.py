@@ -8,7 +8,9 @@ that can be iterated over, which is asked for values when the component reads th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
+from typing import Any, Generic, TypeVar
 
 from wasmark.component.abi.buffers import Buffer
 from wasmark.component.abi.carriers import (
@@ -30,15 +32,16 @@ from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
-    from typing import Any, Final, Self
+    from typing import Final, Self
 
     from wasmark.component.abi.carriers import End
     from wasmark.component.abi.guest import Guest
     from wasmark.component.abi.threads import Scheduler
     from wasmark.store import Store
 
+_T = TypeVar("_T")
 _CHUNK: Final = 1 << 16
 """How many values are read at once where nobody says how many."""
 
@@ -187,7 +190,7 @@ class _HostEnd:
         return f"<{type(self).__name__}{', closed' if self._end is None else ''}>"
 
 
-class StreamReader(_HostEnd):
+class StreamReader(_HostEnd, Generic[_T]):
     """The end of a stream that reads. Iterating over it gives its values one by one, until the other end is closed."""
 
     __slots__ = ()
@@ -207,48 +210,47 @@ class StreamReader(_HostEnd):
                 break
         return []
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[_T]:
         while values := self.read():
             yield from values
 
 
-class StreamWriter(_HostEnd):
+class StreamWriter(_HostEnd, Generic[_T]):
     """The end of a stream that writes. The other one learns from `close` that there is nothing more to come."""
 
     __slots__ = ()
 
-    def write(self, values: Any) -> int:
-        """Write values (anything like a sequence), and let components run until they have read all of them, or have
+    def write(self, values: Iterable[_T]) -> int:
+        """Write values, and let components run until they have read all of them, or have
         closed their end; how many were read. Raises what components raise, TypeError for values that do not fit, and
         ComponentTrap where nobody would ever read."""
-        if not hasattr(values, "__getitem__"):
-            values = list(values)
-        source = _Source(values)
+        source = _Source(values if isinstance(values, Sequence | bytearray | memoryview) else list(values))
         while source.remaining and self._used().can_copy:
             self._copy(source)
         return source.progress
 
 
-class FutureReader(_HostEnd):
+class FutureReader(_HostEnd, Generic[_T]):
     """The end of a future that reads."""
 
     __slots__ = ()
 
-    def read(self) -> Any:
+    def read(self) -> _T:
         """The value; components run until it is there. Raises what they raise, and ComponentTrap where nobody would
         ever write it."""
         sink = _Sink(1)
         self._copy(sink)
         self.close()
-        return sink.values[0]
+        value: _T = sink.values[0]
+        return value
 
 
-class FutureWriter(_HostEnd):
+class FutureWriter(_HostEnd, Generic[_T]):
     """The end of a future that writes."""
 
     __slots__ = ()
 
-    def write(self, value: Any) -> bool:
+    def write(self, value: _T) -> bool:
         """Write the value, and let components run until it is read; whether anybody wanted it. Raises what they raise,
         TypeError for a value that does not fit, and ComponentTrap where nobody would ever read it."""
         source = _Source([value])
@@ -257,19 +259,19 @@ class FutureWriter(_HostEnd):
         return bool(source.progress)
 
 
-def stream() -> tuple[StreamReader, StreamWriter]:
+def stream() -> tuple[StreamReader[Any], StreamWriter[Any]]:
     """Both ends of a new stream, of the type of the parameter or result that the first is given for."""
     shared, place = Shared(NO_TYPE), _Place(None)
     return StreamReader(ReadableStream(shared), place), StreamWriter(WritableStream(shared), place)
 
 
-def future() -> tuple[FutureReader, FutureWriter]:
+def future() -> tuple[FutureReader[Any], FutureWriter[Any]]:
     """Both ends of a new future, in the same way."""
     shared, place = SharedFuture(NO_TYPE), _Place(None)
     return FutureReader(ReadableFuture(shared), place), FutureWriter(WritableFuture(shared), place)
 
 
-def get_carrier(guest: Guest, carrier: CarrierType, index: int) -> StreamReader | FutureReader:
+def get_carrier(guest: Guest, carrier: CarrierType, index: int) -> StreamReader[Any] | FutureReader[Any]:
     """What Python gets for the readable end of a component's."""
     kind = StreamReader if carrier.is_stream else FutureReader
     return kind(carrier.readable(carrier.take(guest.state, index)), _Place(guest.state.store))
@@ -287,7 +289,7 @@ def give_carrier(guest: Guest, carrier: CarrierType, value: Any) -> int:
     return carrier.put(guest.state, shared)
 
 
-def _give_end(guest: Guest, carrier: CarrierType, value: StreamReader | FutureReader) -> int:
+def _give_end(guest: Guest, carrier: CarrierType, value: StreamReader[Any] | FutureReader[Any]) -> int:
     end = value._used()
     shared = end.shared
     if shared.type is NO_TYPE:
