@@ -86,6 +86,8 @@ class Store(OfThisProcess):
     _registry: ModuleRegistry | None = None
     _collector: Collector | None = None
     _registry_is_whole = False
+    scheduler: Any = None
+    """Whose turn it is, of the threads of components (`component.abi.threads.Scheduler`)."""
     _tail_words = 0  # room for so many words of tail calls
 
     def __init__(self, engine: Engine | None = None, *, timeout: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The scripts of the component model's tests, which lie beside the repository: those that run, and those that wait."""
+"""The scripts of the component model's tests, which lie beside the repository."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ TESTSUITE: Final = Path(__file__).resolve().parents[3] / "shared" / "component-t
 
 ABOUT_FORM: Final = ("binary", "validation")
 """Folders of scripts that run little: how their modules are compiled makes no difference to them."""
-ABOUT_CALLS: Final = ("values", "resources", "linking")
+ABOUT_CALLS: Final = ("values", "resources", "linking", "async")
 """Folders of scripts that run what they define."""
-PENDING: Final = "async"
-"""The folder of those that need tasks that wait for each other, which are not here yet."""
 
 
 def scripts(*folders: str) -> list[str]:

@@ -10,8 +10,9 @@ from wasmark.component.component import Component
 from wasmark.component.instance import ComponentInstance
 from wasmark.component.linker import ComponentLinker
 from wasmark.component.resources import ResourceObject
+from wasmark.component.streams import FutureReader, FutureWriter, StreamReader, StreamWriter, future, stream
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
-from wasmark.component.values import Err, Ok, ResultError, Some
+from wasmark.component.values import Err, ErrorContext, Ok, ResultError, Some
 
 __all__ = [
     "Component",
@@ -20,8 +21,15 @@ __all__ = [
     "ComponentTrap",
     "ComponentTrapCode",
     "Err",
+    "ErrorContext",
+    "FutureReader",
+    "FutureWriter",
     "Ok",
     "ResourceObject",
     "ResultError",
     "Some",
+    "StreamReader",
+    "StreamWriter",
+    "future",
+    "stream",
 ]

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from wasmark.component.component import Component
 
-_HEAD: Final = """from collections.abc import Callable, Sequence
+_HEAD: Final = """from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, Flag
 from typing import Any, Protocol, TypeAlias, TypedDict
 
-from wasmark.component import Err, Ok, ResourceObject, Some
+from wasmark.component import Err, ErrorContext, FutureReader, Ok, ResourceObject, Some, StreamReader
 from wasmark.component.values import Case
 """
 
@@ -255,6 +255,13 @@ def _result(writer: _Writer, type_: T.Result, given: bool) -> str:
     return f"Ok[{writer.annotation(type_.ok)}] | Err[{writer.annotation(type_.error)}]"
 
 
+def _carrier(writer: _Writer, type_: T.Stream | T.Future, given: bool) -> str:
+    of = f"[{writer.annotation(type_.element, given=given)}]"
+    if isinstance(type_, T.Stream):
+        return f"StreamReader{of} | Iterable{of}" if given else f"StreamReader{of}"
+    return f"FutureReader{of} | {of[1:-1]}" if given else f"FutureReader{of}"
+
+
 def _handle(writer: _Writer, type_: T.Own | T.Borrow, given: bool) -> str:
     return writer.resource(type_.resource)
 
@@ -273,6 +280,7 @@ _PLAIN: Final[dict[type[T.ValType], str]] = {
     T.F64: "float",
     T.Char: "str",
     T.String: "str",
+    T.ErrorContext: "ErrorContext",
 }
 _ANNOTATIONS: Final[dict[type, Callable[[_Writer, Any, bool], str]]] = {
     T.List: _list,
@@ -283,4 +291,6 @@ _ANNOTATIONS: Final[dict[type, Callable[[_Writer, Any, bool], str]]] = {
     T.Result: _result,
     T.Own: _handle,
     T.Borrow: _handle,
+    T.Stream: _carrier,
+    T.Future: _carrier,
 }

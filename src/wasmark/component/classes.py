@@ -138,6 +138,7 @@ _PLAIN: Final[dict[type[T.ValType], str]] = {
     T.F64: "float",
     T.Char: "str",
     T.String: "str",
+    T.ErrorContext: "ErrorContext",
 }
 
 
@@ -163,6 +164,8 @@ _ANNOTATIONS: Final[dict[type, Callable[[Namer, Any], str]]] = {
     T.Result: lambda namer, type_: f"Ok[{namer.annotation(type_.ok)}] | Err[{namer.annotation(type_.error)}]",
     T.Own: _handle,
     T.Borrow: _handle,
+    T.Stream: lambda namer, type_: f"StreamReader[{namer.annotation(type_.element)}]",
+    T.Future: lambda namer, type_: f"FutureReader[{namer.annotation(type_.element)}]",
 }
 _MAKERS: Final[dict[type, Callable[[Namer, Any], Any]]] = {
     T.Record: Namer._record,

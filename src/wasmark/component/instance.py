@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
+from wasmark.component.abi.threads import scheduler_of
 from wasmark.component.imports import resolve
-from wasmark.component.instantiate import ComponentValue, Exported, Frame, callable_of
+from wasmark.component.instantiate import ComponentValue, Exported, Frame, LiftedFunction, callable_of
 from wasmark.component.naming import compatible_version, module_name, parse_interface, parse_name, pascal, snake
 from wasmark.component.resources import GuestResource, ResourceObject
 from wasmark.store import Store
@@ -57,6 +60,7 @@ class Exports:
     def __init__(
         self, frame: Frame, externs: Mapping[str, T.ExternType], values: Mapping[str, Any], interface: str
     ) -> None:
+        self._lease = scheduler_of(frame.store).lease()
         self._frame = frame
         self._externs = externs
         self._values = values
@@ -118,12 +122,22 @@ class Exports:
     def __repr__(self) -> str:
         return f"<exports of {self._interface or 'a component'}: {', '.join(self._externs)}>"
 
+    def _maker(self, name: str) -> Callable[[], Any]:
+        """What makes the Python function of an export. It does not know these exports, as what Python has of them must
+        not be known to what they are made of (`Lease`)."""
+        label = f"{self._interface}#{name}" if self._interface else name
+        extern = self._externs[name]
+        assert isinstance(extern, T.FuncType)
+        return functools.partial(callable_of, self._values[name], extern, self._frame, label)
+
     def _make(self, name: str) -> Any:
         extern = self._externs[name]
         value = self._values[name]
         if isinstance(extern, T.FuncType):
-            label = f"{self._interface}#{name}" if self._interface else name
-            return callable_of(value, extern, self._frame, label)
+            made = self._maker(name)()
+            if isinstance(value, LiftedFunction):
+                made.__wasmark_lease__ = self._lease
+            return made
         if isinstance(extern, T.TypeExtern) and isinstance(extern.type, T.Record | T.Variant | T.Enum | T.Flags):
             return self._frame.component.namer.class_of(extern.type)
         return extern.type if isinstance(extern, T.TypeExtern) else value
@@ -144,27 +158,26 @@ class Exports:
             kind, of, label = parse_name(full)
             if of != name or not kind:
                 continue
+            make = self._maker(full)
             if kind == "constructor":
-                space["__new__"] = _constructor(self, full)
+                space["__new__"] = _constructor(make)
                 space["__init__"] = _initialised
             else:
-                space[snake(label)] = _Method(self, full, is_static=kind == "static")
+                space[snake(label)] = _Method(make, is_static=kind == "static")
         resource.class_ = type(pascal(name), (ResourceObject,), space)
         resource.is_named = True
         return resource.class_
-
-    def function(self, name: str) -> Any:
-        """For classes of resources: a function by its whole name."""
-        return self[name]
 
 
 def _initialised(self: ResourceObject, *_: Any, **__: Any) -> None:
     """What `__new__` returned is whole."""
 
 
-def _constructor(exports: Exports, name: str) -> Callable[..., Any]:
+def _constructor(make: Callable[[], Any]) -> Callable[..., Any]:
+    made = functools.cache(make)
+
     def __new__(cls: type, *args: Any, **keywords: Any) -> Any:  # noqa: N807 - what it is going to be
-        return exports.function(name)(*args, **keywords)
+        return made()(*args, **keywords)
 
     return __new__
 
@@ -172,16 +185,15 @@ def _constructor(exports: Exports, name: str) -> Callable[..., Any]:
 class _Method:
     """A function of a resource's class that is written when somebody asks for it."""
 
-    def __init__(self, exports: Exports, name: str, *, is_static: bool) -> None:
-        self._exports = exports
-        self._name = name
+    def __init__(self, make: Callable[[], Any], *, is_static: bool) -> None:
+        self._make = make
         self._is_static = is_static
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._attribute = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        function = self._exports.function(self._name)
+        function = self._make()
         setattr(owner, self._attribute, staticmethod(function) if self._is_static else function)
         return getattr(owner if instance is None else instance, self._attribute)
 

@@ -8,14 +8,25 @@ name), or a mapping for an instance.
 
 from __future__ import annotations
 
-from wasmark.component import canons
+from functools import partial
+
 from wasmark.component import model as M  # noqa: N812 - a page of names, read like a table
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
-from wasmark.component.abi import builtins
-from wasmark.component.abi.functions import Maker, Options, guest_calls_guest, guest_calls_host, host_calls_guest
-from wasmark.component.abi.guest import UTF8, Guest
+from wasmark.component.abi.async_functions import (
+    Callee,
+    guest_calls_async,
+    guest_to_guest,
+    host_calls_async,
+    host_to_guest,
+)
+from wasmark.component.abi.carriers import CarrierType
+from wasmark.component.abi.dressing import Dress
+from wasmark.component.abi.functions import guest_calls_guest, guest_calls_host, host_calls_guest
 from wasmark.component.abi.handles import InstanceState
+from wasmark.component.builtin_table import BUILTINS
+from wasmark.component.canon_options import CanonOptions
 from wasmark.component.resources import GuestResource
+from wasmark.component.validate.rebuild import resources_in, with_stand_ins
 from wasmark.func import host_func
 from wasmark.instance import Instance
 
@@ -41,38 +52,6 @@ class HostFunction:
         self.name = name
 
 
-class CanonOptions:
-    """The options of a `canon` definition, with what their indices stand for."""
-
-    __slots__ = ("callback", "encoding", "is_async", "memory", "post_return", "realloc")
-
-    def __init__(self, frame: Frame, canon: M.Canon) -> None:
-        self.encoding = UTF8
-        self.memory = self.realloc = self.post_return = self.callback = None
-        self.is_async = ("async", None) in canon.options
-        for name, index in canon.options:
-            word, _, encoding = name.partition("=")
-            if encoding:
-                self.encoding = encoding
-            elif index is not None:
-                setattr(self, word.replace("-", "_"), frame.spaces[canons.OPTION_SORTS[name]][index])
-
-    def key(self) -> Options:
-        """What of it decides about code."""
-        is64 = self.memory is not None and self.memory.type.limits.is64
-        return Options(
-            8 if is64 else 4, self.encoding, self.post_return is not None, self.is_async, self.callback is not None
-        )
-
-    def after(self) -> Any:
-        """The core function that comes after the one that is called: the post-return function, or the callback."""
-        return self.post_return if self.callback is None else self.callback
-
-    def guest(self, state: InstanceState, resources: Sequence[Any]) -> Guest:
-        """The side of a call that works with these options."""
-        return Guest(state, self.memory, self.realloc, self.encoding, resources)
-
-
 class LiftedFunction:
     """A core function as a function of the component that `frame` instantiates."""
 
@@ -83,6 +62,14 @@ class LiftedFunction:
         self.type = type_
         self.core = core
         self.options = options
+
+    def bound(self, types: Sequence[Any], frame: Frame | None = None) -> Callee:
+        """For an asynchronous call: the function, with a guest whose `resources` are what `types` stand for, in its own
+        frame or in that of whoever exports it."""
+        options, own = self.options, self.frame
+        guest = options.guest(own.state, (frame if frame is not None else own).stands_for(types))
+        after = options.post_return if options.callback is None else options.callback
+        return Callee(guest, self.core, after, options.key(), options.returning(own, self.type.result))
 
 
 class ComponentValue:
@@ -110,11 +97,13 @@ class Frame:
         self.outer = value.outer
         self.store = store
         self.given = given
-        self.state = InstanceState(store, parent)
+        self.state: InstanceState = InstanceState(store, parent)
         self.spaces: dict[str, list[Any]] = {sort: [] for sort in M.INDEX_SPACES}
         self.resources: dict[T.ResourceType, Resource] = {}
+        self._carriers: dict[T.Stream | T.Future, CarrierType] = {}
         self.exports: dict[str, Any] = {}
         self._inner = iter(self.checked.nested)
+        self._task_results = iter(self.checked.task_results)
         for definition in self.checked.model.definitions:
             _CARRY_OUT[type(definition)](self, definition)
 
@@ -128,9 +117,29 @@ class Frame:
                 if isinstance(each, T.TypeExtern | T.InstanceType):
                     self.bind(each, value.get(name))
 
-    def resources_of(self, maker: Maker) -> tuple[Resource, ...]:
-        """What the resource types of a function stand for."""
-        return tuple(self.resources[type_] for type_ in maker.resources)
+    def stands_for(self, types: Sequence[T.ResourceType | T.Stream | T.Future]) -> tuple[Resource | CarrierType, ...]:
+        """What types of resources, streams and futures stand for here."""
+        return tuple(
+            self.resources[type_] if isinstance(type_, T.ResourceType) else self.carrier(type_) for type_ in types
+        )
+
+    def carrier(self, type_: T.Stream | T.Future) -> CarrierType:
+        """The same for a type of streams or futures."""
+        found = self._carriers.get(type_)
+        if found is None:
+            element = type_.element
+            key = None if element is None else self.key_of(element)
+            found = self._carriers[type_] = CarrierType(element, key, is_stream=isinstance(type_, T.Stream))
+        return found
+
+    def key_of(self, type_: T.ValType) -> object:
+        """What is equal for types that are the same at run time: the type, and what its resource types stand for."""
+        resources = [self.resources[each] for each in resources_in(type_)]
+        return (type_, ()) if not resources else (with_stand_ins(type_), tuple(resources))
+
+    def next_task_result(self) -> T.ValType | None:
+        """The type of what the next `task.return` takes."""
+        return next(self._task_results)
 
     def next_type(self, sort: str) -> Any:
         """What validation has at the place that is filled next."""
@@ -263,10 +272,15 @@ class Frame:
             (type_, options.key(), callee.name),
             lambda: guest_calls_host(type_, options.key(), component.namer, callee.name),
         )
-        return maker.make(options.guest(self.state, self.resources_of(maker)), callee.callable)
+        return maker.make(options.guest(self.state, self.stands_for(maker.resources)), callee.callable)
 
     def _lower_lifted(self, callee: LiftedFunction, type_: T.FuncType, options: CanonOptions) -> Any:
-        states = callee.frame.state.entered_from(self.state)
+        ours, theirs_state = self.state, callee.frame.state
+        if ours in theirs_state.chain or theirs_state in ours.chain:
+            return partial(InstanceState.refuse_kin, ours)
+        states = theirs_state.entered_from(ours)
+        if type_.is_async:
+            return self._lower_async(callee, type_, options, states)
         maker, theirs = self.component.made(
             (type_, options.key(), callee.type, callee.options.key(), len(states)),
             lambda: guest_calls_guest(
@@ -274,37 +288,30 @@ class Frame:
             ),
         )
         return maker.make(
-            options.guest(self.state, self.resources_of(maker)),
-            callee.options.guest(callee.frame.state, callee.frame.resources_of(Maker(maker.make, theirs))),
+            options.guest(self.state, self.stands_for(maker.resources)),
+            callee.options.guest(callee.frame.state, callee.frame.stands_for(theirs)),
             callee.core,
-            callee.options.after(),
+            callee.options.post_return,
             states,
         )
 
+    def _lower_async(
+        self, callee: LiftedFunction, type_: T.FuncType, options: CanonOptions, states: tuple[InstanceState, ...]
+    ) -> Any:
+        ours = options.key()
+        if not ours.is_async:
+            self.state.can_block = True
+        passing = self.component.made(
+            (type_, ours, callee.type, callee.options.key()),
+            lambda: guest_to_guest(type_, ours, callee.type, callee.options.key()),
+        )
+        caller = options.guest(self.state, self.stands_for(passing.ours))
+        return guest_calls_async(caller, callee.bound(passing.theirs), passing, states, type_, ours)
+
     def _builtin(self, definition: M.Canon) -> Func:
-        other = _OTHER_BUILTINS.get(definition.name)
-        if other is not None:
-            return self._core_func(other(self.state, definition.operands), definition.name)
-        make = _RESOURCE_BUILTINS.get(definition.name)
-        if make is None:
-            return self._core_func(builtins.unsupported(self.state, definition.name), definition.name)
-        (index,) = definition.operands
-        assert isinstance(index, int)
-        return self._core_func(make(self.state, self._of("type", index)), definition.name)
+        return self._core_func(BUILTINS[definition.name](self, definition), definition.name)
 
 
-_RESOURCE_BUILTINS: Final[dict[str, Callable[[InstanceState, Resource], Callable[[int], Any]]]] = {
-    "resource.new": builtins.resource_new,
-    "resource.rep": builtins.resource_rep,
-    "resource.drop": builtins.resource_drop,
-}
-_OTHER_BUILTINS: Final[dict[str, Callable[[InstanceState, Any], Callable[..., Any]]]] = {
-    "context.get": lambda state, operands: builtins.context_get(state, operands[1]),
-    "context.set": lambda state, operands: builtins.context_set(state, operands[1]),
-    "task.return": lambda state, operands: builtins.task_return(state),
-    "backpressure.inc": lambda state, operands: builtins.backpressure(state, 1),
-    "backpressure.dec": lambda state, operands: builtins.backpressure(state, -1),
-}
 _CARRY_OUT: Final[dict[type, Callable[[Frame, Any], None]]] = {
     M.CoreModule: Frame._core_module,
     M.CoreInstantiate: Frame._core_instantiate,
@@ -345,11 +352,18 @@ def callable_of(function: LiftedFunction | HostFunction, type_: T.FuncType, fram
     component = frame.component
     options = function.options.key()
     states = function.frame.state.chain
-    maker = component.made(
-        (type_, options, name, len(states)),
-        lambda: host_calls_guest(type_, options, component.namer, name, len(states)),
-    )
-    guest = function.options.guest(function.frame.state, frame.resources_of(maker))
-    made = maker.make(guest, function.core, function.options.after(), states)
+    if type_.is_async:
+        passing = component.made(
+            (type_, options, name, "async"), lambda: host_to_guest(type_, options, component.namer, name)
+        )
+        run = host_calls_async(function.bound(passing.theirs, frame), passing, states, type_, component.namer)
+        made = Dress(type_, component.namer, name).forwarding(run)
+    else:
+        maker = component.made(
+            (type_, options, name, len(states)),
+            lambda: host_calls_guest(type_, options, component.namer, name, len(states)),
+        )
+        guest = function.options.guest(function.frame.state, frame.stands_for(maker.resources))
+        made = maker.make(guest, function.core, function.options.post_return, states)
     setattr(made, EXPORTED, Exported(frame, type_, function))
     return made

@@ -3,7 +3,7 @@ hands of guests (`HostResource`)."""
 
 from __future__ import annotations
 
-from wasmark.component.abi.builtins import can_be_entered, drop_as
+from wasmark.component.abi.builtins import drop_as
 from wasmark.component.abi.handles import Resource
 
 TYPE_CHECKING = False
@@ -128,7 +128,7 @@ class GuestResource(Resource):
         owner = self.owner
         assert owner is not None
         with owner.store.owned():
-            if can_be_entered(owner):
+            if owner.can_be_entered:
                 drop_as(None, self, rep)
             else:
                 owner.doomed.append((self, rep))

@@ -13,6 +13,8 @@ and failed calls are made of.
     option<T>                   T or None; `Some` where T can be None itself
     result<T, E>                Ok or Err; as the result of a function, what is returned or raised (`ResultError`)
     own<R>, borrow<R>           an object of the resource's class
+    stream<T>, future<T>        a StreamReader, a FutureReader (given: an iterable, a value as well)
+    error-context               an ErrorContext
 """
 
 from __future__ import annotations
@@ -66,6 +68,14 @@ class Err(Case, Generic[_T]):
 
     __slots__ = ()
     label = "error"
+
+
+class ErrorContext(Error):  # noqa: N818 - the name of the type
+    """What a component says of an error besides that there was one (`error-context`): a message for people."""
+
+    def __init__(self, message: str = "") -> None:
+        self.message = message
+        super().__init__(message)
 
 
 class ResultError(Error):

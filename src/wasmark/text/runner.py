@@ -407,9 +407,10 @@ _SAID_OTHERWISE: Final = (
     ("string pointer/length out of bounds of memory", "string content out-of-bounds"),
     ("invalid utf-8", "invalid string"),
     ("incomplete utf-8 byte sequence", "invalid string"),
+    ("wasm `unreachable` instruction executed", "unreachable executed"),
     ("used with the wrong type", "handle used with the wrong type"),
 )
-"""Traps of components that the scripts have other words for, and ours."""
+"""Traps that the scripts about components have other words for, and ours."""
 
 
 _HANDLERS: Final[dict[type, Callable[[_Run, Any], None]]] = {

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.abi import coerce, strings
+from wasmark.component.abi.error_contexts import put_error, take_error
 from wasmark.component.abi.handles import Handle
 from wasmark.component.abi.source import joined
+from wasmark.component.streams import get_carrier, give_carrier
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 from wasmark.component.values import Some
 
@@ -65,6 +67,12 @@ class Domain(Protocol):
 
     def lift_borrow(self, source: Source, type_: T.ValType, number: str) -> str: ...
 
+    def lift_carrier(self, source: Source, type_: T.ValType, number: str) -> str:
+        """A stream or future."""
+
+    def lift_error(self, source: Source, number: str) -> str:
+        """An error context."""
+
     def lift_map(self, pairs: str) -> str: ...
 
     def lower_record(self, source: Source, lines: Lines, type_: T.Record, value: str) -> list[str]:
@@ -85,6 +93,10 @@ class Domain(Protocol):
 
     def lower_borrow(self, source: Source, type_: T.ValType, value: str) -> str: ...
 
+    def lower_carrier(self, source: Source, type_: T.ValType, value: str) -> str: ...
+
+    def lower_error(self, source: Source, value: str) -> str: ...
+
     def lower_map(self, value: str) -> str: ...
 
     def listed(self, value: str) -> str:
@@ -101,15 +113,16 @@ class Domain(Protocol):
 
 
 class _Resources:
-    """Handles: which resource a type stands for is known when the function is bound to an instance."""
+    """Handles: what a type of resources, streams or futures stands for is known when the function is bound to an
+    instance."""
 
     def __init__(self) -> None:
-        self.resources: list[T.ResourceType] = []
+        self.resources: list[T.ResourceType | T.Stream | T.Future] = []
         """What `resources` of the guest has to have, in this order."""
 
     def _resource(self, type_: T.ValType) -> str:
-        assert isinstance(type_, T.Own | T.Borrow)
-        resource = type_.resource
+        assert isinstance(type_, T.Own | T.Borrow | T.Stream | T.Future)
+        resource = type_.resource if isinstance(type_, T.Own | T.Borrow) else type_
         if resource not in self.resources:
             self.resources.append(resource)
         return f"g.resources[{self.resources.index(resource)}]"
@@ -182,6 +195,12 @@ class TransitDomain(_Resources):
     def lift_borrow(self, source: Source, type_: T.ValType, number: str) -> str:
         return f"{source.constant(lift_rep, 'lift_rep')}(g, {number}, {self._resource(type_)})"
 
+    def lift_carrier(self, source: Source, type_: T.ValType, number: str) -> str:
+        return f"{self._resource(type_)}.take(g.state, {number})"
+
+    def lift_error(self, source: Source, number: str) -> str:
+        return f"{source.constant(take_error, 'take_error')}(g, {number})"
+
     def lift_map(self, pairs: str) -> str:
         return pairs
 
@@ -213,6 +232,12 @@ class TransitDomain(_Resources):
 
     def lower_borrow(self, source: Source, type_: T.ValType, value: str) -> str:
         return f"{source.constant(lower_rep, 'lower_rep')}(g, {value}, {self._resource(type_)})"
+
+    def lower_carrier(self, source: Source, type_: T.ValType, value: str) -> str:
+        return f"{self._resource(type_)}.put(g.state, {value})"
+
+    def lower_error(self, source: Source, value: str) -> str:
+        return f"{source.constant(put_error, 'put_error')}(g, {value})"
 
     def lower_map(self, value: str) -> str:
         return value
@@ -290,6 +315,12 @@ class HostDomain(_Resources):
         lift = source.constant(lift_rep, "lift_rep")
         return f"{self._resource(type_)}.borrowed({lift}(g, {number}, {self._resource(type_)}), g.scope)"
 
+    def lift_carrier(self, source: Source, type_: T.ValType, number: str) -> str:
+        return f"{source.constant(get_carrier, 'get_carrier')}(g, {self._resource(type_)}, {number})"
+
+    def lift_error(self, source: Source, number: str) -> str:
+        return f"{source.constant(take_error, 'take_error')}(g, {number})"
+
     def lift_map(self, pairs: str) -> str:
         return f"dict({pairs})"
 
@@ -342,6 +373,12 @@ class HostDomain(_Resources):
     def lower_borrow(self, source: Source, type_: T.ValType, value: str) -> str:
         lower = source.constant(lower_rep, "lower_rep")
         return f"{lower}(g, {self._resource(type_)}.lent({value}, g.scope), {self._resource(type_)})"
+
+    def lower_carrier(self, source: Source, type_: T.ValType, value: str) -> str:
+        return f"{source.constant(give_carrier, 'give_carrier')}(g, {self._resource(type_)}, {value})"
+
+    def lower_error(self, source: Source, value: str) -> str:
+        return f"{source.constant(put_error, 'put_error')}(g, {value})"
 
     def lower_map(self, value: str) -> str:
         return f"pairs_of({value})"

@@ -9,20 +9,29 @@ of an instance. `inspect.signature` of a guest's function shows names and Python
 from __future__ import annotations
 
 import ctypes
-from functools import partial
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.abi.builtins import drain
 from wasmark.component.abi.checking import MISFITS, Checker
 from wasmark.component.abi.domains import HostDomain, TransitDomain, take_back
-from wasmark.component.abi.guest import UTF8, uncaught
+from wasmark.component.abi.dressing import Dress
+from wasmark.component.abi.guest import uncaught
 from wasmark.component.abi.handles import Scope
-from wasmark.component.abi.layout import LAYOUTS, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, contains
+from wasmark.component.abi.layout import MAX_FLAT_RESULTS, contains
 from wasmark.component.abi.lifting import Lifting
 from wasmark.component.abi.lowering import Lowering
-from wasmark.component.abi.source import Lines, Slots, Source
-from wasmark.component.abi.tasks import RETURNED, Task, run_callback
-from wasmark.component.naming import snake
+from wasmark.component.abi.signatures import (
+    Options,
+    has_borrows,
+    has_pointer,
+    lift_params,
+    lift_tuple,
+    lower_params,
+    lower_result,
+    param_count,
+)
+from wasmark.component.abi.source import Lines, Source
+from wasmark.component.abi.waitables import RETURNED
 from wasmark.component.values import Err, Ok, ResultError
 from wasmark.errors import WasmException
 from wasmark.runtime.native import thread_state
@@ -34,19 +43,14 @@ if TYPE_CHECKING:
 
     from wasmark.component.abi.guest import Guest
     from wasmark.component.abi.handles import InstanceState
-    from wasmark.component.abi.layout import Layout
     from wasmark.component.classes import Namer
 else:
     from wasmark.core.record import NamedTuple
 
-_MASKS: Final = {4: "0xFFFFFFFF", 8: "0xFFFFFFFFFFFFFFFF"}
 _HELPERS: Final = {
     "Err": Err,
     "MISFITS": MISFITS,
     "Ok": Ok,
-    "Task": Task,
-    "partial": partial,
-    "run_callback": run_callback,
     "ResultError": ResultError,
     "Scope": Scope,
     "WasmException": WasmException,
@@ -59,122 +63,24 @@ _HELPERS: Final = {
 }
 
 
-class Options(NamedTuple):
-    """What of a `canon` definition's options decides about code: the size of a pointer, the encoding of strings,
-    whether there is a `post-return`, whether it is asynchronous, and has a callback then."""
-
-    pointer: int = 4
-    encoding: str = UTF8
-    post_return: bool = False
-    is_async: bool = False
-    callback: bool = False
-
-    @property
-    def layout(self) -> Layout:
-        """The layout for such pointers."""
-        return LAYOUTS[self.pointer]
-
-    @property
-    def most_params(self) -> int:
-        """How many core values the parameters of a lowered function may be."""
-        return MAX_FLAT_ASYNC_PARAMS if self.is_async else MAX_FLAT_PARAMS
-
-
 class Maker(NamedTuple):
     """A written function: `make` binds it. `resources` are the types that the guests' `resources` have to have."""
 
     make: Callable[..., Any]
-    resources: tuple[T.ResourceType, ...]
+    resources: tuple[Any, ...]
 
 
-def has_borrows(type_: T.FuncType) -> bool:
-    """Whether something is lent for a call."""
-    return any(contains(part, T.Borrow) for _, part in type_.params)
-
-
-# --- what is the same for all of them -----------------------------------------------------------------
-
-
-def _lift_params(
-    lines: Lines, lifting: Lifting, types: Sequence[T.ValType], values: list[str], options: Options
-) -> str:
-    """Write what lifts parameters out of core values; an expression for the tuple of them."""
-    return _lift_tuple(lines, lifting, T.Tuple(tuple(types)), values, options.most_params) if types else "()"
-
-
-def _lift_tuple(lines: Lines, lifting: Lifting, type_: T.ValType, values: list[str], most: int) -> str:
-    layout = lifting.layout
-    if len(layout.flat(type_)) <= most:
-        return lifting.flat(type_, values)
-    size, alignment = layout.size_and_alignment(type_)
-    lines.add(f"p = {values[0]} & {_MASKS[layout.pointer]}")
-    lines.add(f"g.reach_pointer(p, {size}, {alignment})")
-    slots = Slots()
-    expression = lifting.memory(type_, 0, slots)
-    if slots.entries:
-        unpack = lifting.source.constant(slots.struct().unpack_from, "unpack")
-        lines.add(f"{slots.expressions()}= {unpack}(g.view, p)")
-    return expression
-
-
-def _lower_params(lines: Lines, lowering: Lowering, types: Sequence[T.ValType], values: list[str]) -> list[str]:
-    """Write what lowers parameters; expressions for their core values."""
-    layout = lowering.layout
-    if len(layout.flat_all(types)) <= MAX_FLAT_PARAMS:
-        return [core for type_, value in zip(types, values, strict=True) for core in lowering.flat(lines, type_, value)]
-    whole = T.Tuple(tuple(types))
-    size, alignment = layout.size_and_alignment(whole)
-    lines.add(f"p = g.allocate({alignment}, {size})")
-    slots = Slots()
-    for type_, value, at in zip(types, values, layout.offsets(types), strict=True):
-        lowering.memory(lines, type_, value, at, slots)
-    lowering.write(lines, slots)
-    return ["p"]
-
-
-def _lower_result(
-    lines: Lines, lowering: Lowering, type_: T.ValType | None, value: str, pointer: str, options: Options
-) -> str:
-    """Write what lowers a result; an expression for the core result. `pointer` is where a large one goes."""
-    layout = lowering.layout
-    # The core function of an asynchronous one answers how far its task has come: all the way.
-    nothing = str(RETURNED) if options.is_async else "None"
-    if type_ is None:
-        return nothing
-    if not options.is_async and len(layout.flat(type_)) <= MAX_FLAT_RESULTS:
-        (found,) = lowering.flat(lines, type_, value)
-        return found
-    size, alignment = layout.size_and_alignment(type_)
-    lines.add(f"p = {pointer} & {_MASKS[layout.pointer]}")
-    lines.add(f"g.reach_pointer(p, {size}, {alignment})")
-    lines.add(f"{lowering.store(type_)}(g, {value}, p)")
-    return nothing
-
-
-def _has_pointer(options: Options, type_: T.FuncType) -> bool:
-    """Whether a lowered function is told where to put its result."""
-    if type_.result is None:
-        return False
-    return options.is_async or len(options.layout.flat(type_.result)) > MAX_FLAT_RESULTS
-
-
-def _param_count(layout: Layout, types: Sequence[T.ValType], most: int = MAX_FLAT_PARAMS) -> int:
-    """How many core values parameters are, of which there may be `most`."""
-    count = len(layout.flat_all(types))
-    return 1 if count > most else count
-
-
-def _write_enter(lines: Lines, states: int, callee: str) -> None:
+def _write_enter(lines: Lines, states: int) -> None:
     for number in range(states):
         lines.add(f"if not s{number}.may_enter:")
         lines.add(f"    s{number}.cannot_enter()")
     for number in range(states):
         lines.add(f"s{number}.may_enter = False")
-    lines.add(f"outer, {callee}.task = {callee}.task, None")
 
 
 def _write_leave(lines: Lines, states: int, callee: str) -> None:
-    lines.add(f"{callee}.task = outer")
+    lines.add(f"if {callee}.thread is not None:")
+    lines.add(f"    {callee}.end_call()")
     for number in range(states):
         lines.add(f"s{number}.may_enter = True")
 
@@ -184,35 +90,6 @@ def _write_core_call(lines: Lines, result: str, callee: str, args: list[str]) ->
     lines.add(f"    {result}{callee}({', '.join(args)})")
     lines.add("except WasmException as error:")
     lines.add("    uncaught(error)")
-
-
-def _write_task(
-    lines: Lines,
-    lifting: Lifting,
-    type_: T.ValType | None,
-    options: Options,
-    state: str,
-    guest: str,
-    core: list[str],
-) -> str | None:
-    """Write the call of the core function; an expression for the result of an asynchronous one, lifted already, None
-    for others."""
-    if not options.is_async:
-        _write_core_call(lines, "r = ", "core", core)
-        return None
-    types = [] if type_ is None else [type_]
-    names = [f"a{number}" for number in range(_param_count(lifting.layout, types))]
-
-    def lift(inner: Lines) -> None:
-        expression = _lift_tuple(inner, lifting, types[0], names, MAX_FLAT_PARAMS) if types else "None"
-        inner.add(f"return {expression}")
-
-    name = lifting.source.function("task return", "lift", ", ".join(["g", *names]), lift)
-    lines.add(f"task = {state}.task = Task(partial({name}, {guest}))")
-    _write_core_call(lines, "r = ", "core", core)
-    if options.callback:
-        _write_core_call(lines, "", "run_callback", ["post_return", "r"])
-    return "task.result()"
 
 
 def _write_post_return(lines: Lines, state: str, args: list[str]) -> None:
@@ -233,8 +110,7 @@ def _compiled(source: Source, lines: Lines, name: str, *domains: HostDomain | Tr
 
 def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: str, states: int = 1) -> Maker:
     """`make(guest, core function, post-return function, states)`: a Python function of a guest's. `states` are the
-    instances that are entered, so many of them, the guest's first. (An asynchronous function has no post-return
-    function, but can have a callback in its place.)
+    instances that are entered, so many of them, the guest's first.
     """
     source, domain = Source(), HostDomain(namer)
     lowering = Lowering(source, options.layout, options.encoding, domain)
@@ -264,14 +140,14 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.add("    wait(owning)")
     lines.add("if doomed and s0.may_enter:")
     lines.add("    drain(s0)")
-    _write_enter(lines, states, "s0")
+    _write_enter(lines, states)
     lines.add("try:")
     lines.indent = 4
     if borrows:
         lines.add("scope = g.scope = Scope()")
     if gives:
         lines.add("g.moved = []")
-    core = _lower_params(lines, lowering, [part for _, part in type_.params], names)
+    core = lower_params(lines, lowering, [part for _, part in type_.params], names)
     lines.add("pass")
     lines.indent = 3
     lines.add("except MISFITS as error:")
@@ -282,9 +158,8 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.add(f"explain({', '.join(['error', *names])})")
     lines.indent = 3
     results = [] if type_.result is None else ["r"]
-    value = _write_task(lines, lifting, type_.result, options, "s0", "g", core)
-    if value is None and type_.result is not None:
-        value = _lift_tuple(lines, lifting, type_.result, results, MAX_FLAT_RESULTS)
+    _write_core_call(lines, "r = ", "core", core)
+    value = None if type_.result is None else lift_tuple(lines, lifting, type_.result, results, MAX_FLAT_RESULTS)
     lines.add(f"value = {value}")
     if borrows:
         lines.add("scope.check_returned()")
@@ -307,42 +182,19 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.indent = 1
     lines.add("return call")
     made = _compiled(source, lines, name, domain)
-    return Maker(_dressed(made.make, type_, namer, name), made.resources)
+    dress = Dress(type_, namer, name)
 
-
-def _dressed(make: Callable[..., Any], type_: T.FuncType, namer: Namer, name: str) -> Callable[..., Any]:
-    """With the names of its parameters, and what it takes and returns."""
-    params = [snake(label) for label, _ in type_.params]
-    annotations = {param: namer.annotation(part) for param, (_, part) in zip(params, type_.params, strict=True)}
-    result = type_.result
-    doc = None
-    if isinstance(result, T.Result):
-        annotations["return"] = namer.annotation(result.ok)
-        doc = f"Raises ResultError with {namer.annotation(result.error)}."
-    else:
-        annotations["return"] = namer.annotation(result)
-
-    def dressed(guest: Guest, core: Any, post_return: Any, states: Sequence[InstanceState]) -> Any:
+    def make(guest: Guest, core: Any, post_return: Any, states: Sequence[InstanceState]) -> Any:
         store = guest.state.store
 
         def wait(owning: ctypes.c_int) -> None:
             while store.runtime.own(store.block_address, ctypes.addressof(owning)) < 0:
                 store.wait_for_owner()
 
-        call = make(
-            guest, core, post_return, states, store.runtime.own, store.runtime.disown, store.block_address, wait
-        )
-        code = call.__code__
-        # Keywords are matched with the names of the code; in the text they could be anybody's.
-        call.__code__ = code.replace(co_varnames=(*params, *code.co_varnames[len(params) :]), co_name=snake_name)
-        call.__annotations__ = annotations
-        call.__doc__ = doc
-        call.__name__ = call.__qualname__ = snake_name
-        call.__module__ = "wasmark.component"
-        return call
+        own, disown = store.runtime.own, store.runtime.disown
+        return dress.put_on(made.make(guest, core, post_return, states, own, disown, store.block_address, wait))
 
-    snake_name = snake(name.rpartition("#")[2].rpartition(".")[2].rpartition("]")[2])
-    return dressed
+    return Maker(make, made.resources)
 
 
 # --- a guest calls Python -----------------------------------------------------------------------------
@@ -356,8 +208,8 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
     checker = Checker(namer)
     borrows = has_borrows(type_)
     types = [part for _, part in type_.params]
-    names = [f"a{number}" for number in range(_param_count(options.layout, types, options.most_params))]
-    pointer = ["result"] if _has_pointer(options, type_) else []
+    names = [f"a{number}" for number in range(param_count(options.layout, types, options.most_params))]
+    pointer = ["result"] if has_pointer(options, type_) else []
 
     def explain(error: BaseException, value: Any) -> None:
         if type_.result is None:
@@ -374,7 +226,7 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.add("    state.cannot_leave()")
     if borrows:
         lines.add("scope = g.scope = Scope()")
-    args = _lift_params(lines, lifting, types, names, options)
+    args = lift_params(lines, lifting, types, names, options)
     if borrows:
         lines.add("try:")
         lines.indent += 1
@@ -400,7 +252,7 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
         lines.add("given = value")
         lines.add("try:")
         lines.indent += 1
-        returned = _lower_result(lines, lowering, type_.result, "value", "result", options)
+        returned = lower_result(lines, lowering, type_.result, "value", "result", options)
         lines.add(f"return {returned}")
         lines.indent -= 1
         lines.add("except MISFITS as error:")
@@ -415,7 +267,7 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
 
 def guest_calls_guest(
     lowered: T.FuncType, lowered_options: Options, lifted: T.FuncType, lifted_options: Options, name: str, states: int
-) -> tuple[Maker, tuple[T.ResourceType, ...]]:
+) -> tuple[Maker, tuple[Any, ...]]:
     """`make(caller, callee, core function, post-return function, states)`: the core function of one guest's function,
     for another. `states` are the instances that are entered, so many of them. And the resource types of the callee's
     side: both see the same type, each with resources of its own.
@@ -429,57 +281,52 @@ def guest_calls_guest(
     borrows = has_borrows(lowered)
     taken = [part for _, part in lowered.params]
     given = [part for _, part in lifted.params]
-    names = [f"a{number}" for number in range(_param_count(lowered_options.layout, taken, lowered_options.most_params))]
-    pointer = ["result"] if _has_pointer(lowered_options, lowered) else []
+    names = [f"a{number}" for number in range(param_count(lowered_options.layout, taken, lowered_options.most_params))]
+    pointer = ["result"] if has_pointer(lowered_options, lowered) else []
 
     def lift(lines: Lines) -> None:
-        args = _lift_params(lines, out, taken, names, lowered_options)
+        args = lift_params(lines, out, taken, names, lowered_options)
         lines.add(f"return {args}")
 
     def lower(lines: Lines) -> None:
         values = [source.fresh() for _ in given]
         if values:
             lines.add(f"{', '.join(values)}, = v")
-        core = _lower_params(lines, into, given, values)
+        core = lower_params(lines, into, given, values)
         lines.add(f"return ({''.join(f'{each}, ' for each in core)})")
 
     def lift_result(lines: Lines) -> None:
         assert lifted.result is not None
-        result = _lift_tuple(lines, back, lifted.result, ["r"], MAX_FLAT_RESULTS)
+        result = lift_tuple(lines, back, lifted.result, ["r"], MAX_FLAT_RESULTS)
         lines.add(f"return {result}")
 
-    def lower_result(lines: Lines) -> None:
-        result = _lower_result(lines, home, lowered.result, "v", "result", lowered_options)
+    def home_result(lines: Lines) -> None:
+        result = lower_result(lines, home, lowered.result, "v", "result", lowered_options)
         lines.add(f"return {result}")
 
     lines = Lines("def make(caller, callee, core, post_return, states):")
     lines.add("state = caller.state")
     lines.add("target = callee.state")
-    if states:
-        lines.add(f"{', '.join(f's{number}' for number in range(states))}, = states")
+    lines.add(f"{', '.join(f's{number}' for number in range(states))}, = states")
     lines.add(f"def call({', '.join(names + pointer)}):")
     lines.indent = 2
     lines.add("if not state.may_leave:")
     lines.add("    state.cannot_leave()")
-    _write_enter(lines, states, "target")
+    _write_enter(lines, states)
     if borrows:
         lines.add("scope = caller.scope = callee.scope = Scope()")
     lift_name = source.function("lift params", "lift", ", ".join(["g", *names]), lift)
     lower_name = source.function("lower params", "lower", "g, v", lower)
     lines.add(f"args = {lower_name}(callee, {lift_name}({', '.join(['caller', *names])}))")
-    value = _write_task(lines, back, lifted.result, lifted_options, "target", "callee", ["*args"])
+    _write_core_call(lines, "r = ", "core", ["*args"])
     returned = "None"
-    if value is not None:
-        lines.add(f"value = {value}")
-    elif lifted.result is not None:
+    if lifted.result is not None:
         name_of_lift = source.function("lift result", "lift", "g, r", lift_result)
         lines.add(f"value = {name_of_lift}(callee, r)")
-    elif lowered_options.is_async:
-        lines.add("value = None")
     if borrows:
         lines.add("scope.check_returned()")
-    if lowered.result is not None or lowered_options.is_async:
-        name_of_lower = source.function("lower result", "lower", ", ".join(["g", "v", *pointer]), lower_result)
+    if lowered.result is not None:
+        name_of_lower = source.function("lower result", "lower", ", ".join(["g", "v", *pointer]), home_result)
         lines.add(f"value = {name_of_lower}({', '.join(['caller', 'value', *pointer])})")
         returned = "value"
     if lifted_options.post_return:

@@ -11,10 +11,12 @@ from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Final, NoReturn
+    from typing import Any, Final, NoReturn, TypeVar
 
-    from wasmark.component.abi.tasks import Task
+    from wasmark.component.abi.threads import Thread
     from wasmark.store import Store
+
+    _E = TypeVar("_E", bound="Entry")
 
 MAX_HANDLES: Final = (1 << 28) - 1
 """The largest index of a table."""
@@ -39,10 +41,20 @@ class Resource:
         return f"<resource {self.name or 'type'} of the {'host' if self.owner is None else 'component'}>"
 
 
-class Handle:
+class Entry:
+    """Something that a component instance knows by an index. `resource` is the type of a resource, None for all else,
+    which has `what` it is instead."""
+
+    __slots__ = ()
+    resource: Resource | None = None
+    what = "resource"
+
+
+class Handle(Entry):
     """An entry of a table. `scope` is the call that a borrow was lent for, None where the handle owns the resource."""
 
     __slots__ = ("lends", "rep", "resource", "scope")
+    resource: Resource
 
     def __init__(self, resource: Resource, rep: int, scope: Scope | None = None) -> None:
         self.resource = resource
@@ -81,20 +93,21 @@ class Scope:
 
 
 class HandleTable:
-    """The handles of one component instance. Indices begin with 1, and what was freed last is used first."""
+    """The handles of one component instance, and all else that it knows by indices. They begin with 1, and what was
+    freed last is used first."""
 
     __slots__ = ("_free", "_handles")
 
     def __init__(self) -> None:
-        self._handles: list[Handle | None] = [None]
+        self._handles: list[Any] = [None]
         self._free: list[int] = []
 
     def __len__(self) -> int:
         """How many handles there are."""
         return len(self._handles) - 1 - len(self._free)
 
-    def add(self, handle: Handle) -> int:
-        """The index of a new handle."""
+    def add(self, handle: Entry) -> int:
+        """The index of a new entry."""
         if self._free:
             index = self._free.pop()
             self._handles[index] = handle
@@ -109,10 +122,28 @@ class HandleTable:
         """The handle with an index, for a resource of this type."""
         handle = self._handles[index] if index < len(self._handles) else None
         if handle is None:
-            raise ComponentTrap(ComponentTrapCode.UNKNOWN_HANDLE, f"unknown handle index {index}")
+            _unknown(index)
         if handle.resource is not resource:
-            _wrong_type(index, handle.resource, resource)
-        return handle
+            _wrong_type(index, handle, resource)
+        found: Handle = handle
+        return found
+
+    def entry(self, index: int, kind: type[_E]) -> _E:
+        """What has an index, of this kind."""
+        found = self._handles[index] if index < len(self._handles) else None
+        if found is None:
+            _unknown(index)
+        if not isinstance(found, kind):
+            raise ComponentTrap(
+                ComponentTrapCode.WRONG_HANDLE_TYPE,
+                f"handle index {index} used with the wrong type, expected {kind.what} but found {found.what}",
+            )
+        return found
+
+    def forget(self, index: int) -> None:
+        """Take out what is there."""
+        self._handles[index] = None
+        self._free.append(index)
 
     def remove(self, index: int, resource: Resource) -> Handle:
         """The same, taken out; it must not be lent."""
@@ -131,15 +162,20 @@ class HandleTable:
         return handle.rep
 
 
-def _wrong_type(index: int, found: Resource, wanted: Resource) -> NoReturn:
+def _unknown(index: int) -> NoReturn:
+    raise ComponentTrap(ComponentTrapCode.UNKNOWN_HANDLE, f"unknown handle index {index}")
+
+
+def _wrong_type(index: int, entry: Entry, wanted: Resource) -> NoReturn:
     def kind(resource: Resource) -> str:
         return "host-defined" if resource.owner is None else "guest-defined"
 
-    different = "different " if kind(found) == kind(wanted) else ""
+    found = entry.what
+    if entry.resource is not None:
+        found = f"{'different ' if kind(entry.resource) == kind(wanted) else ''}{kind(entry.resource)} resource"
     raise ComponentTrap(
         ComponentTrapCode.WRONG_HANDLE_TYPE,
-        f"handle index {index} used with the wrong type, expected {kind(wanted)} resource but found a {different}"
-        f"{kind(found)} resource",
+        f"handle index {index} used with the wrong type, expected {kind(wanted)} resource but found a {found}",
     )
 
 
@@ -148,36 +184,68 @@ class InstanceState:
 
     `may_enter` is False while it runs, and for good once something has gone through it that it did not expect: a trap
     or an exception. `chain` are the instance and those that it is nested in. `doomed` are resources that Python has let
-    go of, `(resource, representation)`, which are dropped before the instance is entered the next time. `task` is what
-    runs in it, where that was asked for.
+    go of, `(resource, representation)`, which are dropped before the instance is entered the next time.
+
+    `thread` is the one that runs in it, where that was asked for; `threads` are all, by their indices. `exclusive` is
+    the one of those that take turns whose turn it is, `waits_to_enter` counts calls that have not begun because of it
+    or of `backpressure`, `waits_here` synchronous calls that wait in their middle. `can_block` says that its code could
+    have to wait in its middle.
     """
 
     __slots__ = (
         "backpressure",
+        "can_block",
         "chain",
         "doomed",
+        "exclusive",
         "handles",
         "may_enter",
         "may_leave",
         "store",
-        "task",
+        "thread",
+        "threads",
+        "waits_here",
+        "waits_to_enter",
     )
 
     def __init__(self, store: Store, parent: InstanceState | None = None) -> None:
         self.store = store
         self.handles = HandleTable()
+        self.threads = HandleTable()
         self.may_enter = True
         self.may_leave = True
         self.backpressure = 0
-        self.task: Task | None = None
+        self.waits_to_enter = 0
+        self.waits_here = 0
+        self.can_block = False
+        self.thread: Thread | None = None
+        self.exclusive: Thread | None = None
         self.chain: tuple[InstanceState, ...] = (self, *(parent.chain if parent is not None else ()))
         self.doomed: deque[tuple[Resource, int]] = parent.doomed if parent is not None else deque()
+
+    @property
+    def can_be_entered(self) -> bool:
+        """Whether Python could call it now: neither does it run, nor has something gone wrong in it."""
+        return all(each.may_enter for each in self.chain)
 
     def entered_from(self, caller: InstanceState | None) -> tuple[InstanceState, ...]:
         """The instances that a call from `caller` enters. (None: the host.)"""
         if caller is None:
             return self.chain
         return tuple(state for state in self.chain if state not in caller.chain)
+
+    def end_call(self) -> None:
+        """A synchronous call is over in which somebody asked for the thread."""
+        if self.thread is not None:
+            self.thread.end()
+            self.thread = None
+
+    def refuse_kin(self, *_: object) -> NoReturn:
+        """In the place of a call to an instance that this one is nested in, or that is nested in this one, or of its
+        own: trap. (The specification would have it both ways; its tests want this.)"""
+        if not self.may_leave:
+            self.cannot_leave()
+        self.cannot_enter()
 
     def cannot_enter(self) -> NoReturn:
         """Trap."""

@@ -208,7 +208,7 @@ class Lifting:
             )
         if isinstance(type_, T.FixedList):
             slots.has_address = True
-            return f"{self._elements(type_.element, fixed=True)}(g, p + {offset}, {type_.length})"
+            return f"{self.elements(type_.element, fixed=True)}(g, p + {offset}, {type_.length})"
         if isinstance(type_, T.String) or element_of(type_) is not None:
             pointer = self.layout.pointer
             start = self._slot(slots, offset, self.layout.pointer_format)
@@ -261,11 +261,11 @@ class Lifting:
                 lines.add("    g.reach_elements(p, n, 1, 1)")
             else:
                 lines.add(f"g.reach_elements(p, n, {size}, {alignment})")
-            lines.add(f"return {self._elements(element)}(g, p, n)")
+            lines.add(f"return {self.elements(element)}(g, p, n)")
 
         return self.source.function(("list", id(element), self._keep(element)), "list", "g, p, n", write)
 
-    def _elements(self, element: T.ValType, *, fixed: bool = False) -> str:
+    def elements(self, element: T.ValType, *, fixed: bool = False) -> str:
         """The name of a function `(g, address, length)` of elements that lie there."""
         size = self.layout.size(element)
         kind = type(element)
@@ -313,6 +313,9 @@ _DOMAIN_SCALARS: Final[dict[type, Callable[[Domain, Source, T.ValType, str], str
     T.Flags: lambda domain, source, type_, number: domain.lift_flags(source, type_, number),
     T.Own: lambda domain, source, type_, number: domain.lift_own(source, type_, number),
     T.Borrow: lambda domain, source, type_, number: domain.lift_borrow(source, type_, number),
+    T.Stream: lambda domain, source, type_, number: domain.lift_carrier(source, type_, number),
+    T.Future: lambda domain, source, type_, number: domain.lift_carrier(source, type_, number),
+    T.ErrorContext: lambda domain, source, type_, number: domain.lift_error(source, number),
 }
 """Numbers that stand for something else."""
 

@@ -203,7 +203,7 @@ class Lowering:
             slots.cut()
             lines.add(f"if len({value}) != {type_.length}:")
             lines.add(f"    raise ValueError('not {type_.length} elements')")
-            lines.add(f"{self._elements(type_.element, fixed=True)}(g, {value}, p + {offset})")
+            lines.add(f"{self.elements(type_.element, fixed=True)}(g, {value}, p + {offset})")
         elif isinstance(type_, T.String) or element_of(type_) is not None:
             start, count = self._elsewhere(lines, type_, value)
             slots.add(offset, self.layout.pointer_format, start)
@@ -263,7 +263,7 @@ class Lowering:
             if block is not None:
                 lines.add(f"g.view[p : p + {'n' if size == 1 else f'{size} * n'}] = v")
             else:
-                lines.add(f"{self._elements(element)}(g, v, p)")
+                lines.add(f"{self.elements(element)}(g, v, p)")
             lines.add("return p, n")
 
         return self.source.function(("lower list", id(element), self._keep(element)), "list", "g, v", write)
@@ -276,7 +276,7 @@ class Lowering:
             return value
         return f"as_bytes({value})" if kind is T.U8 else f"as_numbers({value}, {_format_of(kind)!r})"
 
-    def _elements(self, element: T.ValType, *, fixed: bool = False) -> str:
+    def elements(self, element: T.ValType, *, fixed: bool = False) -> str:
         """The name of a function `(g, values, address)` that puts them one behind the other."""
         size = self.layout.size(element)
         kind = type(element)
@@ -318,6 +318,9 @@ _DOMAIN_SCALARS: Final[dict[type, Callable[[Domain, Source, T.ValType, str], str
     T.Flags: lambda domain, source, type_, value: domain.lower_flags(source, type_, value),
     T.Own: lambda domain, source, type_, value: domain.lower_own(source, type_, value),
     T.Borrow: lambda domain, source, type_, value: domain.lower_borrow(source, type_, value),
+    T.Stream: lambda domain, source, type_, value: domain.lower_carrier(source, type_, value),
+    T.Future: lambda domain, source, type_, value: domain.lower_carrier(source, type_, value),
+    T.ErrorContext: lambda domain, source, type_, value: domain.lower_error(source, value),
 }
 """Numbers that stand for something else."""
 

@@ -222,9 +222,11 @@ class CanonChecker:
         """`task.return`: the result of a task is passed as parameters are."""
         (written,) = canon.operands
         if written is None:
+            self._scope.task_results.append(None)
             return (), ()
         assert isinstance(written, T.ValType)
         result = self._resolve(written)
+        self._scope.task_results.append(result)
         flat = options.layout.flat(result)
         if len(flat) > MAX_FLAT_PARAMS or mentions(result, _IN_MEMORY):
             self._require(options, "memory")

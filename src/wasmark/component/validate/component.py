@@ -63,10 +63,10 @@ _EXPORTABLE: Final = ("core module", "func", "type", "component", "instance")
 
 
 class CheckedComponent(Record):
-    """A valid component. `spaces` has, by sort, the type of each index; `nested` are the components in it, in the order
-    of their definitions."""
+    """A valid component. `spaces` has, by sort, the type of each index; `nested` are the components in it, and
+    `task_results` the types of what each `task.return` takes (None for nothing), in the order of their definitions."""
 
-    __slots__ = ("model", "nested", "spaces", "type")
+    __slots__ = ("model", "nested", "spaces", "task_results", "type")
 
     def __init__(
         self,
@@ -74,8 +74,10 @@ class CheckedComponent(Record):
         type: T.ComponentType,
         spaces: dict[str, list[Any]],
         nested: list[CheckedComponent],
+        task_results: list[T.ValType | None],
     ) -> None:
         self.model = model
+        self.task_results = task_results
         self.type = type
         self.spaces = spaces
         self.nested = nested
@@ -114,7 +116,7 @@ class _Checker:
         self._each(scope, model.definitions)
         type_ = T.ComponentType(scope.imports, scope.exports, tuple(scope.imported), tuple(scope.defined))
         self._measures.check(type_)
-        checked = CheckedComponent(model, type_, scope.spaces, self._nested)
+        checked = CheckedComponent(model, type_, scope.spaces, self._nested, scope.task_results)
         self._nested = outside
         return checked
 

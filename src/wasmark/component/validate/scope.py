@@ -133,13 +133,15 @@ def _constructed(name: Name, type_: T.FuncType) -> T.ResourceType:
 
 
 class Scope:
-    """The state of one scope. `spaces` are index spaces by sort; that of core types is `core_types`."""
+    """The state of one scope. `spaces` are index spaces by sort; that of core types is `core_types`. `task_results` are
+    the types of what each `task.return` takes."""
 
     def __init__(self, kind: str, parent: Scope | None, registry: TypeRegistry, features: frozenset[Feature]) -> None:
         self.kind = kind
         self.parent = parent
         self.spaces: dict[str, list[Any]] = {sort: [] for sort in INDEX_SPACES}
         self.core_types = CoreTypeSpace(registry, features)
+        self.task_results: list[T.ValType | None] = []
         self.imports: dict[str, T.ExternType] = {}
         self.exports: dict[str, T.ExternType] = {}
         self.exported_names = Names("export")
