@@ -17,7 +17,7 @@ MODULE = """
 store = wasmark.Store(timeout=60)  # no call takes longer than a minute
 guess = wasmark.Instance(wasmark.Module(MODULE), store=store).exports
 guess.ready()
-with wasmark.deadline(1) as soon:
+with wasmark.deadline(2) as soon:
     guess.find_even(1_000_000)
     print("found an even number, with time left:", not soon.expired)
     try:

@@ -31,7 +31,7 @@ def on_ctrl_c(number: int, frame: object) -> None:
 presses = 0
 signal.signal(signal.SIGINT, on_ctrl_c)
 for name, text in PLUGINS.items():
-    plugin = wasmark.Instance(wasmark.Module(text), store=wasmark.Store(timeout=1)).exports
+    plugin = wasmark.Instance(wasmark.Module(text), store=wasmark.Store(timeout=2)).exports
     try:
         print(f"{name}: {plugin.run()}")
     except wasmark.Timeout as error:
@@ -39,7 +39,7 @@ for name, text in PLUGINS.items():
     except wasmark.Trap as error:
         print(f"{name} failed: {error.code.message}")
 
-for seconds in (0.2, 0.5):  # the user becomes impatient
+for seconds in (0.5, 1.0):  # the user becomes impatient
     threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     wasmark.Instance(wasmark.Module(PLUGINS["endless"])).exports.run()

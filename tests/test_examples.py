@@ -50,7 +50,7 @@ OUTPUTS = {
     ),
     "deadline": (
         r"found an even number, with time left: True\n"
-        r"wasm trap: interrupted: it took longer than 1 s\n.*guess!search.*\n.*guess!find_even.*\n"
+        r"wasm trap: interrupted: it took longer than 2 s\n.*guess!search.*\n.*guess!find_even.*\n"
         r"this deadline: True\nready: 1\n"
     ),
     "fuel": (

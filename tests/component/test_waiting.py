@@ -177,11 +177,14 @@ def test_an_exception_of_a_signal_handler_ends_what_runs_on_another_stack(export
     def strike(number: int, frame: object) -> None:
         raise _Struck
 
+    def spin() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        exports.spin()
+
     before = signal.signal(signal.SIGALRM, strike)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(_Struck):
-            exports.spin()
+            spin()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
