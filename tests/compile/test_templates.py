@@ -106,7 +106,7 @@ def test_a_row_without_a_lowering_is_noticed_when_the_compiler_is_imported() -> 
         "importlib.reload(function)\n"
     )
     path = "import sys; sys.path[:] = " + repr(sys.path) + "\n"
-    run = subprocess.run([sys.executable, "-c", path + script], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", path + script], capture_output=True, text=True, timeout=120)
     assert run.returncode == 1
     assert "i32_unheard_of" in run.stderr
 

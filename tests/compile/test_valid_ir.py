@@ -82,6 +82,7 @@ def test_the_verifier_is_awake(ir: str, complaint: str) -> None:
         [sys.executable, "-c", script, ir],
         capture_output=True,
         text=True,
+        timeout=300,
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )

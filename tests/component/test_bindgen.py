@@ -56,6 +56,7 @@ def test_a_type_checker_is_content_and_checks_programs_with_it(tmp_path: Path) -
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "."],
         capture_output=True,
         text=True,
+        timeout=300,
         cwd=tmp_path,
         check=False,
     )

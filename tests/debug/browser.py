@@ -48,7 +48,7 @@ def chromium() -> Iterator[Chrome]:
         running.quit()
 
 
-def eventually(what: Callable[[], Any], seconds: float = 30) -> Any:
+def eventually(what: Callable[[], Any], seconds: float = 120) -> Any:
     """What a function answers as soon as that is true; AssertionError where it never is."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):

@@ -12,7 +12,7 @@ import pytest
 
 import wasmark
 from tests.debug.programs import SPIN, tool
-from tests.debug.test_profile import ticks
+from tests.debug.test_profile import samples
 from wasmark import Instance, Module
 
 
@@ -23,7 +23,7 @@ def test_speedscope_lists_the_functions(tmp_path: Path) -> None:
         pytest.skip("the npm package speedscope is not installed")
     instance = Instance(Module(SPIN))
     with wasmark.profile() as taken:
-        more = ticks(100)
+        more = samples(taken, 60)
         while more():
             instance.exports.outer(1_000_000)
     taken.save(tmp_path / "out.json")

@@ -194,7 +194,10 @@ for turn in range(6):
         files = [path for path in directory.glob("*.wasmark")]
         if files:
             victim = rng.choice(files)
-            damaged = bytearray(victim.read_bytes())
+            try:
+                damaged = bytearray(victim.read_bytes())
+            except FileNotFoundError:  # one of the others has thrown it away
+                damaged = bytearray()
             if damaged:
                 damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
                 if rng.random() < 0.3:
