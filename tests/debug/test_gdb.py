@@ -154,3 +154,5 @@ def test_the_shared_object_exports_a_function_and_a_variable() -> None:
         assert names == ["", "some_function", "some_variable"]
     assert elf.get_section_by_name(".text").data() == b"\xc3"
     assert elf.get_section_by_name(".data").data() == struct.pack("<QQ", 1, 2)
+    # A C library from 2.41 on loads nothing that does not say it can do without an executable stack.
+    assert [segment["p_flags"] for segment in elf.iter_segments("PT_GNU_STACK")] == [4 | 2]
