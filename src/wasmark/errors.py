@@ -160,7 +160,7 @@ class OutOfCodeMemoryError(Error, MemoryError):
     """There is no room left for machine code, or the system refuses to map it."""
 
 
-class _FramedError(Error):
+class FramedError(Error):
     """What has the wasm frames that were active."""
 
     _frames: Sequence[FrameInfo] | Callable[[], Sequence[FrameInfo]]
@@ -196,7 +196,7 @@ class _FramedError(Error):
         return self.format()
 
 
-class Trap(_FramedError):  # noqa: N818 - the public name
+class Trap(FramedError):  # noqa: N818 - the public name
     """Wasm code trapped.
 
     `code` says why, `pc` is the machine address of the instruction that did it (0 where a host function asked for the
@@ -251,7 +251,7 @@ class Timeout(Trap, TimeoutError):  # noqa: N818 - the public name
         return make, arguments, {**state, "deadline": None}
 
 
-class WasmException(_FramedError):  # noqa: N818 - the public name
+class WasmException(FramedError):  # noqa: N818 - the public name
     """An exception of wasm's.
 
     `tag` is its `Tag`, `values` what it carries, and `frames` are the wasm frames that were active when wasm threw it,
