@@ -158,6 +158,18 @@ def test_an_index_or_a_count_that_is_no_int_is_a_type_error(instance: wasmark.In
             attempt()
 
 
+def test_an_item_of_an_object_is_told_by_its_number() -> None:
+    text = """(module (type $p (struct (field (mut i32)) (field i32)))
+      (func (export "p") (result (ref $p)) (struct.new $p (i32.const 1) (i32.const 2))))"""
+    thing = wasmark.Instance(wasmark.Module(text)).exports.p()
+    with pytest.raises(TypeError, match=r"^item 1 of this Struct is immutable$"):
+        thing[1] = 3
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        thing["first"]
+    with pytest.raises(IndexError, match="field 2 of a structure of 2"):
+        thing[2]
+
+
 # --- what stays in its process ---
 
 

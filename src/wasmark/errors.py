@@ -115,19 +115,31 @@ class MalformedError(Error):
 class InvalidError(Error):
     """The module is well formed but breaks a validation rule (core §3).
 
-    `func_index` names the function (in the function index space) and `offset` the byte of the binary where it does.
+    `func_index` names the function (in the function index space) and `offset` the byte of the binary where it does;
+    `line` and `column` are those of the instruction where the module was text.
     """
 
-    def __init__(self, message: str, *, offset: int | None = None, func_index: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        offset: int | None = None,
+        func_index: int | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
         self.message = message
         self.offset = offset
         self.func_index = func_index
+        self.line = line
+        self.column = column
         where = []
         if func_index is not None:
             where.append(f"in function {func_index}")
         if offset is not None:
             where.append(f"at offset {offset:#x}")
-        super().__init__(f"{message} ({' '.join(where)})" if where else message)
+        text = f"{message} ({' '.join(where)})" if where else message
+        super().__init__(text if line is None else f"{line}:{column}: {text}")
 
 
 class UnsupportedError(Error):
@@ -148,7 +160,7 @@ class OutOfCodeMemoryError(Error, MemoryError):
     """There is no room left for machine code, or the system refuses to map it."""
 
 
-class _FramedError(Error):
+class FramedError(Error):
     """What has the wasm frames that were active."""
 
     _frames: Sequence[FrameInfo] | Callable[[], Sequence[FrameInfo]]
@@ -184,7 +196,7 @@ class _FramedError(Error):
         return self.format()
 
 
-class Trap(_FramedError):  # noqa: N818 - the public name
+class Trap(FramedError):  # noqa: N818 - the public name
     """Wasm code trapped.
 
     `code` says why, `pc` is the machine address of the instruction that did it (0 where a host function asked for the
@@ -239,7 +251,7 @@ class Timeout(Trap, TimeoutError):  # noqa: N818 - the public name
         return make, arguments, {**state, "deadline": None}
 
 
-class WasmException(_FramedError):  # noqa: N818 - the public name
+class WasmException(FramedError):  # noqa: N818 - the public name
     """An exception of wasm's.
 
     `tag` is its `Tag`, `values` what it carries, and `frames` are the wasm frames that were active when wasm threw it,

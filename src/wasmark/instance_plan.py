@@ -13,6 +13,7 @@ from array import array
 
 from wasmark.compile.abi import signature
 from wasmark.const_eval import constant
+from wasmark.core.model import EXTERN_KINDS
 from wasmark.core.types import FuncType, GlobalType, RefType, TableType
 from wasmark.func import converter, shape_of
 from wasmark.jit.stubs import prepare_stubs
@@ -117,36 +118,17 @@ class InstancePlan:
         self._mapped = False
         self.names = [(import_.module, import_.name) for import_ in model.imports]
         self.function_ids = [ids[import_.desc] if isinstance(import_.desc, int) else None for import_ in model.imports]
-        self.imported: dict[str, list[int]] = {kind: [] for kind in ("func", "table", "memory", "global", "tag")}
+        self.imported: dict[str, list[int]] = {kind: [] for kind in EXTERN_KINDS}
         for position, import_ in enumerate(model.imports):
             self.imported[import_.kind].append(position)
         self.exports = {export.name: (export.kind, export.index) for export in model.exports}
         self.data = ctypes.cast(ctypes.c_char_p(model.data), ctypes.c_void_p).value or 0
-
-        words = array("Q", bytes(layout.size))
-        words[layout.FUNCTION_TABLE // 8] = module.function_table
-        words[layout.MODULE // 8] = id(module)
-        words[layout.type_ids // 8 : layout.type_ids // 8 + len(ids)] = array("Q", ids)
-        for index, type_id in enumerate(ids):
-            words[layout.type_descriptor(index) // 8] = module.engine.descriptors.address(type_id)
-        own = array("I")
-        for func_index in layout.escaping:
-            at = layout.funcref(func_index)
-            words[(at + L.FUNCREF_CODE) // 8] = module.function_address(func_index)
-            words[(at + L.FUNCREF_TYPE_ID) // 8] = ids[model.func_types[func_index]]
-            own.append(at + L.FUNCREF_CONTEXT)
-        first_tag = len(self.imported["tag"])
-        for number, tag in enumerate(model.tags):
-            at = layout.tag_defs + L.TAG_DEF_SIZE * number
-            words[layout.tag(first_tag + number) // 8] = at
-            own.append(layout.tag(first_tag + number))
-            words[(at + L.TAG_TYPE_ID) // 8] = ids[tag.type_index]
-        for index, segment in enumerate(model.data_segments):
-            if segment.offset_expr is None:
-                at = (layout.data_segment(index)) // 8
-                words[at], words[at + 1] = self.data + segment.start, segment.end - segment.start
         self.has_objects = bool(model.tag_types) or any(
             not isinstance(type_.composite, FuncType) for type_ in model.types
+        )
+        # A bound is enough: of all parameters, vectors count twice.
+        self.tail_words = 2 * max(
+            (len(t.composite.params) for t in model.types if isinstance(t.composite, FuncType)), default=0
         )
         self.global_types = [
             GlobalType(types.canonical(definition.type.value, ids), definition.type.mutable)
@@ -154,19 +136,7 @@ class InstancePlan:
         ]
         self.unset_globals: list[int] = []
         self.reference_cells: list[int] = []
-        for index, (definition, type_) in enumerate(zip(model.globals, self.global_types, strict=True)):
-            value = constant(model.data, definition.init)
-            if value is None:
-                self.unset_globals.append(index)
-            else:
-                words[layout.global_cells // 8 + 2 * index] = value
-            if isinstance(type_.value, RefType) and types.is_collected(type_.value):
-                self.reference_cells.append(layout.global_cells + 16 * index)
-        # A bound is enough: of all parameters, vectors count twice.
-        self.tail_words = 2 * max(
-            (len(t.composite.params) for t in model.types if isinstance(t.composite, FuncType)), default=0
-        )
-        self.plain = Template(words.tobytes(), own.tobytes(), array("I", [layout.STORE_BLOCK]).tobytes())
+        self.plain = self._plan_vmctx(module)
 
         self.table_types = []
         for table in model.tables:
@@ -181,6 +151,47 @@ class InstancePlan:
             self._plan_table(type_, known)
             for type_, known in zip(self.table_types, elements or [{} for _ in model.tables], strict=True)
         ]
+
+    def _plan_vmctx(self, module: Module) -> Template:
+        """The vmctx of an instance without imports."""
+        model, layout, ids = self.model, self.layout, module.type_ids
+        words = array("Q", bytes(layout.size))
+        own = array("I")  # places of addresses that are relative to the vmctx
+        words[layout.FUNCTION_TABLE // 8] = module.function_table
+        words[layout.MODULE // 8] = id(module)
+        words[layout.type_ids // 8 : layout.type_ids // 8 + len(ids)] = array("Q", ids)
+        for index, type_id in enumerate(ids):
+            words[layout.type_descriptor(index) // 8] = module.engine.descriptors.address(type_id)
+        for func_index in layout.escaping:
+            at = layout.funcref(func_index)
+            words[(at + L.FUNCREF_CODE) // 8] = module.function_address(func_index)
+            words[(at + L.FUNCREF_TYPE_ID) // 8] = ids[model.func_types[func_index]]
+            own.append(at + L.FUNCREF_CONTEXT)
+        first_tag = model.imported["tag"]
+        for number, tag in enumerate(model.tags):
+            at = layout.tag_defs + L.TAG_DEF_SIZE * number
+            words[layout.tag(first_tag + number) // 8] = at
+            own.append(layout.tag(first_tag + number))
+            words[(at + L.TAG_TYPE_ID) // 8] = ids[tag.type_index]
+        for index, segment in enumerate(model.data_segments):
+            if segment.offset_expr is None:
+                at = layout.data_segment(index) // 8
+                words[at], words[at + 1] = self.data + segment.start, segment.end - segment.start
+        self._plan_globals(words)
+        return Template(words.tobytes(), own.tobytes(), array("I", [layout.STORE_BLOCK]).tobytes())
+
+    def _plan_globals(self, words: array[int]) -> None:
+        """The module's own globals, as far as their values are known."""
+        model, types = self.model, self._engine.types
+        for index, (definition, type_) in enumerate(zip(model.globals, self.global_types, strict=True)):
+            cell = self.layout.global_cell(model.imported["global"] + index)
+            value = constant(model.data, definition.init)
+            if value is None:
+                self.unset_globals.append(index)
+            else:
+                words[cell // 8] = value
+            if isinstance(type_.value, RefType) and types.is_collected(type_.value):
+                self.reference_cells.append(cell)
 
     def _plan_table(self, type_: TableType, elements: dict[int, int]) -> TablePlan:
         most = most_elements(type_, self._engine.config)

@@ -6,7 +6,7 @@ import os
 
 from wasmark.binary.decoder import decode_module
 from wasmark.engine import Engine, default_engine
-from wasmark.errors import Error, MalformedError, wrong_type
+from wasmark.errors import Error, InvalidError, MalformedError, wrong_type
 from wasmark.instance_plan import InstancePlan
 from wasmark.jit import modules as jit
 from wasmark.jit.late_import import late_import
@@ -60,7 +60,11 @@ class Module:
         elif not isinstance(engine, Engine):
             raise wrong_type("an Engine", engine)
         model = read_module(source)
-        self._set_up(model, engine, name, jit.obtain([model], engine.config, engine.cache, progress), 0)
+        try:
+            compiled = jit.obtain([model], engine.config, engine.cache, progress)
+        except InvalidError as error:
+            raise _located(error, source) from None
+        self._set_up(model, engine, name, compiled, 0)
 
     def _set_up(self, model: ModuleModel, engine: Engine, name: str | None, compiled: jit.Compiled, part: int) -> None:
         self.engine = engine
@@ -100,7 +104,10 @@ class Module:
         from wasmark.compile.check import validated_layout
 
         config = (engine if engine is not None else default_engine()).config
-        validated_layout(read_module(source), config.features)
+        try:
+            validated_layout(read_module(source), config.features)
+        except InvalidError as error:
+            raise _located(error, source) from None
 
     def serialize(self) -> bytes:
         """The module with its code, as `wasmark compile` writes it: to be loaded where the same versions of Wasmark
@@ -239,6 +246,16 @@ def source_of(data: bytes) -> bytes | str:
         return data.decode()
     except UnicodeDecodeError:
         raise Error("neither a WebAssembly binary (it does not start with \\0asm) nor UTF-8 text") from None
+
+
+def _located(error: InvalidError, source: object) -> InvalidError:
+    """The error with its line, where the source is a text."""
+    if not isinstance(source, str):
+        return error
+    late_import("wasmark.text.locate")
+    from wasmark.text.locate import located
+
+    return located(error, source)
 
 
 def read_module(source: bytes | bytearray | memoryview | str) -> ModuleModel:

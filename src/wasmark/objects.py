@@ -74,7 +74,7 @@ class HeapObject(OfThisProcess):
     def _set(self, index: int, value: Any) -> None:
         field, address = self._place(index)
         if not field.mutable:
-            raise TypeError("it is immutable")
+            raise TypeError(f"item {index} of this {type(self).__name__} is immutable")
         _write(field, address, _bits(self.store, field, value))
 
     def _place(self, index: int) -> tuple[FieldType, int]:
@@ -95,10 +95,10 @@ class HeapObject(OfThisProcess):
         return f"({', '.join(texts)})"
 
     def __getitem__(self, index: int) -> Any:
-        return self.store.exclusively(self._get, index)
+        return self.store.exclusively(self._get, operator.index(index))
 
     def __setitem__(self, index: int, value: Any) -> None:
-        self.store.exclusively(self._set, index, value)
+        self.store.exclusively(self._set, operator.index(index), value)
 
 
 class Struct(HeapObject):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from typing import Final
 
-    from wasmark.errors import _FramedError as FramedError
+    from wasmark.errors import FramedError
     from wasmark.memory import Memory
     from wasmark.module import Module
 

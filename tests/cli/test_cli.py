@@ -183,7 +183,7 @@ def test_what_cannot_be_done_is_one_line_and_status_1(args: list[str], message: 
     ("contents", "message"),
     [
         (b"(module\n  (func (i32.frob)))", r"wasmark: \S+bad:2:\d+: "),
-        (b"(module (func (result i32)))", r"wasmark: \S+bad: .*function 0"),
+        (b"(module (func (result i32)))", r"wasmark: \S+bad:1:9: .*function 0"),
         (b"\0asm\x01\0\0\0\x01\x7f", r"wasmark: \S+bad: .*at offset 0x"),
         (b"\x7fELF\x02\x01\x01", r"wasmark: \S+bad: .*at offset 0x0"),
         (b"", r"wasmark: \S+bad: "),

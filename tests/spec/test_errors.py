@@ -11,10 +11,14 @@ from tests.spec.official import SCRIPTS, TESTSUITE, needs_testsuite
 from wasmark import Module
 from wasmark.core.opcodes import BY_NAME
 from wasmark.errors import InvalidError, MalformedError, UnsupportedError
+from wasmark.text.locate import located
 from wasmark.text.script import AssertModule, ModuleSource, parse_script
 
 _PLACES = frozenset(BY_NAME) | {"local"}
 """What an error in a function can be about."""
+
+_CLOSING = frozenset({"end", "else", "catch", "catch_all", "delegate"})
+"""Instructions that have the place of what stands before them."""
 
 _GIVEN_UP = ("multiple memories", "multiple tables")
 """Rules of the standard before several memories and tables."""
@@ -63,6 +67,34 @@ def test_every_error_says_more_than_the_rule(name: str) -> None:
             f"line {command.line}: {error}, expected {command.message}"
         )
         assert error.message.split() != command.message.split(), f"line {command.line}: {error}"
+
+
+def text_of(module: ModuleSource) -> list[str]:
+    """The tokens of a module that a script has as text."""
+    found, depth, pos = ["(", "module"], 1, module.pos
+    while depth:
+        token = module.tokens.list[pos]
+        depth += (token == "(") - (token == ")")
+        found.append(token)
+        pos += 1
+    return found
+
+
+@needs_testsuite
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_errors_in_functions_lead_to_the_instruction_in_the_text(name: str) -> None:
+    for command, error in errors(name):
+        assert isinstance(command.module, ModuleSource)
+        if not isinstance(error, InvalidError) or error.func_index is None or command.module.kind != "text":
+            continue
+        tokens = text_of(command.module)
+        found = located(error, "\n".join(tokens))  # so a line is a token
+        assert found.line is not None
+        assert str(found) == f"{found.line}:1: {error}"
+        token = tokens[found.line - 1]
+        word = tokens[found.line] if token == "(" else token
+        about = {word for word in error.message.replace(":", " ").split() if word in BY_NAME}
+        assert word in about or about & _CLOSING or "in a local" in error.message, f"line {command.line}: {found}"
 
 
 @needs_testsuite

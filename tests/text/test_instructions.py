@@ -172,8 +172,23 @@ def test_locals_and_parameters_share_one_space() -> None:
 @pytest.mark.parametrize(
     ("text", "message", "column"),
     [
-        ("i32.ad", "unknown operator i32.ad, expected an instruction", 7),
-        ("(i32.ad)", "unknown operator i32.ad, expected an instruction", 8),
+        ("i32.addd", "unknown operator i32.addd, expected an instruction; perhaps i32.add is meant", 7),
+        ("(i32.addd)", "unknown operator i32.addd, expected an instruction; perhaps i32.add is meant", 8),
+        ("i32.nothing", "unknown operator i32.nothing, expected an instruction", 7),
+        ("get_local 0", "unknown operator get_local, expected an instruction; perhaps local.get is meant", 7),
+        ("i32.wrap/i64", "unknown operator i32.wrap/i64, expected an instruction; perhaps i32.wrap_i64 is meant", 7),
+        (
+            "(i64.trunc_s/f32)",
+            "unknown operator i64.trunc_s/f32, expected an instruction; perhaps i64.trunc_f32_s is meant",
+            8,
+        ),
+        ("unreachabel", "unknown operator unreachabel, expected an instruction; perhaps unreachable is meant", 7),
+        (
+            "i8x16.extract_lane 1",
+            "unknown operator i8x16.extract_lane, expected an instruction; perhaps i8x16.extract_lane_u is meant",
+            7,
+        ),
+        ("loop lop end", "unknown operator lop, expected an instruction; perhaps loop is meant", 12),
         ("func", "unexpected token func, expected an instruction", 7),
         ("(param i32) (result i32) (param i32)", "unexpected token param, expected an instruction", 33),
         ("0", "unexpected token 0, expected an instruction", 7),

@@ -6,6 +6,7 @@ from tests.validate.build import ALL, Builder, func, ref
 from wasmark.core.features import Feature
 from wasmark.core.types import (
     EXTERNREF,
+    F32,
     FUNCREF,
     I32,
     I64,
@@ -13,6 +14,7 @@ from wasmark.core.types import (
     CompositeType,
     FieldType,
     HeapType,
+    PackedType,
     StructType,
     SubType,
 )
@@ -88,6 +90,30 @@ def test_a_sub_type_may_refine_within_its_recursion() -> None:
 )
 def test_a_sub_type_must_match_an_open_super_type(sup: SubType, sub: CompositeType) -> None:
     section((sup,), (SubType(sub, (0,)),)).refused("sub type 1", at=TYPE_SECTION)
+
+
+@pytest.mark.parametrize(
+    ("sup", "sub", "why"),
+    [
+        (func((I32,)), StructType(()), "a structure is no function"),
+        (func((I32,)), func(), "it is [] -> [], and not [i32] -> []"),
+        (StructType((FieldType(I32, True),)), StructType(()), "it has 0 of 1 fields"),
+        (
+            StructType((FieldType(I32, False), FieldType(I32, True))),
+            StructType((FieldType(I32, False), FieldType(I32, False))),
+            "field 1 is i32, and not mut i32",
+        ),
+        (
+            ArrayType(FieldType(PackedType.I8, True)),
+            ArrayType(FieldType(F32, True)),
+            "its elements are mut f32, and not mut i8",
+        ),
+    ],
+)
+def test_a_sub_type_is_told_why_it_does_not_match(sup: CompositeType, sub: CompositeType, why: str) -> None:
+    section((open_(sup),), (SubType(sub, (0,)),)).refused(
+        f"sub type 1 does not match its super type 0: {why}", at=TYPE_SECTION
+    )
 
 
 def test_a_super_type_comes_first() -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-from wasmark.errors import Error, Exit, MalformedError, Trap, WasmException
+from wasmark.errors import Error, Exit, InvalidError, MalformedError, Trap, WasmException
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def read_binary(file: str) -> bytes:
     else:
         with open(file, "rb") as opened:
             data = opened.read()
-    if not data.lstrip(b" \t\r\n").startswith(_TEXT_STARTS):
+    if not _is_text(data):
         return data
     from wasmark.text.any_text import binary_of
     from wasmark.text.lexer import decode_source
@@ -41,6 +41,10 @@ def stem(file: str) -> str | None:
     return None if file == "-" else os.path.splitext(os.path.basename(file))[0]
 
 
+def _is_text(data: bytes) -> bool:
+    return data.lstrip(b" \t\r\n").startswith(_TEXT_STARTS)
+
+
 @contextlib.contextmanager
 def naming(file: str) -> Iterator[None]:
     """Put the file's name in front of what goes wrong with the module in it. What its code does is its own affair."""
@@ -48,6 +52,21 @@ def naming(file: str) -> Iterator[None]:
         yield
     except (Trap, WasmException, Exit, InputError):
         raise
-    except Error as error:
-        has_line = isinstance(error, MalformedError) and error.line is not None
-        raise InputError(f"{file}:{'' if has_line else ' '}{error}") from error
+    except Error as problem:
+        error = _located(problem, file) if isinstance(problem, InvalidError) else problem
+        has_line = isinstance(error, MalformedError | InvalidError) and error.line is not None
+        raise InputError(f"{file}:{'' if has_line else ' '}{error}") from problem
+
+
+def _located(error: InvalidError, file: str) -> InvalidError:
+    """The error with its line, where the file is still there and is a text."""
+    if not os.path.isfile(file):  # what came through a pipe does not come again
+        return error
+    with open(file, "rb") as opened:
+        data = opened.read()
+    if not _is_text(data):
+        return error
+    from wasmark.text.lexer import decode_source
+    from wasmark.text.locate import located
+
+    return located(error, decode_source(data))

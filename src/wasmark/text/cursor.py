@@ -9,11 +9,12 @@ from typing import Final
 
 from wasmark.errors import MalformedError, UnsupportedError
 from wasmark.text.annotations import NAME
-from wasmark.text.keywords import is_keyword, missing_part
+from wasmark.text.keywords import is_keyword, missing_part, similar_instruction
 from wasmark.text.lexer import ANNOTATION, Tokens, decode_string, is_string
 from wasmark.text.numbers import parse_f64, parse_uint
 
 _LONGEST_QUOTED: Final = 40
+_INSTRUCTION: Final = "instruction"  # as all who want one call it
 _LONGEST_MESSAGE: Final = 160
 
 
@@ -62,7 +63,9 @@ class Cursor:
             shown = f"({word}"
         if token in "()" or token[0] == "$" or is_string(token) or self.is_word(token) or _is_number(token):
             return self.error(f"unexpected token {shown}, expected {expected}", index)
-        return self.error(f"unknown operator {shown}, expected {expected}", index)
+        meant = similar_instruction(word) if _INSTRUCTION in expected and shown == token else None
+        perhaps = "" if meant is None else f"; perhaps {meant} is meant"
+        return self.error(f"unknown operator {shown}, expected {expected}{perhaps}", index)
 
     def expect(self, token: str, where: str = "") -> None:
         """Step over a bracket or keyword that must stand here."""

@@ -26,6 +26,11 @@ _WORDS: Final = frozenset(
     )
 )
 
+_find_parts: Final = re.compile(r"[^./_]+").findall
+_PLAIN_NAMES: Final = [name for name in BY_NAME if "." not in name]
+_ALIKE: Final = 0.8
+"""How alike words are of which one may be a slip of the other, from 0 to 1."""
+
 _PARTS: Final = tuple(
     (re.compile(pattern).fullmatch, part)
     for pattern, part in (
@@ -41,6 +46,21 @@ _PARTS: Final = tuple(
 def is_keyword(token: str) -> bool:
     """Whether this word means something somewhere in a module."""
     return token in BY_NAME or token in _WORDS or token.startswith(("offset=", "align="))
+
+
+def similar_instruction(token: str) -> str | None:
+    """The instruction that somebody may have meant who wrote this word: one of the same parts in another order, as old
+    texts have them (`get_local`, `i32.wrap/i64`), or one that is nearly spelled like it. None where there is none.
+    """
+    from difflib import get_close_matches
+
+    parts = sorted(_find_parts(token))
+    reordered = next((name for name in BY_NAME if sorted(_find_parts(name)) == parts), None)
+    if reordered is not None:
+        return reordered
+    family, dot, _ = token.partition(".")
+    candidates = [name for name in BY_NAME if name.partition(".")[:2] == (family, dot)] if dot else _PLAIN_NAMES
+    return next(iter(get_close_matches(token, candidates, 1, _ALIKE)), None)
 
 
 def missing_part(token: str) -> str | None:

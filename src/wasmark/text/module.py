@@ -16,6 +16,7 @@ from wasmark.binary.encoder import encode_locals
 from wasmark.binary.metadata import CODE_METADATA, CodeMetadata, write_code_metadata
 from wasmark.binary.names import NAME_SECTION, read_names
 from wasmark.core.model import (
+    EXTERN_KINDS,
     ConstExpr,
     CustomSection,
     DataSegment,
@@ -263,7 +264,7 @@ class ModuleParser(InstructionParser):
         imported = self.name("a module name"), self.name("a name")
         self.expect("(", " and what is imported")
         kind = self.toks[self.pos]
-        if kind not in _IMPORTABLE:
+        if kind not in EXTERN_KINDS:
             raise self.unexpected("'func', 'table', 'memory', 'global' or 'tag'")
         self.pos += 1
         index = self._bind_next(kind)
@@ -428,7 +429,7 @@ class ModuleParser(InstructionParser):
         name = self.name()
         self.expect("(", " and what is exported")
         kind = self.toks[self.pos]
-        if kind not in _IMPORTABLE:
+        if kind not in EXTERN_KINDS:
             raise self.unexpected("'func', 'table', 'memory', 'global' or 'tag'")
         self.pos += 1
         self.model.exports.append(Export(name, kind, self.index(self._spaces[kind], kind)))
@@ -527,8 +528,6 @@ _NAMED: Final = {
     "data": "data",
 }
 """What `Names` calls the index spaces."""
-
-_IMPORTABLE: Final = ("func", "table", "memory", "global", "tag")
 
 _CONTENTS: Final[dict[str, Callable[[ModuleParser, _Field], None]]] = {
     "func": ModuleParser.func,

@@ -17,12 +17,13 @@ from wasmark.core.types import (
     FuncType,
     HeapType,
     RefType,
+    StructType,
     SubType,
     ValType,
 )
 from wasmark.errors import InvalidError, UnsupportedError
 from wasmark.validate.canon import TypeRegistry
-from wasmark.validate.subtyping import TOP_OF, composite_matches, kind_of, ref_matches
+from wasmark.validate.subtyping import TOP_OF, composite_matches, field_matches, kind_of, ref_matches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ MAX_PARAMS: Final = 1000
 MAX_RESULTS: Final = 1000
 MAX_FIELDS: Final = 10_000
 MAX_SUBTYPE_DEPTH: Final = 63
+
+_KINDS: Final = {FuncType: "function", StructType: "structure", ArrayType: "array"}
 
 _FEATURE_OF: Final[dict[HeapType | int, Feature]] = {
     heap: Feature.GC
@@ -48,6 +51,10 @@ def require_feature(feature: Feature, features: frozenset[Feature], what: str) -
     """Raises InvalidError that names the feature unless it is enabled."""
     if feature not in features:
         raise InvalidError(f"{what} is part of the {feature.value!r} feature, which is not enabled")
+
+
+def _field_text(field: FieldType) -> str:
+    return f"{'mut ' if field.mutable else ''}{field.storage}"
 
 
 class ModuleTypes:
@@ -133,7 +140,22 @@ class ModuleTypes:
         if super_type.final:
             raise InvalidError(f"sub type {index} has the final super type {above}")
         if not composite_matches(self, type_.composite, super_type.composite):
-            raise InvalidError(f"sub type {index} does not match its super type {above}")
+            why = self._mismatch(type_.composite, super_type.composite)
+            raise InvalidError(f"sub type {index} does not match its super type {above}: {why}")
+
+    def _mismatch(self, sub: CompositeType, sup: CompositeType) -> str:
+        """Why one is no subtype of the other (core §3.3.8)."""
+        if isinstance(sub, StructType) and isinstance(sup, StructType):
+            if len(sub.fields) < len(sup.fields):
+                return f"it has {len(sub.fields)} of {len(sup.fields)} fields"
+            pairs = enumerate(zip(sub.fields, sup.fields, strict=False))
+            number, (a, b) = next(pair for pair in pairs if not field_matches(self, *pair[1]))
+            return f"field {number} is {_field_text(a)}, and not {_field_text(b)}"
+        if isinstance(sub, ArrayType) and isinstance(sup, ArrayType):
+            return f"its elements are {_field_text(sub.field)}, and not {_field_text(sup.field)}"
+        if isinstance(sub, FuncType) and isinstance(sup, FuncType):
+            return f"it is {sub}, and not {sup}"
+        return f"a {_KINDS[type(sub)]} is no {_KINDS[type(sup)]}"
 
     # The type space
 
