@@ -228,6 +228,23 @@ def test_all_forms_of_data_segments() -> None:
     assert [model.data[segment.start : segment.end] for segment in model.data_segments] == [b"a", b"", b"bc"]
 
 
+@pytest.mark.parametrize(
+    ("segment", "message", "at"),
+    [
+        ("00 41 01 0b 05 61", "length out of bounds", 5),
+        ("00 41 01 0b", "unexpected end", 5),
+        ("00 41 01", "unexpected end", 4),
+        ("00 41 80 80 80 80 70 0b 00", "integer too large", 7),
+        ("00 41 ff ff ff ff ff 0f 0b 00", "integer representation too long", 8),
+        ("03 41 01 0b 00", "malformed data segment kind 3", 1),
+    ],
+)
+def test_data_segments_that_are_not_what_most_are(segment: str, message: str, at: int) -> None:
+    with pytest.raises(MalformedError, match=message) as caught:
+        decode_module(module(section(DATA, f"01 {segment}")))
+    assert caught.value.offset == HEADER_SIZE + 2 + at
+
+
 def test_functions_have_their_locals_and_positions() -> None:
     binary = module(
         *ONE_FUNCTION, section(CODE, vector(code_entry(b"\x01\x0b", bytes.fromhex("02 03 7f 80 01 64 70"))))

@@ -34,6 +34,16 @@ def test_any_u64_comes_back_in_the_fewest_bytes(value: int) -> None:
     assert len(encoded) == max(1, -(-value.bit_length() // 7))
 
 
+@given(st.lists(st.integers(0, 0x7F), min_size=1, max_size=4), st.binary(max_size=4))
+def test_a_short_signed_integer_is_what_its_bits_say_whatever_follows(groups: list[int], behind: bytes) -> None:
+    size = 7 * len(groups)
+    bits = sum(group << 7 * place for place, group in enumerate(groups))
+    encoded = bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
+    value = bits - (bits >> (size - 1) << size)
+    for width in (32, 33, 64):
+        assert read_s(encoded + behind, 0, width) == (value, len(encoded))
+
+
 @given(st.integers(-(1 << 63), (1 << 63) - 1))
 def test_any_s64_comes_back(value: int) -> None:
     assert read_s(write_s(value), 0, 64)[0] == value

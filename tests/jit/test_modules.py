@@ -25,11 +25,13 @@ from tests.jit.support import (
     stored_modules,
 )
 from tests.spec.official import SCRIPTS, TESTSUITE, needs_testsuite
+from wasmark.binary import encode_module
 from wasmark.compile import module as compile_module
 from wasmark.jit import cache as cache_module
 from wasmark.jit import modules as jit
 from wasmark.jit.artefact import decode
 from wasmark.runtime.code_memory import arenas
+from wasmark.text import parse_module
 
 NO_COMPILER = """
 import sys
@@ -100,6 +102,21 @@ def test_each_module_compiles_once_for_all_engines_with_equal_features(
     answers(wasmark.Module(VARIED, wasmark.Engine(wasmark.Config(strategy="eager", cache=tmp_path, features=fewer))))
     answers(wasmark.Module(VARIED.replace("i32.const 55", "i32.const 56"), engine(tmp_path)))
     assert compilations["modules"] == 3
+
+
+def test_what_stands_in_custom_sections_at_the_end_makes_no_other_code(
+    tmp_path: Path, compilations: Counter[str]
+) -> None:
+    binary = encode_module(parse_module(VARIED))
+    custom = b"\0\4\2ab?"
+    modules = [wasmark.Module(data, engine(tmp_path)) for data in (binary, binary + custom, binary + 2 * custom)]
+    assert compilations["modules"] == 1
+    assert len({str(answers(module)) for module in modules}) == 1
+    assert [module.model.data for module in modules] == [binary, binary + custom, binary + 2 * custom]
+    moved = wasmark.Module(binary[:8] + custom + binary[8:], engine(tmp_path))
+    assert compilations["modules"] == 2
+    assert answers(moved) != answers(modules[0]), "offsets in it are others"
+    assert wasmark.Module(binary[:8] + custom, engine(tmp_path)).model.customs[0].name == "ab"
 
 
 def test_what_one_engine_may_not_use_is_refused_though_another_engine_left_it_in_the_cache(tmp_path: Path) -> None:

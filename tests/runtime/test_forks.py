@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -90,7 +91,7 @@ def program(way: str) -> Callable[[], None]:
 @pytest.mark.parametrize("way", WAYS)
 def test_no_lock_that_another_thread_holds_is_held_in_the_child(way: str) -> None:
     use = program(way)
-    locks = list(forks._renewed)
+    locks = [lock for lock in gc.get_objects() if type(lock) is forks.RenewedLock]
     assert len(locks) > 5
     with another_thread_in(*(lock.held for lock in locks)):
 
@@ -148,3 +149,37 @@ def test_a_fork_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         in_child(job)
     job()
     in_child(job)
+
+
+def test_all_threads_of_a_child_have_the_same_new_lock() -> None:
+    locks = [forks.RenewedLock(threading.Lock) for _ in range(200)]
+    inherited = [lock.held for lock in locks]
+
+    def job() -> None:
+        found: list[list[object]] = []
+        start = threading.Barrier(4)
+
+        def look() -> None:
+            start.wait(60)
+            found.append([lock.held for lock in locks])
+
+        threads = [threading.Thread(target=look) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert [len({id(lock) for lock in same}) for same in zip(*found, strict=True)] == [1] * len(locks)
+        assert all(new is not old for new, old in zip(found[0], inherited, strict=True))
+        in_child(lambda: check(found[0]))
+
+    def check(of_parent: list[object]) -> None:
+        assert all(lock.held is not old for lock, old in zip(locks, of_parent, strict=True))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with another_thread_in(*inherited, forks._renewing[0]):
+            in_child(job)
+    finally:
+        sys.setswitchinterval(interval)
+    assert [lock.held for lock in locks] == inherited

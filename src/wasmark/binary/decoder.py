@@ -59,6 +59,7 @@ MAX_LOCALS: Final = 50_000
 """How many locals a function may declare, the limit of the JavaScript interface (js-api, "Limits")."""
 
 _RANK: Final = {section: rank for rank, section in enumerate(SECTION_ORDER)}
+_ACTIVE_I32_CONST: Final = b"\0\x41"  # a data segment of memory 0, and the first opcode of its place
 _FUNCTION_REF: Final = RefType.of(False, HeapType.FUNC)
 
 
@@ -358,9 +359,19 @@ class _ModuleDecoder:
         return tuple(runs)
 
     def _data_section(self) -> None:
-        segments = self._model.data_segments
+        model, data, size = self._model, self._data, len(self._data)
+        segments = model.data_segments
         for _ in range(self._count()):
-            segments.append(self._data_segment())
+            at = self._pos
+            if data[at : at + 2] == _ACTIVE_I32_CONST:  # as nearly all begin, and there may be a hundred thousand
+                behind = skip_expression(model, at + 1, self._section_end)
+                count, start = read_count(data, behind)
+                end = self._pos = start + count
+                if end > size:
+                    unexpected_end(data)
+                segments.append(DataSegment(start, end, 0, ConstExpr(at + 1, behind), at))
+            else:
+                segments.append(self._data_segment())
 
     def _data_segment(self) -> DataSegment:
         at = self._pos

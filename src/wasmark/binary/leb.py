@@ -50,7 +50,19 @@ def read_u(data: bytes, pos: int, bits: int) -> tuple[int, int]:
 
 
 def read_s(data: bytes, pos: int, bits: int) -> tuple[int, int]:
-    """A signed integer of `bits` bits."""
+    """A signed integer of `bits` bits (32 or more), quick where it takes at most four bytes."""
+    chunk = data[pos : pos + 4]
+    if len(chunk) == 4:
+        first, second, third, fourth = chunk
+        if first < 0x80:
+            return first - (first << 1 & 0x80), pos + 1
+        if second < 0x80:
+            return (first & 0x7F | second << 7) - (second << 8 & 0x4000), pos + 2
+        if third < 0x80:
+            return (first & 0x7F | (second & 0x7F) << 7 | third << 14) - (third << 15 & 0x20_0000), pos + 3
+        if fourth < 0x80:
+            value = first & 0x7F | (second & 0x7F) << 7 | (third & 0x7F) << 14 | fourth << 21
+            return value - (fourth << 22 & 0x1000_0000), pos + 4
     value = shift = 0
     while True:
         left = bits - shift

@@ -79,8 +79,14 @@ class Compiled(Record):
 
 def module_key(models: Sequence[ModuleModel], config: Config) -> bytes:
     """Under which the code of modules is found."""
-    contents = [blake2b(model.data, digest_size=32).digest() for model in models]
+    contents = [blake2b(_significant(model), digest_size=32).digest() for model in models]
     return make_key("module", [*_options(config), *contents])
+
+
+def _significant(model: ModuleModel) -> memoryview:
+    """The binary without the custom sections at its end: code depends on none, and debug information, which is there,
+    may be half of a file."""
+    return memoryview(model.data)[: max((end for id_, _, end in model.sections if id_), default=0)]
 
 
 def _options(config: Config) -> list[str]:

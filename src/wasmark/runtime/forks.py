@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,25 +21,41 @@ _PATIENCE: Final = 10.0
 
 class RenewedLock:
     """`with lock.held:` is a block for one thread at a time, which may enter it again where `make` makes such locks. A
-    forked child has a new one."""
+    forked child has a new one: it is made when it is wanted there, so nobody needs to know of all locks that there
+    are."""
 
-    __slots__ = ("__weakref__", "held", "make")
+    __slots__ = ("_forks", "_held", "make")
 
     def __init__(self, make: Callable[[], Any] = threading.RLock) -> None:
         self.make = make
-        self.held = make()
-        _renewed.add(self)
+        self._held = make()
+        self._forks = _forks[0]
+
+    @property
+    def held(self) -> Any:
+        """The lock of this process."""
+        if self._forks != _forks[0]:
+            self._renew()
+        return self._held
+
+    def _renew(self) -> None:
+        with _renewing[0]:
+            if self._forks != _forks[0]:
+                self._held = self.make()
+                self._forks = _forks[0]  # last: who finds it so takes the lock without asking
 
 
-_renewed: Final[weakref.WeakSet[RenewedLock]] = weakref.WeakSet()
+_forks: Final = [0]
+"""How many forks there were on the way from the first process to this one."""
+_renewing: Final = [threading.RLock()]  # entered again by a signal handler that wants a lock, too
 
 
-def _renew() -> None:
-    for lock in list(_renewed):
-        lock.held = lock.make()
+def _after_fork_in_child() -> None:
+    _renewing[0] = threading.RLock()
+    _forks[0] += 1
 
 
-os.register_at_fork(after_in_child=_renew)
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Passage:
