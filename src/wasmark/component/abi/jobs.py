@@ -6,6 +6,9 @@ whoever awaits a function of a component, or where nobody does, on one of their 
 
 from __future__ import annotations
 
+from functools import partial
+
+from wasmark.runtime.apart import run_apart
 from wasmark.runtime.deadlines import remaining
 
 TYPE_CHECKING = False
@@ -95,10 +98,10 @@ class Jobs:
             timeout = None if left is None else left / _NANOSECONDS
             waiting = asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             self._loop.run_until_complete(waiting)
-        self.close_if_idle()
+        self._close_if_idle()
         return bool(futures)
 
-    def close_if_idle(self) -> None:
+    def _close_if_idle(self) -> None:
         """Let go of the loop where nothing runs on it."""
         if self._loop is not None and not self.on(self._loop):
             loop, self._loop = self._loop, None
@@ -109,13 +112,10 @@ class Jobs:
         for job in self._all:
             if not job.is_over:
                 job.cancel()
-        if self._loop is not None and not self._loop.is_running():
-            import asyncio
-
-            futures = self.on(self._loop)
-            if futures:
-                self._loop.run_until_complete(asyncio.wait(futures))
-            self.close_if_idle()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            # In a thread of its own: in this one another loop may be running.
+            run_apart(partial(_end, loop, self.on(loop)))
 
     async def happening(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait until one that runs on this loop has ended, or components have run for somebody else."""
@@ -132,6 +132,15 @@ class Jobs:
         """Something has happened."""
         for waker in [*self._wakers]:
             waker.get_loop().call_soon_threadsafe(_wake, waker)
+
+
+def _end(loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[Any]]) -> None:
+    """Close a loop, on which coroutines have been cancelled: they get a turn to see that."""
+    import asyncio
+
+    if futures:
+        loop.run_until_complete(asyncio.wait(futures, timeout=0))
+    loop.close()
 
 
 def _wake(waker: asyncio.Future[None]) -> None:
