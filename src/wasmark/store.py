@@ -270,14 +270,18 @@ class Store(OfThisProcess):
             else:
                 self.wait_for_owner()
 
+    def check_time(self) -> None:
+        """Raise Timeout where a deadline of this thread has passed."""
+        if remaining() == 0:
+            raise self._timeout(deadlines().nearest() or 0)
+
     def wait_for_owner(self) -> None:
         """Wait until the thread that runs in the store has left it, or for a moment: signals want to be handled.
 
         Raises Error where that thread did not come along into a forked process, Timeout where a deadline of this
         thread has passed.
         """
-        if remaining() == 0:
-            raise self._timeout(deadlines().nearest() or 0)
+        self.check_time()
         waiters = ctypes.c_uint64.from_address(self.block_address + L.STORE_WAITERS)
         releases = self.block_address + L.STORE_RELEASES
         seen = ctypes.c_uint32.from_address(releases).value

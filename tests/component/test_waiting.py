@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import signal
@@ -297,6 +298,70 @@ def test_calls_of_several_threads_do_not_meet_in_a_store(component: Component) -
     for thread in threads:
         thread.join()
     assert found == [0] * 120
+
+
+OBJECTS = """(component
+  (core module $Memory (memory (export "mem") 1))
+  (core instance $memory (instantiate $Memory))
+  (core module $M
+    (import "" "read" (func $read (param i32 i32) (result i32)))
+    (import "" "return" (func $return (param i32)))
+    (type $box (struct (field i32)))
+    (func (export "hold") (param $value i32) (param $in i32)
+      (local $box (ref null $box))
+      (local.set $box (struct.new $box (local.get $value)))
+      (drop (call $read (local.get $in) (i32.const 0)))
+      (call $return (struct.get $box 0 (local.get $box))))
+    (func (export "litter") (param $n i32) (result i32)
+      (loop $more
+        (drop (struct.new $box (i32.const -1)))
+        (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+        (br_if $more (local.get $n)))
+      (i32.const 0)))
+  (type $F (future u32))
+  (canon future.read $F (memory (core memory $memory "mem")) (core func $read))
+  (canon task.return (result u32) (core func $return))
+  (core instance $m (instantiate $M (with "" (instance
+    (export "read" (func $read)) (export "return" (func $return))))))
+  (func (export "hold") async (param "value" u32) (param "in" $F) (result u32) (canon lift (core func $m "hold") async))
+  (func (export "litter") (param "n" u32) (result u32) (canon lift (core func $m "litter"))))"""
+
+
+def test_what_a_task_that_waits_refers_to_is_not_collected() -> None:
+    exports = ComponentInstance(Component(OBJECTS, Engine(config("first-tier stressed")))).exports
+
+    async def main() -> int:
+        reader, writer = future()
+        call = asyncio.ensure_future(exports.hold.call_async(7, reader))
+        await asyncio.sleep(0)
+        exports.litter(1000)
+        assert await writer.write_async(1)
+        exports.litter(1000)
+        result: int = await call
+        return result
+
+    assert asyncio.run(main()) == 7
+
+
+def test_coroutines_that_nobody_waits_for_any_more_are_cancelled() -> None:
+    ended: list[str] = []
+
+    async def pause(n: int) -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+        return n
+
+    source = (Path(__file__).parent / "components" / "awaiting.wat").read_text()
+    store = Store(timeout=0.05)
+    exports = ComponentInstance(Component(source), {"fetch": pause, "pause": pause}, store).exports
+    with pytest.raises(Timeout):
+        exports.both(1)
+    assert ended == []
+    del exports, store
+    gc.collect()
+    assert ended == ["cancelled"] * 2
 
 
 FORK = """

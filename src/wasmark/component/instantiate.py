@@ -16,13 +16,14 @@ from wasmark.component.abi.async_functions import (
     Callee,
     guest_calls_async,
     guest_to_guest,
-    host_calls_async,
     host_to_guest,
 )
 from wasmark.component.abi.carriers import CarrierType
 from wasmark.component.abi.dressing import Dress
 from wasmark.component.abi.functions import guest_calls_guest, guest_calls_host, host_calls_guest
 from wasmark.component.abi.handles import InstanceState
+from wasmark.component.abi.host_calls import HostCaller
+from wasmark.component.abi.host_functions import guest_calls_host_async, guest_to_host
 from wasmark.component.builtin_table import BUILTINS
 from wasmark.component.canon_options import CanonOptions
 from wasmark.component.resources import GuestResource
@@ -268,11 +269,21 @@ class Frame:
 
     def _lower_host(self, callee: HostFunction, type_: T.FuncType, options: CanonOptions) -> Any:
         component = self.component
+        if type_.is_async:
+            return self._lower_host_async(callee, type_, options)
         maker = component.made(
             (type_, options.key(), callee.name),
             lambda: guest_calls_host(type_, options.key(), component.namer, callee.name),
         )
         return maker.make(options.guest(self.state, self.stands_for(maker.resources)), callee.callable)
+
+    def _lower_host_async(self, callee: HostFunction, type_: T.FuncType, options: CanonOptions) -> Any:
+        component, key, name = self.component, options.key(), callee.name
+        if not key.is_async:
+            self.state.can_block = True
+        passing = component.made((type_, key, name, "async"), lambda: guest_to_host(type_, key, component.namer, name))
+        caller = options.guest(self.state, self.stands_for(passing.resources))
+        return guest_calls_host_async(caller, passing, callee.callable, type_, key, component.namer, name)
 
     def _lower_lifted(self, callee: LiftedFunction, type_: T.FuncType, options: CanonOptions) -> Any:
         ours, theirs_state = self.state, callee.frame.state
@@ -356,8 +367,10 @@ def callable_of(function: LiftedFunction | HostFunction, type_: T.FuncType, fram
         passing = component.made(
             (type_, options, name, "async"), lambda: host_to_guest(type_, options, component.namer, name)
         )
-        run = host_calls_async(function.bound(passing.theirs, frame), passing, states, type_, component.namer)
-        made = Dress(type_, component.namer, name).forwarding(run)
+        caller = HostCaller(function.bound(passing.theirs, frame), passing, states, type_, component.namer)
+        dress = Dress(type_, component.namer, name)
+        made = dress.forwarding(caller.call)
+        made.call_async = dress.forwarding(caller.call_async)
     else:
         maker = component.made(
             (type_, options, name, len(states)),

@@ -32,13 +32,12 @@ from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from types import TracebackType
     from typing import Final, Self
 
     from wasmark.component.abi.carriers import End
     from wasmark.component.abi.guest import Guest
-    from wasmark.component.abi.threads import Scheduler
     from wasmark.store import Store
 
 _T = TypeVar("_T")
@@ -112,7 +111,7 @@ class _Place:
 
     __slots__ = ("_lease", "store")
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self.store: Store | None = None
         if store is not None:
             self.be_in(store)
@@ -122,12 +121,14 @@ class _Place:
         self.store = store
         self._lease = scheduler_of(store).lease()
 
-    def let_go(self, end: End) -> None:
-        """Nobody has this end any more: what follows from that waits until nobody else is in the store."""
+    def lose(self, end: End) -> None:
+        """Python has let go of an end. What follows from that waits until nobody else is in the store."""
         if self.store is None:
             end.let_go()
         else:
-            scheduler_of(self.store).let_go.append(end.let_go)
+            scheduler = scheduler_of(self.store)
+            scheduler.let_go.append(end.let_go)
+            scheduler.jobs.wake()
 
 
 class _HostEnd:
@@ -146,34 +147,47 @@ class _HostEnd:
 
     def _copy(self, buffer: Buffer) -> int:
         """Read or write, and let components run until that is over; how it went."""
-        end = self._used()
-        end.check_idle()
-        store = self._place.store
+        end, store = self._used(), self._place.store
         if store is None:
-            return self._copy_in(end, buffer, None)
+            return _copy_alone(end, buffer)
         scheduler = scheduler_of(store)
         with scheduler.entered(store):
-            return self._copy_in(end, buffer, scheduler)
+            answer = _begin(end, buffer)
+            scheduler.jobs.wake()
+            if answer == BLOCKED:
+                try:
+                    scheduler.run_until(store, lambda: end.event is not None)
+                except BaseException:
+                    end.give_up()
+                    raise
+                answer = end.take_event()[2]
+        return answer & 0xF
 
-    @staticmethod
-    def _copy_in(end: End, buffer: Buffer, scheduler: Scheduler | None) -> int:
-        answer = end.copy(None, buffer, is_async=True)
+    async def _copy_async(self, buffer: Buffer) -> int:
+        """The same for an event loop."""
+        end, store = self._used(), self._place.store
+        if store is None:
+            return _copy_alone(end, buffer)
+        scheduler = scheduler_of(store)
+        with scheduler.entered(store):
+            answer = _begin(end, buffer)
+        scheduler.jobs.wake()
         if answer == BLOCKED:
             try:
-                if scheduler is None:  # no component has had the other end
-                    raise ComponentTrap(ComponentTrapCode.DEADLOCK)
-                scheduler.run_until(lambda: end.event is not None)
-            except BaseException:
-                end.give_up()
-                raise
-            answer = end.take_event()[2]
+                await scheduler.run_until_async(store, lambda: end.event is not None)
+            finally:
+                with scheduler.entered(store):
+                    if end.event is None:
+                        end.give_up()
+                    else:
+                        answer = end.take_event()[2]
         return answer & 0xF
 
     def close(self) -> None:
         """Let go of it; whoever has the other end sees that when it runs next. Again, nothing happens."""
         end, self._end = self._end, None
         if end is not None:
-            self._place.let_go(end)
+            self._place.lose(end)
 
     def __enter__(self) -> Self:
         return self
@@ -184,14 +198,29 @@ class _HostEnd:
     def __del__(self) -> None:
         end = getattr(self, "_end", None)
         if end is not None:
-            self._place.let_go(end)
+            self._place.lose(end)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}{', closed' if self._end is None else ''}>"
 
 
+def _begin(end: End, buffer: Buffer) -> int:
+    end.check_idle()
+    return end.copy(None, buffer, is_async=True)
+
+
+def _copy_alone(end: End, buffer: Buffer) -> int:
+    """Read or write where no component has had the other end yet."""
+    answer = _begin(end, buffer)
+    if answer == BLOCKED:
+        end.give_up()
+        raise ComponentTrap(ComponentTrapCode.DEADLOCK)
+    return answer & 0xF
+
+
 class StreamReader(_HostEnd, Generic[_T]):
-    """The end of a stream that reads. Iterating over it gives its values one by one, until the other end is closed."""
+    """The end of a stream that reads. Iterating over it, with `for` or `async for`, gives its values one by one, until
+    the other end is closed."""
 
     __slots__ = ()
 
@@ -199,20 +228,26 @@ class StreamReader(_HostEnd, Generic[_T]):
         """The next values, at least one and at most `count`, as a list; for a `stream<u8>` as bytes. None are left once
         the other end is closed. Components run meanwhile; what they raise comes out of here. Raises ComponentTrap where
         nobody would ever write."""
-        if count < 1:
-            raise ValueError("at least one value is read at once")
-        while self._used().can_copy:
-            sink = _Sink(count)
-            result = self._copy(sink)
-            if sink.values:
-                return sink.values
-            if result == DROPPED:
-                break
-        return []
+        sink = _sink(count)
+        while sink.values is None and self._used().can_copy:
+            self._copy(sink)
+        return [] if sink.values is None else sink.values
+
+    async def read_async(self, count: int = _CHUNK) -> Any:
+        """The same for an event loop, which runs on."""
+        sink = _sink(count)
+        while sink.values is None and self._used().can_copy:
+            await self._copy_async(sink)
+        return [] if sink.values is None else sink.values
 
     def __iter__(self) -> Iterator[_T]:
         while values := self.read():
             yield from values
+
+    async def __aiter__(self) -> AsyncIterator[_T]:
+        while values := await self.read_async():
+            for value in values:
+                yield value
 
 
 class StreamWriter(_HostEnd, Generic[_T]):
@@ -221,13 +256,30 @@ class StreamWriter(_HostEnd, Generic[_T]):
     __slots__ = ()
 
     def write(self, values: Iterable[_T]) -> int:
-        """Write values, and let components run until they have read all of them, or have
-        closed their end; how many were read. Raises what components raise, TypeError for values that do not fit, and
-        ComponentTrap where nobody would ever read."""
-        source = _Source(values if isinstance(values, Sequence | bytearray | memoryview) else list(values))
+        """Write values, and let components run until they have read all of them, or have closed their end; how many
+        were read. Raises what components raise, TypeError for values that do not fit, and ComponentTrap where nobody
+        would ever read."""
+        source = _source(values)
         while source.remaining and self._used().can_copy:
             self._copy(source)
         return source.progress
+
+    async def write_async(self, values: Iterable[_T]) -> int:
+        """The same for an event loop, which runs on."""
+        source = _source(values)
+        while source.remaining and self._used().can_copy:
+            await self._copy_async(source)
+        return source.progress
+
+
+def _sink(count: int) -> _Sink:
+    if count < 1:
+        raise ValueError("at least one value is read at once")
+    return _Sink(count)
+
+
+def _source(values: Iterable[Any]) -> _Source:
+    return _Source(values if isinstance(values, Sequence | bytearray | memoryview) else list(values))
 
 
 class FutureReader(_HostEnd, Generic[_T]):
@@ -240,6 +292,15 @@ class FutureReader(_HostEnd, Generic[_T]):
         ever write it."""
         sink = _Sink(1)
         self._copy(sink)
+        return self._taken(sink)
+
+    async def read_async(self) -> _T:
+        """The same for an event loop, which runs on."""
+        sink = _Sink(1)
+        await self._copy_async(sink)
+        return self._taken(sink)
+
+    def _taken(self, sink: _Sink) -> _T:
         self.close()
         value: _T = sink.values[0]
         return value
@@ -258,16 +319,23 @@ class FutureWriter(_HostEnd, Generic[_T]):
         self.close()
         return bool(source.progress)
 
+    async def write_async(self, value: _T) -> bool:
+        """The same for an event loop, which runs on."""
+        source = _Source([value])
+        await self._copy_async(source)
+        self.close()
+        return bool(source.progress)
+
 
 def stream() -> tuple[StreamReader[Any], StreamWriter[Any]]:
     """Both ends of a new stream, of the type of the parameter or result that the first is given for."""
-    shared, place = Shared(NO_TYPE), _Place(None)
+    shared, place = Shared(NO_TYPE), _Place()
     return StreamReader(ReadableStream(shared), place), StreamWriter(WritableStream(shared), place)
 
 
 def future() -> tuple[FutureReader[Any], FutureWriter[Any]]:
     """Both ends of a new future, in the same way."""
-    shared, place = SharedFuture(NO_TYPE), _Place(None)
+    shared, place = SharedFuture(NO_TYPE), _Place()
     return FutureReader(ReadableFuture(shared), place), FutureWriter(WritableFuture(shared), place)
 
 
@@ -292,14 +360,15 @@ def give_carrier(guest: Guest, carrier: CarrierType, value: Any) -> int:
 def _give_end(guest: Guest, carrier: CarrierType, value: StreamReader[Any] | FutureReader[Any]) -> int:
     end = value._used()
     shared = end.shared
-    if shared.type is NO_TYPE:
-        shared.type = carrier.key
-        value._place.be_in(guest.state.store)
-    elif shared.type != carrier.key:
+    place = value._place
+    if shared.type is not NO_TYPE and shared.type != carrier.key:
         raise TypeError("a stream or future of another type is expected")
-    if value._place.store is not guest.state.store:
+    if place.store is not None and place.store is not guest.state.store:
         raise ValueError("the stream or future belongs to another store")
     assert isinstance(end, ReadableStream)
     shared = end.taken()
     value._end = None
+    if shared.type is NO_TYPE:
+        shared.type = carrier.key
+        place.be_in(guest.state.store)
     return carrier.put(guest.state, shared)

@@ -1,5 +1,4 @@
-"""Calls of asynchronous functions: one guest's for another (`guest_calls_async`), and a guest's for Python
-(`host_calls_async`). (CanonicalABI.md, `canon lift`, `canon lower`.)
+"""Asynchronous functions, and how one guest calls another one's (CanonicalABI.md, `canon lift`, `canon lower`).
 
 As in `functions`, what goes over is written for the signature and the options of both sides. The rest is the life of
 a task: it waits until it may begin, takes its parameters over, runs its core function, and where that has a callback,
@@ -10,9 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from wasmark.component.abi.builtins import drain
-from wasmark.component.abi.checking import MISFITS, Checker
-from wasmark.component.abi.domains import HostDomain, TransitDomain, take_back
+from wasmark.component.abi.domains import HostDomain, TransitDomain
 from wasmark.component.abi.handles import Scope
 from wasmark.component.abi.layout import MAX_FLAT_PARAMS, MAX_FLAT_RESULTS
 from wasmark.component.abi.lifting import Lifting
@@ -152,7 +149,7 @@ def guest_to_guest(lowered: T.FuncType, options: Options, lifted: T.FuncType, th
 
 
 def host_to_guest(type_: T.FuncType, options: Options, namer: Namer, name: str) -> Passing:
-    """What goes over from Python to a guest, and back as it is."""
+    """What goes over from Python to a guest and back."""
     source, domain = Source(), HostDomain(namer)
     lower_in, lift_out = _compiled(source, _write_callee(source, type_, options, domain), name)
     return Passing(lambda *_: None, lower_in, lift_out, lambda *_: None, (), tuple(domain.resources))
@@ -243,7 +240,7 @@ def _can_go_on(state: InstanceState, set_: WaitableSet | None) -> bool:
     return state.exclusive is None and (set_ is None or set_.has_event)
 
 
-def _begin(
+def begin(
     callee: Callee,
     passing: Passing,
     states: Sequence[InstanceState],
@@ -321,73 +318,22 @@ def guest_calls_async(
             else:
                 subtask.advance(CANCELLED_BEFORE_RETURNED)
 
-        task = _begin(callee, passing, states, scope, start, resolve)
-        if not is_async:
-            if not subtask.is_resolved:
-                present(state).wait_until(lambda: subtask.is_resolved)
-            subtask.deliver()
-            return subtask.result
-        if subtask.is_resolved:
-            subtask.deliver()
-            return RETURNED
-        subtask.request_cancellation = task.request_cancellation
-        subtask.index = state.handles.add(subtask)
-        return _signed(subtask.phase | subtask.index << 4)
+        subtask.request_cancellation = begin(callee, passing, states, scope, start, resolve).request_cancellation
+        return answer(state, subtask, is_async=is_async)
 
     return call
 
 
-def _signed(bits: int) -> int:
-    """An i32."""
+def answer(state: InstanceState, subtask: Subtask, *, is_async: bool) -> Any:
+    """What a lowered function answers whose subtask has begun: its result, for which the present thread waits, or how
+    far it has come."""
+    if not is_async:
+        present(state).wait_until(lambda: subtask.is_resolved)
+        subtask.deliver()
+        return subtask.result
+    if subtask.is_resolved:
+        subtask.deliver()
+        return RETURNED
+    subtask.index = state.handles.add(subtask)
+    bits = subtask.phase | subtask.index << 4
     return bits - 0x100000000 if bits & 0x80000000 else bits
-
-
-# --- Python calls a guest -----------------------------------------------------------------------------
-
-
-def host_calls_async(
-    callee: Callee, passing: Passing, states: Sequence[InstanceState], type_: T.FuncType, namer: Namer
-) -> Callable[..., Any]:
-    """`call(*values)`: runs an asynchronous function, and whatever else can run in its store, until it has returned.
-    What its task does after that, it does during later calls, each of which first gives a turn to all who wait."""
-    guest = callee.guest
-    store = guest.state.store
-    checker = Checker(namer)
-    doomed = guest.state.doomed
-
-    def call(*values: Any) -> Any:
-        scope = Scope()
-        results: list[Any] = []
-        refused: list[BaseException] = []
-
-        def start() -> tuple[Any, ...] | None:
-            guest.scope = scope
-            guest.moved = []
-            try:
-                core: tuple[Any, ...] = passing.lower_params(guest, values)
-            except MISFITS as error:
-                take_back(guest)
-                refused.append(error)
-                return None
-            return core
-
-        scheduler = scheduler_of(store)
-        with scheduler.entered(store):
-            if doomed and guest.state.may_enter:
-                drain(guest.state)
-            scheduler.round()
-            try:
-                _begin(callee, passing, states, scope, start, results.append)
-                scheduler.run_until(lambda: bool(results))
-            except ComponentTrap as trap:
-                if trap.code is ComponentTrapCode.DEADLOCK:  # it never comes to an end
-                    guest.state.may_enter = False
-                raise
-            finally:
-                scope.end()
-        if refused:
-            checker.check_all(type_.params, values)
-            raise refused[0]
-        return results.pop()
-
-    return call

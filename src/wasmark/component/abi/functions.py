@@ -31,7 +31,6 @@ from wasmark.component.abi.signatures import (
     param_count,
 )
 from wasmark.component.abi.source import Lines, Source
-from wasmark.component.abi.waitables import RETURNED
 from wasmark.component.values import Err, Ok, ResultError
 from wasmark.errors import WasmException
 from wasmark.runtime.native import thread_state
@@ -246,8 +245,6 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
     if type_.result is None:
         lines.add("if value is not None:")
         lines.add("    explain(None, value)")
-        if options.is_async:
-            lines.add(f"return {RETURNED}")
     else:
         lines.add("given = value")
         lines.add("try:")

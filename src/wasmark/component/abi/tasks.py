@@ -157,14 +157,19 @@ class Task:
             each.may_enter = True
 
     def _to_be_told(self) -> Thread | None:
-        exclusive = self.state.exclusive
         for thread in self.threads:
-            if not thread.is_blocked or not thread.is_cancellable:
-                continue
-            if thread is self.first and self.takes_turns and exclusive not in (None, thread):
-                continue
-            return thread
+            if thread.is_blocked and thread.is_cancellable and self._can_tell(thread):
+                return thread
         return None
+
+    def _can_tell(self, thread: Thread) -> bool:
+        """Whether it can be the turn of a thread."""
+        takes_turns = thread is self.first and self.takes_turns
+        return not takes_turns or self.state.exclusive in (None, thread)
+
+    def has_to_tell(self, thread: Thread) -> bool:
+        """Whether a thread, which can be told, is to be told that somebody wants the task to be cancelled."""
+        return self._phase == _PENDING_CANCEL and self._can_tell(thread)
 
 
 CANCELLED: Final = object()

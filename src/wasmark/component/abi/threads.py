@@ -19,6 +19,7 @@ from collections import deque
 
 from wasmark.component.abi.guest import uncaught
 from wasmark.component.abi.handles import Entry
+from wasmark.component.abi.jobs import Jobs
 from wasmark.component.abi.stacks import Seat, Stack
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
 from wasmark.errors import WasmException
@@ -47,7 +48,7 @@ class Thread(Entry):
 
     `ready` says whether what it waits for is there: None where it is suspended. `cancelled` is what woke it: that its
     task is to be cancelled. `context` is what `context.get` and `context.set` are about. `index` is its index among its
-    instance's.
+    instance's. `needs_stack` is None where that depends on its instance.
     """
 
     __slots__ = (
@@ -65,7 +66,7 @@ class Thread(Entry):
     )
     what = "thread"
 
-    def __init__(self, task: Task, steps: Iterator[None] | None, *, needs_stack: bool = False) -> None:
+    def __init__(self, task: Task, steps: Iterator[None] | None, *, needs_stack: bool | None = None) -> None:
         self.task = task
         self.scheduler = scheduler_of(task.state.store)
         self.context = [0] * CONTEXT_SLOTS
@@ -104,12 +105,12 @@ class Thread(Entry):
         scheduler, state = self.scheduler, self.task.state
         state.waits_here += 1
         while self.is_blocked:
-            if not let_others and self.ready is not None and self.ready():
+            if not let_others and self.is_ready:
                 break
             other = scheduler.next_within(self)
             if other is not None:
                 scheduler.resume(other)
-            elif self.ready is None or not self.ready():
+            elif not self.is_ready:
                 self._refuse_to_wait()
             let_others = False
         state.waits_here -= 1
@@ -175,6 +176,12 @@ class Thread(Entry):
         self.wait_for(ready, cancellable=cancellable)
         return self.block()
 
+    def start(self, steps: Iterator[None]) -> None:
+        """Begin with what it does."""
+        self._steps = steps
+        self.is_blocked = True
+        self.scheduler.resume(self)
+
     # --- what others do with it ---------------------------------------------------------------------
 
     @property
@@ -184,8 +191,12 @@ class Thread(Entry):
 
     @property
     def is_ready(self) -> bool:
-        """Whether what it waits for is there."""
-        return self.ready is not None and self.ready()
+        """Whether what it waits for is there, or it is to be told that its task is cancelled."""
+        return self.ready is not None and (self.ready() or self._is_to_be_told)
+
+    @property
+    def _is_to_be_told(self) -> bool:
+        return self.is_cancellable and self.task.has_to_tell(self)
 
     def resume_later(self) -> None:
         """Let it run when its turn comes, if it is suspended."""
@@ -207,13 +218,13 @@ class Thread(Entry):
     def run(self, *, cancelled: bool) -> None:
         """For the scheduler: let it run until it waits or ends. Raises what came out of it."""
         self._stop_waiting()
-        self.cancelled = cancelled
+        self.cancelled = cancelled or (self._is_to_be_told and self.task.takes_cancellation(True))
         steps, stack = self._steps, self._stack
         if steps is None:  # its stack is the one below this: it goes on when what was called here returns
             return
         state = self.task.state
         outer, state.thread = state.thread, self
-        if stack is None and (self.needs_stack or state.can_block):
+        if stack is None and (state.can_block if self.needs_stack is None else self.needs_stack):
             stack = self._stack = Stack(self.scheduler.seat_of(state.store), self._step)
             self.scheduler.on_stacks[self] = None
         if stack is None:
@@ -245,9 +256,10 @@ class Thread(Entry):
 class Scheduler:
     """See the head of this file. `waiting` are the threads that wait for something, `on_stacks` those that have a
     stack, in the order in which they got it, `switch` the one that is to run next, whatever comes
-    first. `let_go` is what is to be done about ends of streams and futures that Python has let go of."""
+    first. `let_go` is what is to be done about ends of streams and futures that Python has let go of,
+    `jobs` are its coroutines."""
 
-    __slots__ = ("_lease", "_seat", "let_go", "on_stacks", "switch", "waiting")
+    __slots__ = ("_lease", "_seat", "jobs", "let_go", "on_stacks", "switch", "waiting")
 
     def __init__(self) -> None:
         self._lease: Callable[[], Lease | None] = lambda: None
@@ -255,6 +267,7 @@ class Scheduler:
         self.on_stacks: dict[Thread, None] = {}
         self.switch: Thread | None = None
         self.let_go: deque[Callable[[], object]] = deque()
+        self.jobs = Jobs()
         self._seat: Seat | None = None
 
     def seat_of(self, store: Store) -> Seat:
@@ -303,6 +316,7 @@ class Scheduler:
         self.resume(thread)
         for each in state.chain:
             each.may_enter = True
+        self.jobs.wake()
         return True
 
     @contextlib.contextmanager
@@ -326,12 +340,28 @@ class Scheduler:
                 block[at] = before
                 self._sweep()
 
-    def run_until(self, over: Callable[[], bool]) -> None:
-        """Let threads run, in an `entered` store, until something is so. Raises what comes out of them, and traps where
-        nothing can run any more."""
+    def run_until(self, store: Store, over: Callable[[], bool]) -> None:
+        """Let threads run, in an `entered` store, until something is so. Raises what comes out of them, Timeout, and
+        traps where nothing can run any more."""
         while not over():
             if not self.tick():
-                raise ComponentTrap(ComponentTrapCode.DEADLOCK)
+                if not self.jobs.wait():
+                    raise ComponentTrap(ComponentTrapCode.DEADLOCK)
+                store.check_time()
+
+    async def run_until_async(self, store: Store, over: Callable[[], bool]) -> None:
+        """The same without having entered the store, for an event loop, which runs on. Nothing is a deadlock there:
+        whatever else runs in the loop may bring it about yet."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        while not over():
+            with self.entered(store):
+                has_run = self.tick()
+            if has_run:
+                await asyncio.sleep(0)
+            else:
+                await self.jobs.happening(loop)
 
     def _sweep(self) -> None:
         """Give up the threads of instances that can never be entered again. No component runs here."""
@@ -366,6 +396,7 @@ class Lease:
             state.may_enter = False
             with state.store.owned():
                 thread.abandon()
+        self._scheduler.jobs.abandon()
 
 
 def scheduler_of(store: Store) -> Scheduler:
