@@ -79,13 +79,17 @@ class Exports:
                 self._found[name] = Exports(frame, extern.exports, values[name], name)
 
     def __getitem__(self, name: str) -> Any:
-        full = self._names.get(name) or _compatible(name, self._externs)
-        if full is None:
-            raise KeyError(name)
+        full = self._full(name)
         found = self._found.get(full)
         if found is None:
             found = self._found[full] = self._make(full)
         return found
+
+    def _full(self, name: str) -> str:
+        full = self._names.get(name) or _compatible(name, self._externs)
+        if full is None:
+            raise KeyError(name)
+        return full
 
     @property
     def __wasmark_exported__(self) -> Exported:
@@ -99,6 +103,10 @@ class Exports:
             return self[name]
         except KeyError:
             raise AttributeError(f"{self._interface or 'the component'} exports no {name!r}") from None
+
+    def type_of(self, name: str) -> T.ExternType:
+        """The type of what is exported by a name. Raises KeyError."""
+        return self._externs[self._full(name)]
 
     def get(self, name: str, default: Any = None) -> Any:
         """What is exported by a name, `default` where nothing is."""
