@@ -26,11 +26,9 @@ def written_function(type_: T.FuncType, skip: int = 0) -> str:
     return f"{'async ' if type_.is_async else ''}func({params}){result}"
 
 
-def kind_of(extern: T.ExternType) -> str:
-    """What sort of thing is imported or exported."""
-    if isinstance(extern, T.TypeExtern):
-        return "resource" if isinstance(extern.type, T.ResourceType) else "type"
-    return _KINDS[type(extern)]
+def sort_of(extern: T.ExternType) -> str:
+    """The sort of what is imported or exported."""
+    return _SORTS[extern.__class__]
 
 
 def written_extern(extern: T.ExternType) -> str:
@@ -39,9 +37,11 @@ def written_extern(extern: T.ExternType) -> str:
         return written_function(extern)
     if isinstance(extern, T.TypeExtern) and isinstance(extern.type, T.ValType):
         return written(extern.type)
+    if isinstance(extern, T.TypeExtern) and isinstance(extern.type, T.ResourceType):
+        return "resource"
     if isinstance(extern, T.InstanceType):
         return f"interface {{{', '.join(extern.exports)}}}"
-    return kind_of(extern)
+    return sort_of(extern)
 
 
 def _parts(*parts: T.ValType | None) -> str:
@@ -62,11 +62,12 @@ def _case(label: str, payload: T.ValType | None) -> str:
     return label if payload is None else f"{label}({written(payload)})"
 
 
-_KINDS: Final[dict[type, str]] = {
-    T.FuncType: "func",
-    T.InstanceType: "interface",
-    T.ComponentType: "component",
+_SORTS: Final[dict[type, str]] = {
     T.CoreModuleType: "core module",
+    T.FuncType: "func",
+    T.InstanceType: "instance",
+    T.ComponentType: "component",
+    T.TypeExtern: "type",
 }
 _WRITERS: Final[dict[type, Callable[[Any], str]]] = {
     T.List: lambda type_: f"list<{written(type_.element)}>",
