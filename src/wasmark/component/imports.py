@@ -14,8 +14,8 @@ from wasmark.component.validate.substitution import Work
 from wasmark.component.validate.subtyping import Matcher
 from wasmark.component.wit import sort_of, written_extern, written_function
 from wasmark.errors import InvalidError, LinkError
+from wasmark.jit.late_import import late_import
 from wasmark.module import Module
-from wasmark.shown import counted, listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _is_needed(extern: T.ExternType) -> bool:
 
 def _what_is_missing(missing: list[str], wanted: Mapping[str, T.ExternType], imports: Mapping[str, Any]) -> str:
     first = missing[0]
-    others = f", nor for {listed([repr(name) for name in missing[1:]])}" if len(missing) > 1 else ""
+    others = f", nor for {_listed([repr(name) for name in missing[1:]])}" if len(missing) > 1 else ""
     named = parse_interface(first)
     alike = [name for name in imports if named is not None and (parse_interface(name) or (None,))[:2] == named[:2]]
     hint = f"; given is {', '.join(alike)}" if alike else ""
@@ -158,7 +158,7 @@ class _Resolver:
                 given = class_
         if found is MISSING:
             names = given.keys() if hasattr(given, "keys") else [each for each in dir(given) if each[0] != "_"]
-            offered = listed(sorted(map(str, names))) or "nothing"
+            offered = _listed(sorted(map(str, names))) or "nothing"
             raise LinkError(
                 f"import {path!r}: what is given has no such function: {written_function(type_)} is wanted, "
                 f"and {_what(given)} has {offered}"
@@ -166,6 +166,11 @@ class _Resolver:
         _check_fits(found, call, type_, path)
         function: Callable[..., Any] = call
         return function
+
+
+def _listed(names: list[str]) -> str:
+    text: str = late_import("wasmark.shown").listed(names)
+    return text
 
 
 def _by_name(name: str) -> Callable[..., Any]:
@@ -190,9 +195,9 @@ def _check_fits(found: Any, call: Any, type_: T.FuncType, path: str) -> None:
         )
     count = len(type_.params)
     if not can_take(found, count):
+        arguments = f"{count} argument{'' if count == 1 else 's'}"
         raise LinkError(
-            f"import {path!r}: {written_function(type_)} is called with {counted(count, 'argument')}, "
-            f"which {shape(found)} does not take"
+            f"import {path!r}: {written_function(type_)} is called with {arguments}, which {shape(found)} does not take"
         )
 
 

@@ -19,11 +19,23 @@ and failed calls are made of.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from types import GenericAlias
 
 from wasmark.errors import Error
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Generic, TypeVar
+
+    _T = TypeVar("_T")
+else:
+    _T = object
+
+    class Generic:
+        """What `typing.Generic` is for, without the rest of `typing`."""
+
+        __slots__ = ()
+        __class_getitem__ = classmethod(GenericAlias)
 
 
 class Case:
