@@ -19,23 +19,14 @@ and failed calls are made of.
 
 from __future__ import annotations
 
-from types import GenericAlias
-
+from wasmark.core.generic import Generic, TypeVar
 from wasmark.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, Generic, TypeVar
+    from typing import Any, ClassVar
 
-    _T = TypeVar("_T")
-else:
-    _T = object
-
-    class Generic:
-        """What `typing.Generic` is for, without the rest of `typing`."""
-
-        __slots__ = ()
-        __class_getitem__ = classmethod(GenericAlias)
+_T = TypeVar("_T")
 
 
 class Case:
