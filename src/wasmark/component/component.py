@@ -12,6 +12,7 @@ from wasmark.component.naming import module_name
 from wasmark.component.validate import validate_component
 from wasmark.engine import Engine, default_engine
 from wasmark.jit import modules as jit
+from wasmark.jit.late_import import late_import
 from wasmark.module import assemble, source_of
 from wasmark.validate.canon import TypeRegistry
 
@@ -147,9 +148,20 @@ class Component:
         return next(iter(codes.values())) if len(codes) == 1 else None
 
     def __repr__(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import counted, shown_name
+
         type_ = self.checked.type
-        counts = f"{len(self.modules)} modules, {len(type_.imports)} imports, {len(type_.exports)} exports"
-        return f"<wasmark.Component {self.name or '(unnamed)'}: {counts}>"
+        counts = {"module": len(self.modules), "import": len(type_.imports), "export": len(type_.exports)}
+        texts = (counted(count, what) for what, count in counts.items())
+        return f"<wasmark.Component {shown_name(self.name)}: {', '.join(texts)}>"
+
+    def _repr_html_(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import externs_html
+
+        type_ = self.checked.type
+        return externs_html(repr(self), {"import": type_.imports, "export": type_.exports})
 
 
 def _unpickle(binary: bytes, engine: Engine, name: str | None) -> Component:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 
+_LONGEST: Final = 400
+
+
 def written(type_: T.ValType | None) -> str:
     """A value type: `list<u8>`, `result<_, string>`; None is `_`. Records and their like are written out, resources
     have their names."""
@@ -19,11 +22,11 @@ def written(type_: T.ValType | None) -> str:
     return str(type_) if write is None else write(type_)
 
 
-def written_function(type_: T.FuncType, skip: int = 0) -> str:
-    """The type of a function, without its first `skip` parameters: `func(a: u32) -> string`."""
-    params = ", ".join(f"{label}: {written(part)}" for label, part in type_.params[skip:])
+def written_function(type_: T.FuncType) -> str:
+    """The type of a function: `func(a: u32) -> string`; of a very long one the beginning."""
+    params = ", ".join(f"{label}: {written(part)}" for label, part in type_.params)
     result = "" if type_.result is None else f" -> {written(type_.result)}"
-    return f"{'async ' if type_.is_async else ''}func({params}){result}"
+    return _short(f"{'async ' if type_.is_async else ''}func({params}){result}")
 
 
 def sort_of(extern: T.ExternType) -> str:
@@ -36,12 +39,16 @@ def written_extern(extern: T.ExternType) -> str:
     if isinstance(extern, T.FuncType):
         return written_function(extern)
     if isinstance(extern, T.TypeExtern) and isinstance(extern.type, T.ValType):
-        return written(extern.type)
+        return _short(written(extern.type))
     if isinstance(extern, T.TypeExtern) and isinstance(extern.type, T.ResourceType):
         return "resource"
     if isinstance(extern, T.InstanceType):
-        return f"interface {{{', '.join(extern.exports)}}}"
+        return _short(f"interface {{{', '.join(extern.exports)}}}")
     return sort_of(extern)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _parts(*parts: T.ValType | None) -> str:
