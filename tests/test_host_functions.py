@@ -19,7 +19,8 @@ import pytest
 
 import wasmark
 from wasmark import TrapCode
-from wasmark.core.types import EXTERNREF, F64, FUNCREF, I32, I64, FuncType
+from wasmark.core.types import EXTERNREF, F64, FUNCREF, I32, I64, FuncType, SubType
+from wasmark.func import late_host_func
 
 # The same host function through frames of every kind: direct, indirect, with values of stubs and with references.
 MODULE = """(module $m
@@ -675,3 +676,34 @@ def test_references_go_through_host_functions_as_themselves(instance: wasmark.In
     with pytest.raises(TypeError, match=r"expected a wasmark\.Func or None for funcref, got str"):
         swap(instance.exports.trap, "text")
     assert swap(instance.exports.trap, None) == (instance.exports.trap, None)
+
+
+def test_a_callable_that_comes_late_is_made_once_and_called_straight() -> None:
+    store = wasmark.Store()
+    (type_id,) = store.engine.types.register_group([SubType(FuncType((I32,), (I32,)))], ())
+    made: list[int | None] = []
+
+    def more(value: int) -> int:
+        made.append(value)
+        return value + 1
+
+    def make() -> Callable[[int], int]:
+        made.append(None)
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        return more
+
+    module = wasmark.Module(
+        '(module (import "" "f" (func $f (param i32) (result i32)))'
+        ' (func (export "g") (param i32) (result i32) (call $f (local.get 0))))'
+    )
+    late = late_host_func(store, type_id, make, "late")
+    instance = wasmark.Instance(module, {"": {"f": late}}, store)
+    assert made == []
+    with pytest.raises(KeyboardInterrupt):
+        instance.exports.g(1)
+    assert [instance.exports.g(number) for number in (2, 3)] == [3, 4]
+    assert late(4) == 5
+    assert made == [None, None, 2, 3, 4]
+    gc.collect()
+    assert instance.exports.g(5) == 6

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from wasmark.component.component import binary_of
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 HEAVY = (
     *("argparse", "ast", "dataclasses", "hashlib", "inspect", "json", "llvmlite", "logging", "pathlib", "re", "rich"),
@@ -55,3 +57,43 @@ def test_a_small_program_is_compiled_once_and_then_starts_without_a_compiler(
     assert "hello" in first
     assert {"wasmark.baseline.translator", "wasmark.validate.module"} <= first
     assert second - loaded("import argparse\nargparse.ArgumentParser().parse_args([])") == {"hello"}
+
+
+COMPONENT = """
+(component $starts
+  (import "demo:time/clock" (instance $clock
+    (type $fields (record (field "hours" u8) (field "minutes" u8)))
+    (export "time" (type $time (eq $fields)))
+    (export "now" (func (result u32)))
+    (export "set" (func (param "time" $time)))))
+  (core module $little
+    (import "clock" "now" (func $now (result i32)))
+    (func (export "twice") (result i32) (i32.add (call $now) (call $now))))
+  (core func $now (canon lower (func $clock "now")))
+  (core instance $i (instantiate $little (with "clock" (instance (export "now" (func $now))))))
+  (func (export "twice") (result u32) (canon lift (core func $i "twice"))))
+"""
+START = """
+import sys, wasmark
+engine = wasmark.Engine(wasmark.Config(strategy="lazy", cache=sys.argv[1]))
+component = wasmark.Component(open(sys.argv[2], "rb").read(), engine)
+clock = {"demo:time/clock": {"now": lambda: 21, "set": print}}
+assert wasmark.ComponentInstance(component, clock).exports.twice() == 42
+"""
+
+
+def test_a_component_starts_again_without_what_translates_it(tmp_path: Path) -> None:
+    binary = tmp_path / "component.wasm"
+    binary.write_bytes(binary_of(COMPONENT))
+    report = "print(sorted(name for name in sys.modules if name == 'wasmark.baseline.translator'))"
+    found = []
+    for _ in range(2):
+        command = [sys.executable, "-c", f"{START}\n{report}", str(tmp_path / "cache"), str(binary)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.strip())
+    assert found == ["['wasmark.baseline.translator']", "[]"]
+    # Labels are recognised by `re`, and what records, logs and annotations need is for who has them.
+    needed = loaded("import re, wasmark.validate.module")
+    assert loaded(START, tmp_path / "cache", binary) == needed
+    assert loaded("import wasmark.wasi.p2.interfaces, wasmark.component") == needed

@@ -315,3 +315,21 @@ def host_func(store: Store, type_id: int, callable_: Callable[..., Any], name: s
     func = Func(store, address, label)
     store.add_host_func(func, label)
     return func
+
+
+def late_host_func(store: Store, type_id: int, make: Callable[[], Callable[..., Any]], name: str) -> Func:
+    """A host function of a type with numbers only, whose callable is made at the first call. All others go straight to
+    it."""
+    runtime = store.runtime
+    kept: list[object] = []
+
+    @passes
+    def first(*args: Any) -> Any:
+        called = make()
+        kept.append(called)  # before native code knows it
+        runtime.poke(context + L.HOST_CALLABLE, id(called))
+        return called(*args)
+
+    func = host_func(store, type_id, first, name)
+    context = func.context
+    return func

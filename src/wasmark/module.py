@@ -113,13 +113,13 @@ class Module:
         """The module with its code, as `wasmark compile` writes it: to be loaded where the same versions of Wasmark
         and Python run on the same kind of processor.
 
-        Raises Error for the module of a component: its code is not its own.
+        Raises Error for the module of a component: its code is not its own (`Component.serialize` has it).
         """
         if len(self._compiled.escaping) != 1:
             raise Error("this module shares its code with others; serialize them together")
         compiled = self._compiled
         if compiled.lazy is not None:
-            compiled = jit.complete(self.model, self.layout, self.engine.config)
+            compiled = jit.complete([self.model], [self.layout], self.engine.config)
         return jit.serialize(compiled, self.model.data, self._name, self.engine.cache)
 
     @classmethod
@@ -133,9 +133,9 @@ class Module:
         was made by other versions or for another processor.
         """
         engine = engine if engine is not None else default_engine()
-        model, given, compiled = jit.deserialize(data, engine.config)
+        binary, given, compiled = jit.deserialize(data, engine.config)
         module = cls.__new__(cls)
-        module._set_up(model, engine, name if name is not None else given, compiled, 0)
+        module._set_up(decode_module(binary), engine, name if name is not None else given, compiled, 0)
         return module
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -283,10 +283,10 @@ def read_module(source: bytes | bytearray | memoryview | str) -> ModuleModel:
     return decode_module(bytes(view))
 
 
-def assemble(models: Sequence[ModuleModel], engine: Engine, names: Sequence[str | None]) -> list[Module]:
-    """Modules of decoded ones, which share one code object, and the names that they are given. Raises as
-    `Module` does."""
-    compiled = jit.obtain(models, engine.config, engine.cache)
+def assemble(
+    models: Sequence[ModuleModel], engine: Engine, names: Sequence[str | None], compiled: jit.Compiled
+) -> list[Module]:
+    """Modules of decoded ones, which share the code `compiled`, with the names that they are given."""
     modules = []
     for part, (model, name) in enumerate(zip(models, names, strict=True)):
         module = Module.__new__(Module)

@@ -6,13 +6,15 @@ from __future__ import annotations
 import html
 from itertools import islice
 
+from wasmark.jit.late_import import late_import
 from wasmark.registry.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Final
 
+    from wasmark.component.types import ExternType
     from wasmark.errors import FramedError
     from wasmark.memory import Memory
     from wasmark.module import Module
@@ -66,6 +68,23 @@ def module_html(module: Module) -> str:
     shown = ((direction, printable(name), kind, type_) for direction, name, kind, type_ in islice(rows(), _MOST_ROWS))
     left_out = len(model.imports) + len(model.exports) - _MOST_ROWS
     return html_table(repr(module), ("", "name", "kind", "type"), shown, left_out)
+
+
+def externs_html(caption: str, sides: Mapping[str, Mapping[str, ExternType]]) -> str:
+    """What a component, or an interface of it, imports and exports, the functions of interfaces one by one."""
+    late_import("wasmark.component.wit")
+    from wasmark.component.types import InstanceType
+    from wasmark.component.wit import sort_of, written_extern
+
+    def walk(side: str, externs: Mapping[str, ExternType], before: str) -> Iterator[tuple[str, str, ExternType]]:
+        for name, extern in externs.items():
+            yield side, f"{before}{name}", extern
+            if isinstance(extern, InstanceType):
+                yield from walk(side, extern.exports, f"{before}{name}#")
+
+    every = [found for side, externs in sides.items() for found in walk(side, externs, "")]
+    rows = ((side, name, sort_of(extern), written_extern(extern)) for side, name, extern in every[:_MOST_ROWS])
+    return html_table(caption, ("", "name", "kind", "type"), rows, len(every) - _MOST_ROWS)
 
 
 def frames_html(error: FramedError) -> str:

@@ -457,7 +457,8 @@ class Store(OfThisProcess):
         found = self._funcs.get(address)
         func = found() if found is not None else None
         if func is None:
-            func = Func(self, address, self._function_name(address))
+            # Names are decoded when somebody asks: a start needs none.
+            func = Func(self, address, functools.partial(self._function_name, address))
             self._funcs[address] = weakref.ref(func)
         return func
 

@@ -55,16 +55,6 @@ def test_objdump_lists_the_definitions_with_where_they_stand(tmp_path: Path, cap
     assert ("0xb", "type") in {pair[:2] for pair in found}
     assert any("canon" in line and "resource.drop" in line for line in lines)
     assert any(line.split()[:2] == ["import", "test:host/things@1.2.3"] for line in lines)
-    assert main(["objdump", "-d", str(file)]) == 1
-    assert "this is a component" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("command", ["compile"])
-def test_what_is_for_modules_refuses_a_component_in_one_line(command: str, capsys: Capsys) -> None:
-    assert main([command, str(COMPONENTS[0])]) == 1
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert "this is a component, which `wasmark.Component` takes" in err
 
 
 def test_wast_runs_scripts_with_components(tmp_path: Path, capsys: Capsys) -> None:

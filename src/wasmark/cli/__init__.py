@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final[dict[str, str]] = {
     "run": "run a WASI program, or call one exported function",
-    "compile": "write a module and its machine code into one file, which `run` starts at once",
+    "compile": "write a module or component and its machine code into one file, which `run` starts at once",
     "validate": "check modules, binary or text",
     "wat2wasm": "translate the text format to the binary format",
     "wasm2wat": "translate the binary format to the text format",

@@ -1,4 +1,5 @@
-"""What `wasmark objdump` says of a component: its definitions in their order, and what it imports and exports."""
+"""What `wasmark objdump` says of a component: its definitions in their order, its core modules, and what it imports and
+exports."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from wasmark.cli._tables import print_table
+from wasmark.component.component import core_modules
 from wasmark.component.model import (
     Canon,
     CoreInstantiate,
@@ -27,8 +29,14 @@ if TYPE_CHECKING:
 
 
 def print_definitions(model: ComponentModel) -> None:
-    """Tables of the definitions, components in components indented, and of the imports and exports."""
+    """Tables of the definitions, components in components indented, of the core modules by the numbers that `--module`
+    takes, and of the imports and exports."""
     print_table("Definitions", (">offset", "definition", "what"), list(_rows(model, 0)))
+    modules = [
+        (number, definition.model.names.module, f"{definition.offset:#x}", len(definition.model.functions))
+        for number, (definition, _) in enumerate(core_modules(model, None))
+    ]
+    print_table("Core modules", (">number", "name", ">offset", ">functions"), modules)
     definitions: list[Any] = [*model.definitions]
     rows = [
         (keyword, definition.name.name, kind) for definition in definitions for keyword, kind in _border(definition)

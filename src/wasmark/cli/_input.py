@@ -6,14 +6,22 @@ import contextlib
 import os
 import sys
 
+from wasmark.binary.decoder import is_component
 from wasmark.errors import Error, Exit, InvalidError, MalformedError, Trap, WasmException
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Final
+    from typing import Any, Final
 
 _TEXT_STARTS: Final = (b"(", b";;")  # core §6.3.2, §6.3.3: a module's text begins with a parenthesis or a comment
+
+
+MODULE_OPTION: Final[dict[str, Any]] = {
+    "metavar": "NAME|NUMBER",
+    "help": "of a component, the core module that is meant: as tracebacks call it, or its number",
+}
+"""The option `--module` of the commands that show a module."""
 
 
 class InputError(Error):
@@ -43,6 +51,31 @@ def stem(file: str) -> str | None:
 
 def _is_text(data: bytes) -> bool:
     return data.lstrip(b" \t\r\n").startswith(_TEXT_STARTS)
+
+
+def core_module(data: bytes, file: str, wanted: str | None) -> bytes:
+    """A module as it is; of a component, the core module `wanted`, or the only one there is. Raises InputError where it
+    has others or none, and MalformedError."""
+    if not is_component(data):
+        if wanted is not None:
+            raise InputError(f"{file}: --module is for components; this is a module")
+        return data
+    from wasmark.component.binary import decode_component
+    from wasmark.component.component import core_modules
+
+    with naming(file):
+        component = decode_component(data)
+    models = [definition.model for definition, _ in core_modules(component, None)]
+    if wanted is None and len(models) == 1:
+        return bytes(models[0].data)
+    for number, model in enumerate(models):
+        if wanted is not None and wanted in (str(number), f"module {number}", model.names.module):
+            return bytes(model.data)
+    names = ", ".join(model.names.module or str(number) for number, model in enumerate(models))
+    found = f"this is a component with the modules {names}" if models else "this is a component without core modules"
+    if wanted is None:
+        raise InputError(f"{file}: {found}" + ("; --module says which one is meant" if models else ""))
+    raise InputError(f"{file}: no module {wanted!r}: {found}")
 
 
 @contextlib.contextmanager

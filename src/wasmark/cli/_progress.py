@@ -1,5 +1,5 @@
-"""Modules for the commands, compiled with something to look at: big ones take long, and a silent terminal looks like a
-hang."""
+"""Modules and components for the commands, compiled with something to look at: big ones take long, and a silent
+terminal looks like a hang."""
 
 from __future__ import annotations
 
@@ -7,32 +7,66 @@ import os
 import sys
 
 from wasmark import Config, Engine, Module
+from wasmark.binary.decoder import is_component
 from wasmark.cli._input import InputError, stem
 from wasmark.jit.artefact import is_artefact
+from wasmark.jit.modules import binary_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
 
-_MODULE_SUFFIXES: Final = (".wasm", ".wat", ".wast")
+    from wasmark import Component
+
+    _T = TypeVar("_T")
+
+_SUFFIXES: Final = (".wasm", ".wat", ".wast")
 
 
-def compile_module(data: bytes, file: str, engine: Engine | None = None) -> Module:
-    """`Module(data)`, with a bar on stderr while it compiles if that is a terminal. Raises what `Module` raises.
+def load_program(data: bytes, file: str, engine: Engine) -> Module | Component:
+    """`Module(data)` or `Component(data)`, with a bar on stderr while it compiles if that is a terminal. Raises what
+    these raise.
 
     What `wasmark compile` wrote is loaded instead: unless its name says that it is a module. Who runs something named
     like a module, or pipes something in, expects a sandbox, and machine code has none.
     """
-    name = stem(file)
+    artefact = is_artefact(data)
+    if not is_component(bytes(binary_in(data)[:8]) if artefact else data):
+        return compile_module(data, file, engine)
+    from wasmark import Component
+
+    if artefact:
+        _check_trusted(file)
+        return Component.deserialize(data, engine, name=stem(file))
+    return _watched(lambda progress: Component(data, engine, name=stem(file), progress=progress), file)
+
+
+def compile_module(data: bytes, file: str, engine: Engine) -> Module:
+    """The same for what has to be a module."""
     if is_artefact(data):
-        if file == "-" or os.path.splitext(file)[1] in _MODULE_SUFFIXES:
-            raise InputError(f"{file}: this is machine code, and no module; if you trust it, name it .wasmark")
-        return Module.deserialize(data, engine, name=name)
+        _check_trusted(file)
+        return Module.deserialize(data, engine, name=stem(file))
+    return _watched(lambda progress: Module(data, engine, name=stem(file), progress=progress), file)
+
+
+def _check_trusted(file: str) -> None:
+    if file == "-" or os.path.splitext(file)[1] in _SUFFIXES:
+        raise InputError(f"{file}: this is machine code, and no module; if you trust it, name it .wasmark")
+
+
+def eager_engine() -> Engine:
+    """An engine that has LLVM compile all functions."""
+    return Engine(Config(strategy="eager"))
+
+
+def _watched(make: Callable[[Callable[[int, int], None] | None], _T], file: str) -> _T:
+    """What is made, with a bar for its progress if stderr is a terminal."""
     if not sys.stderr.isatty():
-        return Module(data, engine, name=name)
-    bar = _Bar(name or "module")
+        return make(None)
+    bar = _Bar(stem(file) or "module")
     try:
-        return Module(data, engine, name=name, progress=bar.update)
+        return make(bar.update)
     finally:
         bar.stop()
 
@@ -60,8 +94,3 @@ class _Bar:
         """Take it away."""
         if self._bar is not None:
             self._bar.stop()
-
-
-def compile_whole(data: bytes, file: str) -> Module:
-    """The same with all of its functions compiled by LLVM."""
-    return compile_module(data, file, Engine(Config(strategy="eager")))

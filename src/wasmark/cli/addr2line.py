@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_module
-from wasmark.cli._input import InputError, naming, read_binary
+from wasmark.cli._input import MODULE_OPTION, InputError, core_module, naming, read_binary
 from wasmark.debug.symbols import has_debug_info, require_debug_extra
 from wasmark.registry.frames import Symbol
 from wasmark.registry.names import demangled, function_name, printable
@@ -20,13 +20,14 @@ _UNKNOWN: Final = "??"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument("file", metavar="FILE", help="a module or component, binary or text; - is standard input")
     parser.add_argument(
         "offsets",
         metavar="OFFSET",
         nargs="+",
         help="a byte of the module, decimal or 0x..., as traps say it",
     )
+    parser.add_argument("--module", **MODULE_OPTION)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -36,7 +37,7 @@ def execute(args: argparse.Namespace) -> int:
     Raises InputError for an offset that is no number or not in the module, Error without the `debug` extra.
     """
     offsets = [_offset(text) for text in args.offsets]
-    data = read_binary(args.file)
+    data = core_module(read_binary(args.file), args.file, args.module)
     with naming(args.file):
         model = decode_module(data)
     for text, offset in zip(args.offsets, offsets, strict=True):

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasmark.cli._input import naming, read_binary
+from wasmark.cli._input import MODULE_OPTION, core_module, naming, read_binary
 from wasmark.cli._output import output_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from wasmark.debug.explorer import TIERS
 
-    parser.add_argument("file", metavar="FILE", help="a module, binary or text; - is standard input")
+    parser.add_argument("file", metavar="FILE", help="a module or component, binary or text; - is standard input")
+    parser.add_argument("--module", **MODULE_OPTION)
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the page to write")
     parser.add_argument(
         "--tier",
@@ -40,7 +41,7 @@ def execute(args: argparse.Namespace) -> int:
     from wasmark.debug.explorer import engine_of, write_page_of
 
     output = output_of(args.file, args.output)
-    data = read_binary(args.file)
+    data = core_module(read_binary(args.file), args.file, args.module)
     tiers = args.tier or ["optimised"]
     with naming(args.file):
         modules = {tier: compile_module(data, args.file, engine_of(tier)) for tier in tiers}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from wasmark.binary import decode_body, decode_module
 from wasmark.binary.decoder import is_component
-from wasmark.cli._input import InputError, naming, read_binary
+from wasmark.cli._input import MODULE_OPTION, InputError, core_module, naming, read_binary
 from wasmark.cli._tables import print_table
 from wasmark.registry.names import function_name
 from wasmark.text.instruction_printer import format_instruction
@@ -47,28 +47,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--functions", action="store_true", help="the functions, and where their code lies")
     parser.add_argument("-d", "--disassemble", action="store_true", help="the machine code of every function")
     parser.add_argument("--function", metavar="NAME|INDEX", help="the machine code of this function")
+    parser.add_argument("--module", **MODULE_OPTION)
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Without options: sections and functions. Raises InputError for an unknown function, Error without capstone."""
+    """Without options: sections and functions; of a component its definitions, unless a module of it is asked for.
+    Raises InputError for an unknown function, Error without capstone."""
     data = read_binary(args.file)
-    if is_component(data):
+    asks_for_code = args.functions or args.disassemble or args.function
+    if is_component(data) and args.module is None and not asks_for_code:
         return _execute_for_component(args, data)
+    data = core_module(data, args.file, args.module)
     with naming(args.file):
         model = decode_module(data)
-    nothing_asked = not (args.sections or args.functions or args.disassemble or args.function)
+    nothing_asked = not (args.sections or asks_for_code)
     if args.sections or nothing_asked:
         _print_sections(model)
-    if not (args.functions or args.disassemble or args.function or nothing_asked):
+    if not (asks_for_code or nothing_asked):
         return 0
 
-    from wasmark.cli._progress import compile_whole
+    from wasmark.cli._progress import compile_module, eager_engine
     from wasmark.debug.disassembly import Disassembler
 
     chosen = None if args.function is None else _find_function(args.file, model, args.function)
     disassembler = Disassembler() if args.disassemble or chosen is not None else None
     with naming(args.file):
-        module = compile_whole(data, args.file)
+        module = compile_module(data, args.file, eager_engine())
     if args.functions or nothing_asked:
         _print_functions(module)
     if disassembler is not None:
@@ -80,8 +84,6 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _execute_for_component(args: argparse.Namespace, data: bytes) -> int:
-    if args.functions or args.disassemble or args.function:
-        raise InputError(f"{args.file}: this is a component; the functions of its modules are not shown, only -s is")
     from wasmark.cli._component_info import print_definitions
     from wasmark.component.binary import decode_component
 

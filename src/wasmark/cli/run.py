@@ -1,5 +1,5 @@
-"""`wasmark run FILE [OPTIONS] [ARGS...]`: a WASI program from its `_start`, or one exported function with `--invoke`; a
-command component from its `wasi:cli/run`.
+"""`wasmark run FILE [OPTIONS] [ARGS...]`: a WASI program from its `_start`, a command component from its
+`wasi:cli/run`, or one exported function with `--invoke`.
 
 Our options may stand before or behind FILE; the first word behind FILE that is none of ours, and all after it, belongs
 to the program. `--` ends our options by force.
@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
-from wasmark.binary.decoder import is_component
-from wasmark.cli._input import InputError, naming, read_binary, stem
-from wasmark.cli._progress import compile_module
+from wasmark.cli._input import InputError, naming, read_binary
+from wasmark.cli._progress import load_program
 from wasmark.config import STRATEGIES
 from wasmark.core.types import F32, F64, I32, I64, V128, NumType
 from wasmark.errors import Trap, WasmException
@@ -24,19 +23,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Final
 
-    from wasmark import Engine, Instance, Store
+    from wasmark import Component, Module, Store
     from wasmark.core.types import FuncType, ValType
     from wasmark.wasi import Wasi
-
-COMMAND: Final = "wasi:cli/run@0.2.0"
-"""The interface that makes a component a command; versions that can stand in for it will do."""
-EXIT_FAILED: Final = 1
-"""The status of a command whose `run` returns an error."""
 
 
 def seconds(text: str) -> float:
     value = float(text)
     if not value >= 0:
+        raise ValueError
+    return value
+
+
+def amount(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 63:
         raise ValueError
     return value
 
@@ -50,7 +51,11 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
         "help": "lazy (the default) starts at once, compiles a function when it is called, and what is hot again, for "
         "the fastest code; eager compiles all of it for the fastest code first; baseline compiles all of it quickly",
     },
-    "--invoke": {"metavar": "NAME", "help": "call this export with ARGS, parsed by its types, and print the results"},
+    "--invoke": {
+        "metavar": "NAME",
+        "help": "call this export with ARGS, parsed by its types, and print the results; of a component NAME may be "
+        "INTERFACE#FUNCTION, and values are written as in 'some([1, 2])', '{x: 1, y: 2}', 'circle(2.5)'",
+    },
     "--dir": {
         "metavar": "HOST::GUEST",
         "action": "append",
@@ -74,6 +79,11 @@ WITH_VALUE: Final[dict[str, dict[str, Any]]] = {
         "type": seconds,
         "help": "stop the program after so many seconds (it may take longer to compile), show where it was, and end "
         "with status 124",
+    },
+    "--fuel": {
+        "metavar": "N",
+        "type": amount,
+        "help": "let the program execute N instructions, and trap before it would execute more",
     },
     "--coredump": {
         "metavar": "FILE",
@@ -128,7 +138,7 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def execute(args: argparse.Namespace) -> int:
     """Compile, link with WASI, and run. Raises what the module raises; a program's status comes as `Exit`."""
-    from wasmark import Config, Engine, Linker, Store, deadline
+    from wasmark import Config, Engine, Module, Store, deadline
     from wasmark.wasi import Wasi
 
     if args.profile is not None:
@@ -137,23 +147,24 @@ def execute(args: argparse.Namespace) -> int:
         from wasmark.debug.tools import enable
 
         enable(PERF[args.perf])
-    engine = Engine(Config(strategy=args.strategy)) if args.strategy is not None else Engine()
+    given = {"strategy": args.strategy} if args.strategy is not None else {}
+    engine = Engine(Config(**given, fuel=args.fuel is not None))
     data = read_binary(args.file)
     wasi = Wasi(
         args=[os.path.basename(args.file), *(args.program_args if args.invoke is None else ())],
         env=dict(map(_environment, args.env)),
         preopens=[*(_directory(text, False) for text in args.dir), *(_directory(text, True) for text in args.dir_ro)],
     )
-    if is_component(data):
-        return _run_component(args, data, engine, wasi)
     with naming(args.file):
-        module = compile_module(data, args.file, engine)
+        program = load_program(data, args.file, engine)
     store = Store(engine)
-    linker = Linker(engine)
-    linker.define_wasi(wasi)
+    if args.fuel is not None:
+        store.fuel = args.fuel
     try:
         with deadline(args.timeout):
-            return _run(args, lambda: linker.instantiate(module, store))
+            if isinstance(program, Module):
+                return _run(args, program, store, wasi)
+            return _run_component(args, program, store, wasi)
     except (Trap, WasmException) as error:
         if args.coredump is not None:
             _dump(args, error, store)
@@ -170,33 +181,24 @@ def _dump(args: argparse.Namespace, error: Trap | WasmException, store: Store) -
         print(f"wasmark: no core dump: {args.coredump}: {failure.strerror}", file=sys.stderr)
 
 
-def _run_component(args: argparse.Namespace, data: bytes, engine: Engine, wasi: Wasi) -> int:
-    """The same for a component: a command has `wasi:cli/run`."""
-    from wasmark import Component, ComponentLinker, ResultError, deadline
+def _run_component(args: argparse.Namespace, component: Component, store: Store, wasi: Wasi) -> int:
+    from wasmark import ComponentLinker
+    from wasmark.cli import _component_run
 
-    if args.invoke is not None:
-        raise InputError(f"{args.file}: --invoke is for modules; this is a component")
-    with naming(args.file):
-        component = Component(data, engine, name=stem(args.file))
-    linker = ComponentLinker(engine)
+    linker = ComponentLinker(store.engine)
     linker.define_wasi(wasi)
-    with deadline(args.timeout):
-        with naming(args.file):
-            exports = linker.instantiate(component).exports
-        command = exports.get(COMMAND)
-        if command is None:
-            offered = f"it exports {', '.join(exports)}" if len(exports) else "it exports nothing"
-            raise InputError(f"{args.file}: no {COMMAND} to run; {offered}")
-        try:
-            command.run()
-        except ResultError:
-            return EXIT_FAILED
-    return 0
-
-
-def _run(args: argparse.Namespace, instantiate: Callable[[], Instance]) -> int:
     with naming(args.file):
-        exports = instantiate().exports
+        instance = linker.instantiate(component, store)
+    return _component_run.run(instance, args)
+
+
+def _run(args: argparse.Namespace, module: Module, store: Store, wasi: Wasi) -> int:
+    from wasmark import Linker
+
+    linker = Linker(store.engine)
+    linker.define_wasi(wasi)
+    with naming(args.file):
+        exports = linker.instantiate(module, store).exports
     if args.invoke is None:
         if "_start" not in exports:
             raise InputError(f"{args.file}: no _start to run; {_callable_exports(exports)}")

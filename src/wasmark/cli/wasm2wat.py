@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wasmark.binary import decode_module
 from wasmark.binary.decoder import is_component
-from wasmark.cli._input import naming, read_binary
+from wasmark.cli._input import MODULE_OPTION, core_module, naming, read_binary
 from wasmark.cli._output import output_of, write_output
 from wasmark.text.printer import print_module
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a module or component, binary or text; - is standard input")
+    parser.add_argument("--module", **MODULE_OPTION)
     parser.add_argument("-o", "--output", metavar="OUT", help="where to write; standard output if not given")
 
 
@@ -33,6 +34,8 @@ def _print(data: bytes) -> Iterator[str]:
 def execute(args: argparse.Namespace) -> int:
     output = output_of(args.file, args.output)
     data = read_binary(args.file)
+    if args.module is not None:
+        data = core_module(data, args.file, args.module)
     with naming(args.file):
         write_output(output, (piece.encode() for piece in _print(data)))
     return 0

@@ -100,7 +100,7 @@ def compile_modules(
         blobs[f"escaping {number}"] = array("I", context.layout.escaping).tobytes()
     info = {
         "kind": "module",
-        "name": models[0].names.module,
+        "name": models[0].names.module if models else None,
         "modules": len(models),
         "first functions": [context.imported_functions for context in contexts],
     }

@@ -5,12 +5,12 @@ What a type is called is what a component imports or exports it as. A type witho
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.naming import pascal, snake, upper
 from wasmark.component.values import Case, Err, Ok
+from wasmark.jit.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Namer:
     def _record(self, type_: T.Record) -> Any:
         name, module = self._place(type_, "Record")
         fields = [(snake(label), self.annotation(part)) for label, part in type_.fields]
-        made: Any = dataclasses.make_dataclass(name, fields, slots=True)
+        # Not before: it loads `inspect`, and that half of the standard library.
+        made: Any = late_import("dataclasses").make_dataclass(name, fields, slots=True)
         made.__module__ = module
         made.__doc__ = f"record {name}: {', '.join(f'{field}: {each}' for field, each in fields)}"
         made._names_by_label = {label: snake(label) for label, _ in type_.fields}

@@ -10,6 +10,7 @@ from wasmark.component.imports import resolve
 from wasmark.component.instantiate import ComponentValue, Exported, Frame, LiftedFunction, callable_of
 from wasmark.component.naming import compatible_version, module_name, parse_interface, parse_name, pascal, snake
 from wasmark.component.resources import GuestResource, ResourceObject
+from wasmark.jit.late_import import late_import
 from wasmark.store import Store
 
 TYPE_CHECKING = False
@@ -47,7 +48,17 @@ class ComponentInstance:
         self.exports = Exports(frame, component.checked.type.exports, frame.exports, "")
 
     def __repr__(self) -> str:
-        return f"<wasmark.ComponentInstance of {self.component.name or '(unnamed)'}>"
+        late_import("wasmark.shown")
+        from wasmark.shown import counted, shown_name
+
+        count = counted(len(self.exports), "export")
+        return f"<wasmark.ComponentInstance of {shown_name(self.component.name)}: {count}>"
+
+    def _repr_html_(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import externs_html
+
+        return externs_html(repr(self), {"export": self.component.checked.type.exports})
 
 
 class Exports:
@@ -79,13 +90,17 @@ class Exports:
                 self._found[name] = Exports(frame, extern.exports, values[name], name)
 
     def __getitem__(self, name: str) -> Any:
-        full = self._names.get(name) or _compatible(name, self._externs)
-        if full is None:
-            raise KeyError(name)
+        full = self._full(name)
         found = self._found.get(full)
         if found is None:
             found = self._found[full] = self._make(full)
         return found
+
+    def _full(self, name: str) -> str:
+        full = self._names.get(name) or _compatible(name, self._externs)
+        if full is None:
+            raise KeyError(name)
+        return full
 
     @property
     def __wasmark_exported__(self) -> Exported:
@@ -99,6 +114,10 @@ class Exports:
             return self[name]
         except KeyError:
             raise AttributeError(f"{self._interface or 'the component'} exports no {name!r}") from None
+
+    def type_of(self, name: str) -> T.ExternType:
+        """The type of what is exported by a name. Raises KeyError."""
+        return self._externs[self._full(name)]
 
     def get(self, name: str, default: Any = None) -> Any:
         """What is exported by a name, `default` where nothing is."""
@@ -120,7 +139,14 @@ class Exports:
         return sorted({name for name, full in self._names.items() if full is not None and name.isidentifier()})
 
     def __repr__(self) -> str:
-        return f"<exports of {self._interface or 'a component'}: {', '.join(self._externs)}>"
+        listed = late_import("wasmark.shown").listed
+        return f"<exports of {self._interface or 'a component'}: {listed(self._externs)}>"
+
+    def _repr_html_(self) -> str:
+        late_import("wasmark.shown")
+        from wasmark.shown import externs_html
+
+        return externs_html(repr(self), {"export": self._externs})
 
     def _maker(self, name: str) -> Callable[[], Any]:
         """What makes the Python function of an export. It does not know these exports, as what Python has of them must
@@ -150,7 +176,7 @@ class Exports:
             return resource.class_  # type: ignore[attr-defined]  # a host's
         space: dict[str, Any] = {
             "__slots__": (),
-            "__doc__": f"resource {name}",
+            "__doc__": f"resource {name}" + (f" of {self._interface}" if self._interface else ""),
             "__module__": module_name(self._interface),
             "_resource": resource,
         }
@@ -161,6 +187,7 @@ class Exports:
             make = self._maker(full)
             if kind == "constructor":
                 space["__new__"] = _constructor(make)
+                space["__signature__"] = _Signature(make)
                 space["__init__"] = _initialised
             else:
                 space[snake(label)] = _Method(make, is_static=kind == "static")
@@ -180,6 +207,19 @@ def _constructor(make: Callable[[], Any]) -> Callable[..., Any]:
         return made()(*args, **keywords)
 
     return __new__
+
+
+class _Signature:
+    """What a constructor takes, found out when somebody asks."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        import inspect
+
+        signature = inspect.signature(self._make())
+        return signature.replace(return_annotation=inspect.Signature.empty)
 
 
 class _Method:

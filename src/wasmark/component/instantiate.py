@@ -28,7 +28,7 @@ from wasmark.component.builtin_table import BUILTINS
 from wasmark.component.canon_options import CanonOptions
 from wasmark.component.resources import GuestResource
 from wasmark.component.validate.rebuild import resources_in, with_stand_ins
-from wasmark.func import host_func
+from wasmark.func import host_func, late_host_func
 from wasmark.instance import Instance
 
 TYPE_CHECKING = False
@@ -256,12 +256,10 @@ class Frame:
         type_ = self.checked.spaces["func"][index]
         options = CanonOptions(self, definition)
         if isinstance(callee, HostFunction):
-            name = callee.name
-            call = self._lower_host(callee, type_, options)
-        else:
-            name = definition.name
-            call = self._lower_lifted(callee, type_, options)
-        return self._core_func(call, name)
+            # Most of what a component imports is not called: what calls it is written when it is.
+            type_id = self.next_type("core func").type_id
+            return late_host_func(self.store, type_id, lambda: self._lower_host(callee, type_, options), callee.name)
+        return self._core_func(self._lower_lifted(callee, type_, options), definition.name)
 
     def _core_func(self, call: Callable[..., Any], name: str) -> Func:
         """A core function of the type that validation found."""

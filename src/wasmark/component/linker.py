@@ -6,6 +6,7 @@ from wasmark.component.imports import MISSING, look_up
 from wasmark.component.instance import ComponentInstance
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import LinkError
+from wasmark.jit.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class ComponentLinker:
         self._definitions: dict[str, Any] = {}
         self._wasi: Wasi | None = None
         self._offered_by_wasi: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        names = [*(["WASI 0.2"] if self._wasi is not None else []), *self._definitions]
+        return f"<wasmark.ComponentLinker: {late_import('wasmark.shown').listed(names) or 'nothing'}>"
 
     def define(self, name: str, value: Any) -> None:
         """Offer something for the import of a name, as `ComponentInstance` takes it. Raises LinkError where the name is

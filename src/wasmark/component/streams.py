@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Generic, TypeVar
 
 from wasmark.component.abi.buffers import Buffer
 from wasmark.component.abi.carriers import (
@@ -29,12 +28,13 @@ from wasmark.component.abi.carriers import (
 from wasmark.component.abi.threads import scheduler_of
 from wasmark.component.abi.waitables import BLOCKED
 from wasmark.component.traps import ComponentTrap, ComponentTrapCode
+from wasmark.core.generic import Generic, TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
     from types import TracebackType
-    from typing import Final, Self
+    from typing import Any, Final, Self
 
     from wasmark.component.abi.carriers import End
     from wasmark.component.abi.guest import Guest

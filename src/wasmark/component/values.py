@@ -19,9 +19,12 @@ and failed calls are made of.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
-
+from wasmark.core.generic import Generic, TypeVar
 from wasmark.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 _T = TypeVar("_T")
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 from array import array
 
-from wasmark.binary.decoder import decode_module
 from wasmark.compile.abi import TRAMPOLINE_PREFIX
 from wasmark.core.record import Record
 from wasmark.errors import Error
@@ -187,8 +186,8 @@ def _checked(model: ModuleModel, config: Config, *, bodies: bool = False) -> tup
     return validator, layout
 
 
-def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
-    """All of a lazy module's code at once, as it can be serialized.
+def complete(models: Sequence[ModuleModel], layouts: Sequence[VMLayout], config: Config) -> Compiled:
+    """All of the code of lazy modules at once, as it can be serialized.
 
     Raises InvalidError where validating a function had been put off.
     """
@@ -198,16 +197,13 @@ def complete(model: ModuleModel, layout: VMLayout, config: Config) -> Compiled:
     late_import("wasmark.compile.module")
     from wasmark.compile.module import compile_modules
 
-    validated_layout(model, config.features)
+    for model in models:
+        validated_layout(model, config.features)
     artefact = compile_modules(
-        module_key([model], config),
-        [model],
-        [layout],
-        config.compile_processes,
-        flavour=config.flavour,
+        module_key(models, config), models, layouts, config.compile_processes, flavour=config.flavour
     )
     artefact.info["features"] = _features(config)
-    return Compiled(None, [layout.escaping], None, artefact)
+    return Compiled(None, [layout.escaping for layout in layouts], None, artefact)
 
 
 def _from_cache(key: bytes, cache: CodeCache) -> Compiled | None:
@@ -277,7 +273,7 @@ def _without_contents(artefact: Artefact) -> Artefact:
 
 
 def serialize(compiled: Compiled, wasm: bytes, name: str | None, cache: CodeCache | None) -> bytes:
-    """A complete artefact of a module: with the module itself, the runtime, and all stubs."""
+    """A complete artefact of a module or component: with its binary `wasm`, the runtime, and all stubs."""
     artefact = compiled.artefact
     images = dict(artefact.images)
     if compiled.loaded is not None:
@@ -289,20 +285,28 @@ def serialize(compiled: Compiled, wasm: bytes, name: str | None, cache: CodeCach
     return encode(Artefact(artefact.key, info, dict(sorted(images.items())), blobs))
 
 
-def deserialize(data: Buffer, config: Config) -> tuple[ModuleModel, str | None, Compiled]:
-    """(model, the name it was given, code) of what `serialize` made.
+def binary_in(data: Buffer) -> memoryview:
+    """The binary of the module or component that an artefact was made of. Raises Error where it is no whole one."""
+    return _binary(decode(memoryview(data), checked=False))
+
+
+def _binary(artefact: Artefact) -> memoryview:
+    if artefact.info.get("environment") is None or _WASM not in artefact.blobs:
+        raise Error("this artefact is a part of the cache, and not a module")
+    return memoryview(artefact.blobs[_WASM])
+
+
+def deserialize(data: Buffer, config: Config) -> tuple[bytes, str | None, Compiled]:
+    """(binary, the name it was given, code) of what `serialize` made.
 
     Raises Error where it is damaged, or is not for here and now.
     """
     artefact = decode(memoryview(bytes(data)))
-    there = artefact.info.get("environment")
-    if there is None or _WASM not in artefact.blobs:
-        raise Error("this artefact is a part of the cache, and not a module")
-    here = environment()
+    binary = bytes(_binary(artefact))
+    there, here = artefact.info["environment"], environment()
     different = [what for what in here if here[what] != there.get(what) and what != "the version of LLVM"]
     if different:
         raise Error(f"the module was compiled for another environment: {' and '.join(different)} must be the same")
-    model = decode_module(bytes(artefact.blobs[_WASM]))
     if artefact.info["features"] != _features(config):
         raise Error("the module was compiled for an engine with other features")
-    return model, artefact.info["given name"], _load(artefact)
+    return binary, artefact.info["given name"], _load(artefact)

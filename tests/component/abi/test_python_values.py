@@ -167,7 +167,7 @@ def test_a_function_has_a_signature_and_takes_keywords() -> None:
     call = here.function(func, lambda *args: seen.append(args) or 0, "ns:pkg/demo#[method]thing.do-it")
     assert str(inspect.signature(call)) == "(config: 'Config', for_: 'bytes') -> 'Shape | None'"
     assert call.__name__ == "do_it"
-    assert call.__doc__ == "Raises ResultError with LogLevel."
+    assert call.__doc__.endswith("\n\nRaises ResultError with LogLevel.")
     call(for_=b"", config=(1, 2, "x"))
     with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'for_'"):
         call((1, 2, "x"))

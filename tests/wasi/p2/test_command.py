@@ -80,12 +80,11 @@ def test_what_is_no_command_is_one_line(tmp_path: Path, text: str, message: byte
     assert done.stderr.count(b"\n") == 1
 
 
-def test_invoke_is_for_modules(tmp_path: Path) -> None:
+def test_invoke_calls_the_run_of_a_command_as_any_function(tmp_path: Path) -> None:
     file = tmp_path / "program.wasm"
     file.write_bytes(command(HELLO))
     done = wasmark("run", "--invoke", "run", file)
-    assert done.returncode == 1
-    assert b"--invoke is for modules" in done.stderr
+    assert (done.returncode, done.stdout) == (0, b"hello from a component\nok\n")
 
 
 def test_a_damaged_component_is_one_line(tmp_path: Path) -> None:

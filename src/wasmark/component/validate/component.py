@@ -40,8 +40,9 @@ from wasmark.component.validate.core import (
 from wasmark.component.validate.rebuild import Measures, free_resources, func_with_parts
 from wasmark.component.validate.scope import COMPONENT, COMPONENT_TYPE, INSTANCE_TYPE, Names, Scope
 from wasmark.component.validate.substitution import Substitution, Work, fresh, opened
-from wasmark.component.validate.subtyping import Matcher, sort_of
+from wasmark.component.validate.subtyping import Matcher
 from wasmark.component.validate.values import check_func_type, check_value_type, copy_of, resolved
+from wasmark.component.wit import sort_of
 from wasmark.core.model import Import as CoreImport
 from wasmark.core.record import Record
 from wasmark.core.types import I32, I64, FuncType

@@ -7,7 +7,7 @@ from wasmark.component import types as T  # noqa: N812 - a page of names, read l
 from wasmark.component.model import INDEX_SPACES, ExternName
 from wasmark.component.validate.core import CoreTypeSpace
 from wasmark.component.validate.names import Name, NameSet, check_version_suffix, parse_name
-from wasmark.component.validate.subtyping import sort_of
+from wasmark.component.wit import sort_of
 from wasmark.errors import InvalidError
 
 TYPE_CHECKING = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.validate.core import check_core_match
 from wasmark.component.validate.substitution import Substitution, Work, freshened, opened
+from wasmark.component.wit import sort_of, written_function
 from wasmark.errors import InvalidError
 
 TYPE_CHECKING = False
@@ -24,20 +25,6 @@ def kind_of(type_: object) -> str:
     if isinstance(type_, T.Primitive):
         return f"primitive `{type_.name}`"
     return type_.__class__.__name__.lower()
-
-
-def sort_of(extern: T.ExternType) -> str:
-    """The sort of what is imported or exported."""
-    return _SORTS[extern.__class__]
-
-
-_SORTS: Final[dict[type, str]] = {
-    T.CoreModuleType: "core module",
-    T.FuncType: "func",
-    T.InstanceType: "instance",
-    T.ComponentType: "component",
-    T.TypeExtern: "type",
-}
 
 
 class Matcher:
@@ -96,6 +83,13 @@ class Matcher:
 
     def func(self, actual: T.FuncType, expected: T.FuncType, what: str) -> None:
         """Functions: parameters with their names, and results, are equal."""
+        try:
+            self._func(actual, expected, what)
+        except InvalidError as error:
+            shapes = f"expected {written_function(expected)}, found {written_function(actual)}"
+            raise InvalidError(f"{error.message} ({shapes})") from None
+
+    def _func(self, actual: T.FuncType, expected: T.FuncType, what: str) -> None:
         if actual.is_async != expected.is_async:
             kinds = ("a function that is not async", "an async function")
             raise InvalidError(f"{what}: expected {kinds[expected.is_async]}, found {kinds[actual.is_async]}")

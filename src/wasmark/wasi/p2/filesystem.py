@@ -4,11 +4,11 @@ as those of preview 1 do."""
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import struct
 
 from wasmark.component.values import ResultError
+from wasmark.jit.digest import blake2b
 from wasmark.wasi import files
 from wasmark.wasi.abi import Errno, FdFlags, FileType, WasiError, file_type
 from wasmark.wasi.descriptors import MAX_OFFSET, Directory, File, HostFd
@@ -202,7 +202,7 @@ class Descriptor:
         """Of what tells a file from others and from itself after a change. The key keeps what goes in a secret."""
         facts = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns)
         data = struct.pack("<4Q", *(fact & 0xFFFF_FFFF_FFFF_FFFF for fact in facts))
-        digest = hashlib.blake2b(data, digest_size=16, key=self._world.hash_key).digest()
+        digest = blake2b(data, digest_size=16, key=self._world.hash_key).digest()
         lower, upper = struct.unpack("<QQ", digest)
         return {"lower": lower, "upper": upper}
 

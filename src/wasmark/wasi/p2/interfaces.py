@@ -6,10 +6,9 @@ imports them, so that what a later version does not have costs nothing, and what
 
 from __future__ import annotations
 
-import logging
-
 from wasmark.component.values import Err, ResultError
 from wasmark.errors import Exit
+from wasmark.jit.late_import import late_import
 from wasmark.wasi.p2.filesystem import Descriptor, DirectoryEntryStream
 from wasmark.wasi.p2.pollables import Pollable, poll
 from wasmark.wasi.p2.refusal import refuse
@@ -32,13 +31,14 @@ _MOST_RANDOM: Final = (1 << 28) - 1
 _REALTIME, _MONOTONIC = 0, 1
 """Places in `Clocks.resolution`."""
 _LEVELS: Final = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
+    "trace": "DEBUG",
+    "debug": "DEBUG",
+    "info": "INFO",
+    "warn": "WARNING",
+    "error": "ERROR",
+    "critical": "CRITICAL",
 }
+"""What a level is called in `logging`."""
 
 
 class Terminal:
@@ -165,4 +165,5 @@ def _exit_with_code(code: int) -> NoReturn:
 
 def _log(level: Any, context: str, message: str) -> None:
     """To Python's logger `wasmark.wasi`."""
-    logging.getLogger("wasmark.wasi").log(_LEVELS[level.value], "%s: %s", context, message)
+    logging = late_import("logging")
+    logging.getLogger("wasmark.wasi").log(getattr(logging, _LEVELS[level.value]), "%s: %s", context, message)
