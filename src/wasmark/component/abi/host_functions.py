@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Awaitable
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.abi.async_functions import answer
@@ -122,7 +122,7 @@ def guest_calls_host_async(
 
         def run() -> Any:
             found = host(*args)
-            if inspect.isawaitable(found):
+            if isinstance(found, Awaitable):
                 pending.append(found)
                 return None
             return found
