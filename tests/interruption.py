@@ -4,6 +4,7 @@ where a loop goes back (CPython looks for signals there, and nowhere else)."""
 from __future__ import annotations
 
 import dis
+import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +27,21 @@ class Interruption(BaseException):
 
 
 def interrupt(action: Callable[[], object], step: int, files: Collection[str]) -> bool:
-    """Run `action`, and raise at the `step`-th such place in code of the given files; whether it came that far."""
+    """Run `action`, and raise at the `step`-th such place in code of the given files; whether it came that far. The
+    garbage collector is off: what is raised in a finalizer is lost."""
 
     def strike() -> None:
         raise Interruption
 
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         reached = call_at(action, step, files, strike)
     except Interruption:
         return True
+    finally:
+        if collecting:
+            gc.enable()
     assert not reached, "the interruption got lost"
     return False
 
@@ -43,7 +50,7 @@ def call_at(action: Callable[[], object], step: int, files: Collection[str], han
     """Run `action`, and call `handler` at the `step`-th such place in code whose file name has one of `files` in it;
     whether it came that far."""
     left = step
-    before: dict[int, str] = {}  # by the identity of the frame: frames die as they do without this
+    before: dict[int, tuple[str, int]] = {}  # by the identity of the frame: frames die as they do without this
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal left
@@ -51,9 +58,11 @@ def call_at(action: Callable[[], object], step: int, files: Collection[str], han
             return None
         frame.f_trace_opcodes = True
         if event in ("call", "opcode"):  # a function's RESUME is its call
-            last = before.get(id(frame), "")
-            before[id(frame)] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            if event == "opcode" and last in _LEAVES:
+            last, at = before.get(id(frame), ("", 0))
+            before[id(frame)] = dis.opname[frame.f_code.co_code[frame.f_lasti]], frame.f_lasti
+            # A conditional jump that is not taken is no such place: behind it may be the end of a `with` block.
+            not_taken = last.startswith("POP_JUMP") and frame.f_lasti > at
+            if event == "opcode" and last in _LEAVES and not not_taken:
                 left -= 1
                 if left == 0:
                     handler()
