@@ -65,9 +65,9 @@ def test_gdb_walks_through_wasm_and_names_functions_and_lines(strategy: str, bef
     assert frames[at - 1 : at + 5] == [
         *("host i:i", "tower!inner", "tower!middle", "tower!outer", "trampoline i:i", "wasmark_enter"),
     ]
-    # And on through Python to the first function of the process.
-    assert any("PyEval" in frame for frame in frames[:at])
-    assert any("PyEval" in frame for frame in frames[at + 5 :])
+    # And on through Python, of which a stripped one has names for few functions, to the first one of the process.
+    assert any(frame.startswith(("Py", "_Py")) for frame in frames[:at])
+    assert any(frame.startswith(("Py", "_Py")) for frame in frames[at + 5 :])
     assert frames[-1] == "_start"
     lines = [int(line) for line in re.findall(r" in tower!\w+ \(\) at tower\.wasm:(\d+)", text)]
     entries = offsets()
