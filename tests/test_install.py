@@ -132,5 +132,5 @@ def test_a_wheel_with_compiled_modules_judges_as_every_other(tmp_path: Path) -> 
     assert all(file.endswith(".so") for file in said["files"])
     assert said["refusals"] == [
         None,
-        "type mismatch: i64.eqz expected i64, found i32 (in function 0 at offset 0x1b)",
+        "1:40: type mismatch: i64.eqz expected i64, found i32 (in function 0 at offset 0x1b)",
     ]

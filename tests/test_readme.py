@@ -53,6 +53,14 @@ def without_marks(traceback: str) -> str:
     return "\n".join(line for line in traceback.splitlines() if line.strip(" ^~"))
 
 
+def test_the_first_example_of_components_runs() -> None:
+    pytest.importorskip("numcodecs_wasm_zlib")
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "components.md").read_text(), re.DOTALL)[0]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\d+ \[\d+\]\n", done.stdout)
+
+
 def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
     rows = re.findall(r"^\| \S.*? \| (.+?) \| (.+?) \| (\S+) \|$", section("In figures"), re.MULTILINE)
     assert len(rows) == 7

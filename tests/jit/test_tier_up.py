@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 import weakref
@@ -16,6 +12,7 @@ from typing import Any
 import pytest
 
 import wasmark
+from tests.processes import run_alone
 from tests.ways import config
 from wasmark.compile.hot import Hot
 from wasmark.errors import Error, TrapCode
@@ -210,23 +207,6 @@ def test_modules_that_are_gone_are_not_compiled_for() -> None:
     lazy = module._lazy
     assert lazy is not None
     wait_for(lambda: (exports.spin(), bool(lazy._optimized))[1])
-
-
-def run_alone(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-Wignore:This process:DeprecationWarning",
-            "-X",
-            "faulthandler",
-            "-c",
-            textwrap.dedent(program),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=2 * PATIENCE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
-    )
 
 
 PRELUDE = f"""

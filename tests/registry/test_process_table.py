@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
-import subprocess
-import sys
-import textwrap
 import weakref
 
 import pytest
 
 from tests.counting import executed_lines
+from tests.processes import output_of
 from tests.registry.support import build_module, tiny_code, tiny_module
 from wasmark.registry import (
     CodeObject,
@@ -299,22 +296,8 @@ def test_the_cost_of_coming_and_going_does_not_grow_with_the_number_of_code_obje
     assert 0 < executed_lines(come_and_go) <= few + 10
 
 
-def run_alone(program: str) -> str:
-    """Run a program in a process of its own; its output."""
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 def test_several_arenas_are_published_and_full_ones_are_reported() -> None:
-    output = run_alone("""
+    output = output_of("""
         from wasmark.runtime import code_memory
         code_memory.ARENA_SIZES = (16 * 4096,)
         from tests.registry.support import tiny_code
@@ -341,7 +324,7 @@ def test_several_arenas_are_published_and_full_ones_are_reported() -> None:
 
 
 def test_ids_start_again_where_numbers_end() -> None:
-    output = run_alone("""
+    output = output_of("""
         import itertools
         from tests.registry.support import tiny_code
         from wasmark.registry import lookup_code, process_table, register_code
@@ -357,7 +340,7 @@ def test_ids_start_again_where_numbers_end() -> None:
 
 
 def test_a_forked_child_has_tables_of_its_own() -> None:
-    output = run_alone("""
+    output = output_of("""
         import gc, os
         from tests.registry.support import tiny_code
         from wasmark.registry import lookup_code, register_code
@@ -379,7 +362,7 @@ def test_a_forked_child_has_tables_of_its_own() -> None:
 
 
 def test_a_fork_waits_for_tables_that_another_thread_is_changing() -> None:
-    output = run_alone("""
+    output = output_of("""
         import os, threading
         from tests.registry.support import tiny_code
         from wasmark.registry import register_code
@@ -406,7 +389,7 @@ def test_a_fork_waits_for_tables_that_another_thread_is_changing() -> None:
 
 
 def test_a_process_ends_in_peace_with_code_registered() -> None:
-    run_alone("""
+    output_of("""
         import threading, time
         from tests.registry.support import build_module
         from wasmark.registry import ModuleRegistry, lookup_code, register_code

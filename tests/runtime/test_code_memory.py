@@ -5,16 +5,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import itertools
-import os
 import random
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 
 import pytest
 
+from tests.processes import run_alone
 from wasmark.errors import Error, OutOfCodeMemoryError
 from wasmark.runtime import code_memory
 from wasmark.runtime.code_memory import PAGE_SIZE, Arena, CodeMemory, Grant
@@ -39,17 +36,6 @@ def make(code: bytes = RETURN_42, rodata: bytes = b"") -> CodeMemory:
     memory.write(memory.rodata_start, rodata)
     memory.publish()
     return memory
-
-
-def run_alone(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
 
 
 def test_published_code_runs_and_reads_its_constants() -> None:

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import io
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import wasmark
+from tests.processes import in_child
 from tests.ways import WAYS, config
 from wasmark.jit.late_import import late_import
 from wasmark.runtime import forks
@@ -29,23 +29,6 @@ HELLO = """(module
   (func (export "other") (param i32) (result i32)
     (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
     (i32.load (i32.const -1))))"""
-
-
-def in_child(job: Callable[[], None]) -> None:
-    """Run a job in a forked child. What waits for ever is ended, and fails the test."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.alarm(60)
-            job()
-            status = 0
-        except BaseException as error:
-            print(f"in the child: {error!r}", file=sys.stderr)
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @contextlib.contextmanager

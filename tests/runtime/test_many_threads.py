@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 import wasmark
+from tests.processes import run_alone
 from wasmark import TrapCode
 
 TEXT = """(module
@@ -229,7 +228,8 @@ print("fine")
 
 def test_threads_that_are_the_first_in_wasm_at_once_have_stacks_for_signals_of_their_own() -> None:
     """In a process that no thread has been in wasm of before."""
-    assert run_alone(FIRST_AT_ONCE) == (0, "fine\n", "")
+    done = run_alone(FIRST_AT_ONCE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
 
 
 def test_nobody_is_inside_of_the_compiler_any_more_when_a_process_ends() -> None:
@@ -255,15 +255,5 @@ for _ in range(2):
     threading.Thread(target=compile_for_ever, daemon=True).start()
 started.wait()
 """
-    assert run_alone(program) == (0, "0\n", "")
-
-
-def run_alone(program: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-Wignore:This process:DeprecationWarning", "-X", "faulthandler", "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    return done.returncode, done.stdout, done.stderr
+    done = run_alone(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import pytest
 
 import wasmark
+from tests.processes import in_child
 from wasmark import TrapCode
 
 TEXT = """(module $m
@@ -42,24 +43,6 @@ def use(instance: wasmark.Instance) -> None:
             instance.exports[name](-1)
         assert caught.value.code is code
         assert caught.value.frames[0].func_name == name or name == "load"
-
-
-def in_child(job: Callable[[], None]) -> None:
-    """Run a job in a forked child; whatever it raises fails the test."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.alarm(120)  # what hangs here costs one test
-            job()
-            status = 0
-        except BaseException as error:
-            print(f"in the child: {error!r}", file=sys.stderr)
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_a_forked_child_uses_the_stores_of_its_parent_and_new_ones() -> None:
