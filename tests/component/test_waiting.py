@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 import wasmark
+from tests.interruption import interrupt
 from tests.ways import config
 from wasmark import Component, ComponentInstance, ComponentTrap, ComponentTrapCode, Engine, Store, Timeout
+from wasmark.component.abi import stacks, threads
 from wasmark.component.streams import FutureReader, StreamReader, future, stream
 
 SOURCE = (Path(__file__).parent / "components" / "waiting.wat").read_text()
@@ -192,6 +194,42 @@ def test_an_exception_of_a_signal_handler_ends_what_runs_on_another_stack(export
     with pytest.raises(ComponentTrap) as caught:
         exports.note_it(1)
     assert caught.value.code is ComponentTrapCode.CANNOT_ENTER
+
+
+@pytest.fixture
+def quick_collections() -> Iterator[None]:
+    """Collections look at what comes from here on alone, and happen when they are asked for."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("quick_collections")
+@pytest.mark.parametrize("part", [stacks, threads])
+def test_an_exception_of_a_signal_handler_at_any_step_leaves_no_stack_running(component: Component, part: Any) -> None:
+    for step in range(1, 10_000):
+        instance = ComponentInstance(component, {"note": lambda n: None})
+        kept: list[Any] = []  # what a finalizer raises gets lost, so there is to be none
+
+        def action(exports: Any = instance.exports, kept: list[Any] = kept) -> None:
+            kept.append(exports.count(1))
+            assert list(kept[0]) == [0]
+
+        reached = interrupt(action, step, {part.__file__})
+        store = instance.store
+        with store.owned():  # nobody else has it
+            assert threads.scheduler_of(store).seat_of(store).running == []
+        lease = weakref.ref(instance.exports._lease)
+        del instance, action, kept
+        gc.collect()
+        assert lease() is None
+        assert store.collector.pauses == 0
+        if not reached:
+            break
+    assert step > 20
 
 
 @pytest.mark.parametrize("error", [LookupError("none"), KeyboardInterrupt(), wasmark.Exit(3)])

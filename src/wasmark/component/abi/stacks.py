@@ -115,49 +115,49 @@ class Stack:
         self._is_stopped = False
         self._back = _closed_lock()
         depth = len(seat.running)
-        seat.running.append(self)
         try:
+            seat.running.append(self)
             self._run_on()
         finally:
-            del seat.running[depth:]
-            seat.give_back(taken)
+            # Each of these may be done again, and a signal handler may raise in the middle of it.
+            try:
+                self._come_back(taken, depth)
+            finally:
+                self._come_back(taken, depth)
         error, self.error = self.error, None
         if error is not None and not self._is_abandoned:
             raise error
 
     def _run_on(self) -> None:
         go = self._go
-        try:
-            # A signal handler runs after a call at the earliest, so what is said of the state is true.
-            if go is None:
-                run = contextvars.copy_context().run
-                self._is_running = True
-                try:
-                    _thread.start_new_thread(run, (self._start,))
-                except RuntimeError:  # the process has no more threads
-                    self._is_running = False
-                    raise
-            else:
-                self._is_running = True
-                go.release()
-            self._wait_for_it()
-        except BaseException:
-            self._wait_in_any_case()
-            raise
+        # A signal handler runs after a call at the earliest, so what is said of the state is true.
+        if go is None:
+            run = contextvars.copy_context().run
+            self._is_running = True
+            try:
+                _thread.start_new_thread(run, (self._start,))
+            except RuntimeError:  # the process has no more threads
+                self._is_running = False
+                raise
+        else:
+            self._is_running = True
+            go.release()
+        self._wait()
 
-    def _wait_for_it(self) -> None:
+    def _wait(self) -> None:
         back = self._back
         while self._is_running:
             back.acquire()
 
-    def _wait_in_any_case(self) -> None:
-        try:
-            for stack in self._seat.running:
+    def _come_back(self, taken: tuple[Any, ...], depth: int) -> None:
+        """Where it still runs, that is because a signal handler has raised: it has to stop first."""
+        seat = self._seat
+        if self._is_running:
+            for stack in [*seat.running]:
                 stack._stop()
-            self._wait_for_it()
-        except BaseException:
-            self._wait_in_any_case()
-            raise
+            self._wait()
+        del seat.running[depth:]
+        seat.give_back(taken)
 
     def _stop(self) -> None:
         """End the wasm code that runs on it as a deadline would."""
@@ -166,9 +166,9 @@ class Stack:
             self._block[L.THREAD_DEADLINE // 8] = 1
 
     def abandon(self) -> None:
-        """Unwind it, wherever it waits."""
+        """Unwind it, wherever it waits; one that has not begun never does."""
         self._is_abandoned = True
-        if self._process == os.getpid():
+        if self._go is not None and self._process == os.getpid():
             self.resume()
 
     # --- on the stack itself ---------------------------------------------------------------------------
