@@ -159,3 +159,10 @@ def test_broken_text_is_found_where_it_stands(text: str, line: int, column: int,
     with pytest.raises(wasmark.MalformedError, match=message) as caught:
         parse_component(text)
     assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_versions_that_differ_by_case_are_different_ones() -> None:
+    """A pre-release is compared as it is; the names before it are not."""
+    check('(component (import "a:b/c@1.0.0-aB" (func)) (import "a:b/c@1.0.0-ab" (func)))')
+    with pytest.raises(wasmark.InvalidError, match="conflicts with previous name"):
+        check('(component (import "a:b/C@1.0.0" (func)) (import "a:b/c@1.0.0" (func)))')
