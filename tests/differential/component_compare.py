@@ -40,6 +40,11 @@ TRAPS: Final = (
     ("list content out-of-bounds", C.LIST_OUT_OF_BOUNDS),
     ("beyond end of memory", C.LIST_OUT_OF_BOUNDS),
     ("out of bounds", C.POINTER_OUT_OF_BOUNDS),
+    ("unknown handle index", C.UNKNOWN_HANDLE),
+    ("used with the wrong type", C.WRONG_HANDLE_TYPE),
+    ("cannot remove owned resource while borrowed", C.HANDLE_LENT),
+    ("cannot lift own resource from a borrow", C.NOT_OWNED),
+    ("borrow handles still remain", C.BORROWS_REMAIN),
     ("unreachable", TrapCode.UNREACHABLE),
 )
 """What the other engine says of a trap, and which one it is."""
