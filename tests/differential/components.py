@@ -78,7 +78,10 @@ def _maybe(random: Random, depth: int) -> T.ValType | None:
 _COMPOSITES: Final = (
     lambda random, depth: T.List(random_type(random, depth)),
     lambda random, depth: T.Record(
-        tuple((label, random_type(random, depth)) for label in _labels(random, random.randint(1, 5)))
+        tuple(
+            (label, random_type(random, depth))
+            for label in _labels(random, 45 if random.random() < 0.04 else random.randint(1, 5))
+        )
     ),
     lambda random, depth: T.Tuple(tuple(random_type(random, depth) for _ in range(random.randint(1, 4)))),
     lambda random, depth: T.Variant(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wasmark.component.abi.layout import Cases
 
 _MOST_INLINE: Final = 40
-"""Numbers that one function writes; records with more have several functions."""
+"""Numbers that one function writes; what comes behind so many has a function of its own."""
 
 _f64, _u64 = struct.Struct("<d"), struct.Struct("<Q")
 _ARRAYS: Final = {"I": "I", "i": "i", "f": "f", "H": "H", "h": "h", "Q": "Q", "q": "q", "b": "b", "B": "B", "d": "d"}
@@ -208,7 +208,7 @@ class Lowering:
             slots.add(offset, format_, self.domain.float32(number) if format_ == "f" else number)
             return
         parts = parts_of(type_)
-        if parts is not None and len(slots.entries) + len(parts) <= _MOST_INLINE:
+        if parts is not None and (not slots.entries or len(slots.entries) + len(parts) <= _MOST_INLINE):
             values = self._take_apart(lines, type_, value)
             for part, each, at in zip(parts, values, self.layout.offsets(parts), strict=True):
                 self.memory(lines, part, each, offset + at, slots)
