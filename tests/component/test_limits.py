@@ -159,3 +159,28 @@ def test_broken_text_is_found_where_it_stands(text: str, line: int, column: int,
     with pytest.raises(wasmark.MalformedError, match=message) as caught:
         parse_component(text)
     assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_versions_that_differ_by_case_are_different_ones() -> None:
+    """A pre-release is compared as it is; the names before it are not."""
+    check('(component (import "a:b/c@1.0.0-aB" (func)) (import "a:b/c@1.0.0-ab" (func)))')
+    with pytest.raises(wasmark.InvalidError, match="conflicts with previous name"):
+        check('(component (import "a:b/C@1.0.0" (func)) (import "a:b/c@1.0.0" (func)))')
+
+
+def test_a_type_of_a_module_has_no_type_before_it_is_defined() -> None:
+    check('(component (core type (module (type (func)) (import "a" "b" (func (type 0))))))')
+    for early in (
+        '(import "a" "b" (func (type 0)))',
+        '(export "b" (func (type 0)))',
+        '(import "a" "b" (tag (type 0)))',
+    ):
+        with pytest.raises(wasmark.InvalidError, match="type index out of bounds"):
+            check(f"(component (core type (module {early} (type (func)))))")
+
+
+def test_a_constructor_is_not_async() -> None:
+    text = '(component (import "a" (type $a (sub resource))) (import "[constructor]a" (func {} (result (own $a)))))'
+    check(text.format(""))
+    with pytest.raises(wasmark.InvalidError, match="a constructor cannot be async"):
+        check(text.format("async"))

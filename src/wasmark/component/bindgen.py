@@ -7,7 +7,7 @@ functions in it; `Exports` is the type of `instance.exports`, `Imports` that of 
 from __future__ import annotations
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
-from wasmark.component.naming import module_name, parse_interface, parse_name, pascal, snake, upper
+from wasmark.component.naming import module_name, parse_interface, parse_name, pascal, pascals, snake, upper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ class _Writer:
     def variant(self, name: str, type_: T.Variant, prefix: str) -> Iterator[str]:
         """A class with one for each case in it."""
         yield f"class {name}:"
-        for label, payload in type_.cases:
-            case = pascal(label)
+        names = pascals(label for label, _ in type_.cases)
+        for case, (_, payload) in zip(names, type_.cases, strict=True):
             yield f"    class {case}(Case, {prefix}{name}):"
             if payload is None:
                 yield "        def __init__(self) -> None: ..."

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
-from wasmark.component.naming import pascal, snake, upper
+from wasmark.component.naming import pascal, pascals, snake, upper
 from wasmark.component.values import Case, Err, Ok
 from wasmark.jit.late_import import late_import
 
@@ -67,7 +67,7 @@ class Namer:
             return Ok, Err
         assert isinstance(type_, T.Variant)
         class_ = self.class_of(type_)
-        return tuple(getattr(class_, pascal(label)) for label, _ in type_.cases)
+        return tuple(getattr(class_, name) for name in pascals(label for label, _ in type_.cases))
 
     def _place(self, type_: T.ValType, otherwise: str) -> tuple[str, str]:
         """(name, module) of a class."""
@@ -78,7 +78,10 @@ class Namer:
         name, module = self._place(type_, "Record")
         fields = [(snake(label), self.annotation(part)) for label, part in type_.fields]
         # Not before: it loads `inspect`, and that half of the standard library.
-        made: Any = late_import("dataclasses").make_dataclass(name, fields, slots=True)
+        dataclasses = late_import("dataclasses")
+        # Told to have no default, for `mro` is an attribute of every class.
+        plain = [(field, each, dataclasses.field()) for field, each in fields]
+        made: Any = dataclasses.make_dataclass(name, plain, slots=True)
         made.__module__ = module
         made.__doc__ = f"record {name}: {', '.join(f'{field}: {each}' for field, each in fields)}"
         made._names_by_label = {label: snake(label) for label, _ in type_.fields}
@@ -103,8 +106,8 @@ class Namer:
     def _variant(self, type_: T.Variant) -> Any:
         name, module = self._place(type_, "Variant")
         root: Any = type(name, (Variant,), {"__slots__": (), "__module__": module, "__doc__": f"variant {name}"})
-        for label, payload in type_.cases:
-            case = pascal(label)
+        names = pascals(label for label, _ in type_.cases)
+        for case, (label, payload) in zip(names, type_.cases, strict=True):
             space: dict[str, Any] = {
                 "__slots__": (),
                 "__module__": module,

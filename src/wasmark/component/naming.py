@@ -4,9 +4,11 @@ an enum `READ_ONLY`."""
 from __future__ import annotations
 
 import keyword
+from collections import Counter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import NamedTuple
 else:
     from wasmark.core.record import NamedTuple
@@ -22,6 +24,14 @@ def pascal(label: str) -> str:
     """The name of a class."""
     name = "".join(word[:1].upper() + word[1:] for word in label.split("-"))
     return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def pascals(labels: Iterable[str]) -> list[str]:
+    """The names of classes beside each other. Labels that would have the same one (`a1` and `a-1`) keep a line where
+    they have a hyphen."""
+    named = [(label, pascal(label)) for label in labels]
+    counts = Counter(name for _, name in named)
+    return [name if counts[name] == 1 else "_".join(map(pascal, label.split("-"))) for label, name in named]
 
 
 def upper(label: str) -> str:

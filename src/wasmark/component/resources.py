@@ -150,7 +150,7 @@ class HostResource(Resource):
         self._next = 1
 
     def _forget(self, rep: int) -> None:
-        del self._objects[rep]
+        self._objects.pop(rep, None)
 
     def _dropped(self, rep: int) -> None:
         dropped = self._objects.pop(rep)

@@ -205,3 +205,37 @@ def test_what_lies_beside_a_variant_is_not_padding() -> None:
     call = world.function(T.FuncType((("p", listed),)), lambda *args: seen.extend(world.lift_params([listed], args)))
     call([python(world.namer, type_, value)] * 3)
     assert seen == [[value] * 3]
+
+
+@pytest.mark.parametrize("count", [40, 41, 300])
+@pytest.mark.parametrize("name", ["u8", "string"])
+def test_records_of_any_number_of_fields(count: int, name: str) -> None:
+    part = P[name]
+    type_ = T.Record(tuple((f"f{number}", part) for number in range(count)))
+    value = {f"f{number}": number % 256 if name == "u8" else str(number) for number in range(count)}
+    inside = T.Tuple((P["u16"], T.List(type_), type_, T.Option(type_)))
+    whole = (7, [value, value], value, ("some", value))
+    world = World()
+    seen: list[Any] = []
+    call = world.function(T.FuncType((("p", inside),)), lambda at: seen.extend(world.lift_params([inside], (at,))))
+    call(python(world.namer, inside, whole))
+    assert seen == [whole]
+    assert world.call_result(inside, whole) == python(world.namer, inside, whole)
+
+
+def test_types_may_be_nested_as_deep_as_the_limit() -> None:
+    type_, value = P["u8"], 5
+    for _ in range(99):
+        type_, value = T.List(type_), [value]
+    world = World()
+    seen: list[Any] = []
+    call = world.function(T.FuncType((("p", type_),)), lambda *core: seen.extend(world.lift_params([type_], core)))
+    call(python(world.namer, type_, value))
+    assert world.call_result(type_, value) == python(world.namer, type_, value)
+    other = World("utf16", world.instance.store)
+    func = T.FuncType((("p", type_),))
+    maker, _ = guest_calls_guest(func, world.options, func, other.options, "f", 1)
+    given: list[Any] = []
+    pass_on = maker.make(world.guest(), other.guest(), lambda *core: given.extend(core), None, other.state.chain)
+    pass_on(*world.model().lower(type_, value))
+    assert other.lift_params([type_], tuple(given)) == seen == [value]

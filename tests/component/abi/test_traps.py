@@ -11,7 +11,7 @@ import pytest
 import wasmark
 from tests.component.abi.support import P, World
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
-from wasmark.component.abi import handles
+from wasmark.component.abi import handles, strings
 from wasmark.component.abi.functions import Options, guest_calls_host, host_calls_guest
 from wasmark.component.abi.guest import Guest
 from wasmark.component.abi.handles import Handle, HandleTable, Resource
@@ -154,6 +154,31 @@ def test_a_core_exception_that_gets_out_is_a_trap() -> None:
     assert caught.value.code is C.UNCAUGHT_EXCEPTION
     assert [frame.func_name for frame in caught.value.frames] == ["f"]
     assert isinstance(caught.value.__cause__, wasmark.WasmException)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "text"),
+    [
+        ("utf8", "utf16", "abcdefghi"),
+        ("utf16", "utf8", "\xe9" * 6),
+        ("latin1+utf16", "utf16", "abcdefghi"),
+        ("latin1+utf16", "utf8", "\xe9" * 9),
+        ("utf8", "latin1+utf16", "\u20ac" * 4),
+        ("utf16", "latin1+utf16", "\u20acabcdefgh"),
+    ],
+)
+def test_a_string_of_another_guest_for_which_there_can_be_no_room(
+    monkeypatch: pytest.MonkeyPatch, theirs: str, ours: str, text: str
+) -> None:
+    """What is asked for in the worst case counts, as the specification wants it."""
+    source, target = World(theirs), World(ours)
+    at, units = source.model().put_text(text)
+    transit = strings.load_transit(source.guest(), at, units)
+    assert strings.store_transit(target.guest(), transit)[1]
+    monkeypatch.setattr(strings, "MAX_BYTES", 16)
+    with pytest.raises(ComponentTrap) as caught:
+        strings.store_transit(target.guest(), transit)
+    assert caught.value.code is C.TOO_LONG
 
 
 # --- handles ------------------------------------------------------------------------------------------

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from wasmark.component.classes import Namer
 
-MISFITS: Final = (TypeError, ValueError, AttributeError, LookupError, OverflowError, struct.error)
+MISFITS: Final = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    OverflowError,
+    struct.error,
+)
 """What lowering raises for a value that does not fit."""
 
 _LONGEST: Final = 60

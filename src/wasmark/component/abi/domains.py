@@ -143,7 +143,10 @@ def lower_rep(guest: Guest, rep: int, resource: Resource) -> int:
     scope = guest.scope
     assert scope is not None
     scope.borrows += 1
-    return guest.state.handles.add(Handle(resource, rep, scope))
+    index = guest.state.handles.add(Handle(resource, rep, scope))
+    if guest.moved is not None:
+        guest.moved.append((index, resource, None, rep))
+    return index
 
 
 def give(guest: Guest, resource: Any, value: Any) -> int:
@@ -156,11 +159,12 @@ def give(guest: Guest, resource: Any, value: Any) -> int:
 
 
 def take_back(guest: Guest) -> None:
-    """Undo what was given away for a call that does not come about."""
+    """Undo what was given away or lent for a call that does not come about."""
     assert guest.moved is not None
     for index, resource, value, rep in reversed(guest.moved):
-        guest.state.handles.remove(index, resource)
-        resource.take_back(value, rep)
+        if guest.state.handles.remove(index, resource).scope is None:
+            resource.take_back(value, rep)
+    guest.moved = None
 
 
 class TransitDomain(_Resources):

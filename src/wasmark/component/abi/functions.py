@@ -32,7 +32,7 @@ from wasmark.component.abi.signatures import (
 )
 from wasmark.component.abi.source import Lines, Source
 from wasmark.component.values import Err, Ok, ResultError
-from wasmark.errors import WasmException
+from wasmark.errors import Trap, WasmException
 from wasmark.runtime.native import thread_state
 
 TYPE_CHECKING = False
@@ -50,6 +50,7 @@ _HELPERS: Final = {
     "Err": Err,
     "MISFITS": MISFITS,
     "Ok": Ok,
+    "Trap": Trap,
     "ResultError": ResultError,
     "Scope": Scope,
     "WasmException": WasmException,
@@ -97,6 +98,22 @@ def _write_post_return(lines: Lines, state: str, args: list[str]) -> None:
     lines.add(f"{state}.may_leave = True")
 
 
+def _write_end(lines: Lines) -> None:
+    """Write the end of a scope, whatever strikes meanwhile, and leave `lines` in what comes behind it."""
+    lines.add("try:")
+    lines.indent += 1
+    lines.add("if scope is not None:")
+    lines.indent += 1
+    lines.add("try:")
+    lines.add("    scope.end()")
+    lines.add("except BaseException:")
+    lines.add("    scope.end()")
+    lines.add("    raise")
+    lines.indent -= 2
+    lines.add("finally:")
+    lines.indent += 1
+
+
 def _compiled(source: Source, lines: Lines, name: str, *domains: HostDomain | TransitDomain) -> Maker:
     source.constants.update(_HELPERS)
     resources = domains[0].resources
@@ -116,11 +133,14 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lifting = Lifting(source, options.layout, options.encoding, domain)
     checker = Checker(namer)
     borrows = has_borrows(type_)
-    gives = any(contains(part, T.Own) for _, part in type_.params)
+    moves = any(contains(part, (T.Own, T.Borrow)) for _, part in type_.params)
     names = [f"a{number}" for number in range(len(type_.params))]
 
     def explain(error: BaseException, *args: Any) -> None:
-        checker.check_all(type_.params, args)
+        if isinstance(error, MISFITS):
+            checker.check_all(type_.params, args)
+            if not isinstance(error, (TypeError, ValueError)):  # of an iterator that is at its end now
+                raise TypeError(f"{name}: an argument does not fit: {error}") from error
         raise error
 
     source.constants["explain"] = explain
@@ -144,15 +164,20 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     lines.indent = 4
     if borrows:
         lines.add("scope = g.scope = Scope()")
-    if gives:
+    if moves:
         lines.add("g.moved = []")
     core = lower_params(lines, lowering, [part for _, part in type_.params], names)
-    lines.add("pass")
+    lines.add("g.moved = None" if moves else "pass")
     lines.indent = 3
-    lines.add("except MISFITS as error:")
+    lines.add("except Trap:")
+    lines.add("    raise")
+    lines.add("except BaseException as error:")
     lines.indent = 4
-    if gives:
-        lines.add("take_back(g)")
+    lines.add("if not s0.may_leave:")  # the guest was making room
+    lines.add("    raise")
+    if moves:
+        lines.add("if g.moved is not None:")
+        lines.add("    take_back(g)")
     _write_leave(lines, states, "s0")
     lines.add(f"explain({', '.join(['error', *names])})")
     lines.indent = 3
@@ -167,11 +192,12 @@ def host_calls_guest(type_: T.FuncType, options: Options, namer: Namer, name: st
     _write_leave(lines, states, "s0")
     lines.indent = 2
     lines.add("finally:")
+    lines.indent = 3
     if borrows:
-        lines.add("    if scope is not None:")
-        lines.add("        scope.end()")
-    lines.add("    if owning.value > 0:")
-    lines.add("        disown(block)")
+        _write_end(lines)
+    lines.add("if owning.value > 0:")
+    lines.add("    disown(block)")
+    lines.indent = 2
     if isinstance(type_.result, T.Result):
         lines.add("if value.__class__ is Err:")
         lines.add("    raise ResultError(value.value)")
@@ -237,7 +263,10 @@ def guest_calls_host(type_: T.FuncType, options: Options, namer: Namer, name: st
         lines.add("except ResultError as error:")
         lines.add("    value = Err(error.payload)")
     else:
-        lines.add(f"value = host(*{args})")
+        lines.add("try:")
+        lines.add(f"    value = host(*{args})")
+    lines.add("except WasmException as error:")  # which the guest could catch
+    lines.add("    uncaught(error)")
     if borrows:
         lines.indent -= 1
         lines.add("finally:")

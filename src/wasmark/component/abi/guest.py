@@ -26,8 +26,8 @@ class Guest:
 
     `view` is its memory as it was when somebody looked last, and `length` how long that is: memories only grow, and
     never move. What does not fit is looked up once more (`reach`) before it is a trap. `scope` is that of the present
-    call, `resources` what the types of the signature stand for here, `moved` the handles that Python gives away in this
-    call: (index, resource, object, representation).
+    call, `resources` what the types of the signature stand for here, `moved` the handles that Python gives away or
+    lends while parameters are lowered: (index, resource, object, representation).
     """
 
     __slots__ = ("_buffer", "encoding", "layout", "length", "moved", "realloc", "resources", "scope", "state", "view")

@@ -65,7 +65,7 @@ class Handle(Entry):
 
 class Scope:
     """One call, as far as borrows go: the handles that the caller lent for it, and how many borrows the callee still
-    has. `ends` is what else is to be done when it is over."""
+    has. `ends` is what else is to be done when it is over, and may be done twice."""
 
     __slots__ = ("borrows", "ends", "lenders")
 
@@ -85,11 +85,14 @@ class Scope:
             raise ComponentTrap(ComponentTrapCode.BORROWS_REMAIN)
 
     def end(self) -> None:
-        """The call is over."""
-        for lender in self.lenders:
-            lender.lends -= 1
-        for end in self.ends:
-            end()
+        """The call is over. What an exception leaves undone, the next time does."""
+        lenders, ends = self.lenders, self.ends
+        while lenders:
+            lenders[-1].lends -= 1
+            del lenders[-1]
+        while ends:
+            ends[-1]()
+            del ends[-1]
 
 
 class HandleTable:

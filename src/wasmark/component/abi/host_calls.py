@@ -103,6 +103,7 @@ class _Call:
             take_back(guest)
             self._refused = error
             return None
+        guest.moved = None
         return core
 
     def fail(self, error: BaseException) -> None:

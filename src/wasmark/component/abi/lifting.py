@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wasmark.component.abi.layout import Cases
 
 _MOST_INLINE: Final = 40
-"""Numbers that one function reads; records with more have several functions."""
+"""Numbers that one function reads; what comes behind so many has a function of its own."""
 
 _M32: Final = "0xFFFFFFFF"
 _M64: Final = "0xFFFFFFFFFFFFFFFF"
@@ -201,7 +201,7 @@ class Lifting:
         if format_ is not None:
             return self._scalar(type_, self._slot(slots, offset, format_))
         parts = parts_of(type_)
-        if parts is not None and len(slots.entries) + len(parts) <= _MOST_INLINE:
+        if parts is not None and (not slots.entries or len(slots.entries) + len(parts) <= _MOST_INLINE):
             places = self.layout.offsets(parts)
             return self._sequence(
                 type_, [self.memory(part, offset + at, slots) for part, at in zip(parts, places, strict=True)]

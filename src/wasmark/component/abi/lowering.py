@@ -7,6 +7,7 @@ guest for memory, which may move what `g.view` shows.
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from array import array
 
@@ -33,16 +34,16 @@ if TYPE_CHECKING:
     from wasmark.component.abi.layout import Cases
 
 _MOST_INLINE: Final = 40
-"""Numbers that one function writes; records with more have several functions."""
+"""Numbers that one function writes; what comes behind so many has a function of its own."""
 
-_f32, _f64, _u32, _u64 = (struct.Struct(f"<{format_}") for format_ in "fdIQ")
+_f64, _u64 = struct.Struct("<d"), struct.Struct("<Q")
 _ARRAYS: Final = {"I": "I", "i": "i", "f": "f", "H": "H", "h": "h", "Q": "Q", "q": "q", "b": "b", "B": "B", "d": "d"}
 assert all(array(code).itemsize == SIZES[format_] for format_, code in _ARRAYS.items())
 
 
 def bits_of_f32(number: float) -> int:
-    """The bits of an f32."""
-    return int(_u32.unpack(_f32.pack(number))[0])
+    """The bits of the nearest f32; beyond the largest one, those of infinity."""
+    return ctypes.c_uint32.from_buffer(ctypes.c_float(number)).value
 
 
 def bits_of_f64(number: float) -> int:
@@ -74,8 +75,18 @@ def as_numbers(value: Any, format_: str) -> Any:
             given = view.format.lstrip("@=<").replace("l", "q").replace("L", "Q")
             if given == format_ and view.itemsize == SIZES[format_]:
                 return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
-            value = view.tolist()
+            try:
+                value = view.tolist()
+            except NotImplementedError:  # numbers of another byte order or size, which only their owner can read
+                value = list(value)
     return array(format_, value).tobytes()
+
+
+def in_place(value: Any, length: int) -> Any:
+    """Elements that lie in place, so that there must be just as many of them. Raises ValueError."""
+    if len(value) != length:
+        raise ValueError("not as many elements as there have to be")
+    return value
 
 
 def no_room(count: int, size: int) -> None:
@@ -88,6 +99,7 @@ _HELPERS: Final = {
     "bits_of_f64": bits_of_f64,
     "as_bytes": as_bytes,
     "as_numbers": as_numbers,
+    "in_place": in_place,
     "no_room": no_room,
 }
 
@@ -120,7 +132,8 @@ class Lowering:
             return found
         if isinstance(type_, T.FixedList):
             names = [self.source.fresh() for _ in range(type_.length)]
-            lines.add(f"{', '.join(names)}, = {value}")
+            listed = value if type(type_.element) in BLOCKS else self.domain.listed(value)
+            lines.add(f"{', '.join(names)}, = {listed}")
             return [core for name in names for core in self.flat(lines, type_.element, name)]
         cases = cases_of(type_)
         if cases is not None:
@@ -195,15 +208,19 @@ class Lowering:
             slots.add(offset, format_, self.domain.float32(number) if format_ == "f" else number)
             return
         parts = parts_of(type_)
-        if parts is not None and len(slots.entries) + len(parts) <= _MOST_INLINE:
+        if parts is not None and (not slots.entries or len(slots.entries) + len(parts) <= _MOST_INLINE):
             values = self._take_apart(lines, type_, value)
             for part, each, at in zip(parts, values, self.layout.offsets(parts), strict=True):
                 self.memory(lines, part, each, offset + at, slots)
         elif isinstance(type_, T.FixedList):
             slots.cut()
-            lines.add(f"if len({value}) != {type_.length}:")
-            lines.add(f"    raise ValueError('not {type_.length} elements')")
-            lines.add(f"{self.elements(type_.element, fixed=True)}(g, {value}, p + {offset})")
+            block = self._block(type(type_.element), value, fixed=True)
+            if block is None:
+                listed = f"in_place({self.domain.listed(value)}, {type_.length})"
+                lines.add(f"{self.elements(type_.element)}(g, {listed}, p + {offset})")
+            else:
+                size = self.layout.size(type_)
+                lines.add(f"g.view[p + {offset} : p + {offset + size}] = in_place({block}, {size})")
         elif isinstance(type_, T.String) or element_of(type_) is not None:
             start, count = self._elsewhere(lines, type_, value)
             slots.add(offset, self.layout.pointer_format, start)
@@ -253,9 +270,8 @@ class Lowering:
                 lines.add(f"v = {block}")
                 lines.add(f"n = len(v){'' if size == 1 else f' // {size}'}")
             else:
-                # What is written twice must be the same twice.
-                lines.add("if v.__class__ is not list:")
-                lines.add(f"    v = {self.domain.listed('v')}")
+                # A copy: no one may add to it while there is room for so many.
+                lines.add(f"v = {self.domain.listed('v')}")
                 lines.add("n = len(v)")
             lines.add(f"if n > {MAX_BYTES // size}:")
             lines.add(f"    no_room(n, {size})")
@@ -276,13 +292,13 @@ class Lowering:
             return value
         return f"as_bytes({value})" if kind is T.U8 else f"as_numbers({value}, {_format_of(kind)!r})"
 
-    def elements(self, element: T.ValType, *, fixed: bool = False) -> str:
+    def elements(self, element: T.ValType) -> str:
         """The name of a function `(g, values, address)` that puts them one behind the other."""
         size = self.layout.size(element)
         kind = type(element)
 
         def write(lines: Lines) -> None:
-            block = self._block(kind, "v", fixed=fixed)
+            block = self._block(kind, "v", fixed=False)
             format_ = scalar_format(element)
             if block is not None:
                 lines.add(f"v = {block}")
@@ -303,7 +319,7 @@ class Lowering:
                 lines.add(f"    {self.store(element)}(g, e, p)")
                 lines.add(f"    p += {size}")
 
-        key = ("store elements", fixed, id(element), self._keep(element))
+        key = ("store elements", id(element), self._keep(element))
         return self.source.function(key, "elements", "g, v, p", write)
 
     def _keep(self, type_: T.ValType) -> str:

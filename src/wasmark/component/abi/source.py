@@ -3,6 +3,7 @@ namespace, so a value costs one look-up, and a type is looked at once, when its 
 
 from __future__ import annotations
 
+from collections import deque
 from struct import Struct
 
 from wasmark.component.abi.layout import SIZES
@@ -32,6 +33,7 @@ class Source:
         self.constants: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         self._functions: list[Lines] = []
+        self._waiting: deque[tuple[Lines, Callable[[Lines], None]]] = deque()
         self._made: dict[object, str] = {}
         self._count = 0
 
@@ -49,17 +51,20 @@ class Source:
         return name
 
     def function(self, key: object, hint: str, params: str, write: Callable[[Lines], None]) -> str:
-        """The name of the function with this key, which `write` writes at the first time."""
+        """The name of the function with this key. `write` writes it, where it is the first one; not here and now, for
+        types are nested deep."""
         name = self._made.get(key)
         if name is None:
             name = self._made[key] = f"_{self.fresh(hint)}"
-            lines = Lines(f"def {name}({params}):")
-            write(lines)
-            self._functions.append(lines)
+            self._waiting.append((Lines(f"def {name}({params}):"), write))
         return name
 
     def compile(self, lines: Lines, name: str, filename: str) -> Any:
         """What `name` is once `lines`, and all functions, are defined."""
+        while self._waiting:
+            function, write = self._waiting.popleft()
+            write(function)
+            self._functions.append(function)
         text = "\n".join("\n".join(each.text) for each in [*self._functions, lines])
         namespace = dict(self.constants)
         exec(compile(text, filename, "exec"), namespace)

@@ -166,8 +166,23 @@ def store_transit(guest: Guest, string: Transit) -> tuple[int, int]:
     return _TRANSITS[string.simple if guest.encoding != LATIN1_UTF16 else string.of, guest.encoding](guest, string)
 
 
+def _room(guest: Guest, alignment: int, size: int) -> int:
+    if size > MAX_BYTES:
+        raise ComponentTrap(ComponentTrapCode.TOO_LONG)
+    return guest.allocate(alignment, size, _CODE)
+
+
+def _more_room(guest: Guest, start: int, old_size: int, alignment: int, size: int) -> int:
+    if size > MAX_BYTES:
+        raise ComponentTrap(ComponentTrapCode.TOO_LONG)
+    return guest.reallocate(start, old_size, alignment, size, _CODE)
+
+
 def _copied(guest: Guest, string: Transit, encoding: str, alignment: int) -> tuple[int, int]:
-    return _put(guest, string.text.encode(encoding), alignment), string.units
+    data = string.text.encode(encoding)
+    start = _room(guest, alignment, len(data))
+    guest.view[start : start + len(data)] = data
+    return start, string.units
 
 
 def _utf8_copied(guest: Guest, string: Transit) -> tuple[int, int]:
@@ -182,14 +197,14 @@ def _to_utf8(guest: Guest, string: Transit) -> tuple[int, int]:
     """`store_string_to_utf8`: ASCII is what is expected."""
     text, units = string.text, string.units
     data = text.encode()
-    start = guest.allocate(1, units, _CODE)
+    start = _room(guest, 1, units)
     if len(data) == units and text.isascii():
         guest.view[start : start + units] = data
         return start, units
     first = next(place for place, character in enumerate(text) if character > "\x7f")
     guest.view[start : start + first] = data[:first]
     most = units * (3 if string.simple == UTF16 else 2)
-    start = guest.reallocate(start, units, 1, most, _CODE)
+    start = _more_room(guest, start, units, 1, most)
     guest.view[start + first : start + len(data)] = data[first:]
     if most > len(data):
         start = guest.reallocate(start, most, 1, len(data), _CODE)
@@ -200,7 +215,7 @@ def _utf8_to_utf16(guest: Guest, string: Transit) -> tuple[int, int]:
     """`store_utf8_to_utf16`."""
     data = string.text.encode("utf-16-le")
     most = 2 * string.units
-    start = guest.allocate(2, most, _CODE)
+    start = _room(guest, 2, most)
     guest.view[start : start + len(data)] = data
     if len(data) < most:
         start = guest.reallocate(start, most, 2, len(data), _CODE)
@@ -210,16 +225,18 @@ def _utf8_to_utf16(guest: Guest, string: Transit) -> tuple[int, int]:
 def _to_latin1_or_utf16(guest: Guest, string: Transit) -> tuple[int, int]:
     """`store_string_to_latin1_or_utf16`: Latin-1 as far as it goes, then all of it in UTF-16."""
     text, units = string.text, string.units
-    start = guest.allocate(2, units, _CODE)
+    start = _room(guest, 2, units)
     try:
         data = text.encode("latin-1")
     except UnicodeEncodeError as error:
         fits = error.start
         guest.view[start : start + fits] = text[:fits].encode("latin-1")
         most = 2 * units
-        start = guest.reallocate(start, units, 2, most, _CODE)
+        start = _more_room(guest, start, units, 2, most)
         data = text.encode("utf-16-le")
-        guest.view[start : start + len(data)] = data
+        # What is there already is widened where it lies, whatever the guest has made of it.
+        wide = str(guest.view[start : start + fits], "latin-1").encode("utf-16-le")
+        guest.view[start : start + len(data)] = wide + data[len(wide) :]
         if most > len(data):
             start = guest.reallocate(start, most, 2, len(data), _CODE)
         return start, len(data) >> 1 | _tag(guest)
@@ -235,7 +252,7 @@ def _latin1_utf16_to_same(guest: Guest, string: Transit) -> tuple[int, int]:
     if string.simple == _LATIN1:
         return _copied(guest, string, "latin-1", 2)
     data = text.encode("utf-16-le")
-    start = guest.allocate(2, len(data), _CODE)
+    start = _room(guest, 2, len(data))
     guest.view[start : start + len(data)] = data
     try:
         narrow = text.encode("latin-1")

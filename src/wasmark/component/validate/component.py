@@ -181,7 +181,8 @@ class _Checker:
             scope.core_types.define(type_)
             return
         inner = CoreTypeSpace(self._registry, self._features)
-        imports, exports = [], []
+        imports: list[CoreImport] = []
+        exports: list[CoreImport] = []
         for decl in type_.decls:
             match decl:
                 case CoreTypeDef(type=group):
@@ -191,9 +192,9 @@ class _Checker:
                     # The type of the module is the innermost scope, and has nothing but core types.
                     inner.alias(inner if count == 0 else scope.outer(count - 1).core_types, index)
                 case CoreImport():
-                    imports.append(decl)
+                    imports.append(CoreImport(decl.module, decl.name, decl.kind, inner.placed(decl.desc), decl.offset))
                 case _:
-                    exports.append(decl)
+                    exports.append(CoreImport("", decl.name, decl.kind, inner.placed(decl.desc), decl.offset))
         scope.core_types.define_module_type(inner.read_module_type(imports, exports, definition.offset))
 
     # Components and instances

@@ -17,10 +17,9 @@ from wasmark.validate.type_section import ModuleTypes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
-    from wasmark.component.model import CoreExportDecl
     from wasmark.core.features import Feature
 
 
@@ -108,15 +107,9 @@ class CoreTypeSpace:
             raise InvalidError(f"core type index {index} is not a function type")
         return composite
 
-    def read_module_type(
-        self, imports: Iterable[Import], exports: Iterable[CoreExportDecl], offset: int
-    ) -> CoreModuleType:
-        """The type of a module with these imports and exports, whose type indices are of this space."""
-        imports, exports = list(imports), list(exports)
-        described = [
-            Import(each.module, each.name, each.kind, self._placed(each.desc), each.offset) for each in imports
-        ]
-        described += [Import("", each.name, each.kind, self._placed(each.desc), each.offset) for each in exports]
+    def read_module_type(self, imports: list[Import], exports: list[Import], offset: int) -> CoreModuleType:
+        """The type of a module with these imports and exports (which are in no module), whose types are `placed`."""
+        described = imports + exports
         model = ModuleModel(types=self.types, rec_groups=self.groups, imports=described)
         validate_module(model, self._features)
         externs = [extern_of(self._registry, self._ids, import_.desc) for import_ in described]
@@ -129,8 +122,9 @@ class CoreTypeSpace:
             exported[decl.name] = extern
         return CoreModuleType(dict(zip(names, externs, strict=False)), exported)
 
-    def _placed(self, desc: Any) -> Any:
-        """Type indices are those of this space; in `types` they are places."""
+    def placed(self, desc: Any) -> Any:
+        """What an import or export is of, with places in `types` for the indices of this space. Raises InvalidError
+        for those that have no type yet."""
         match desc:
             case int():
                 return self.place(desc)

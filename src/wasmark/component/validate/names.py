@@ -44,9 +44,10 @@ class Name(FrozenRecord):
     @property
     def unique(self) -> str:
         """What must differ from that of all other names beside this one."""
-        lowered = self.text.lower()
+        name, at, version = self.text.partition("@")
+        lowered = name.lower()
         if self.kind not in ("method", "static"):
-            return lowered
+            return lowered + at + version
         own = lowered.partition("]")[2]
         resource, _, label = own.partition(".")
         return label if resource == label else own

@@ -123,6 +123,8 @@ class Names:
 
 def _constructed(name: Name, type_: T.FuncType) -> T.ResourceType:
     result = type_.result
+    if type_.is_async:
+        raise InvalidError(f"`{name.text}`: a constructor cannot be async")
     if result is None:
         raise InvalidError(f"`{name.text}`: function should return one value")
     if isinstance(result, T.Result) and result.ok is not None:
