@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pydoc
 import re
+from typing import Any
 
 import pytest
 
@@ -96,3 +97,20 @@ def test_large_types_are_cut_and_long_tables_too() -> None:
     with pytest.raises(wasmark.LinkError) as caught:
         ComponentInstance(component)
     assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize("strategy", ["lazy", "eager", "baseline"])
+def test_the_registry_names_component_module_and_function_together(strategy: Any) -> None:
+    component = Component(COUNTER, wasmark.Engine(wasmark.Config(strategy=strategy)))
+    instance = ComponentInstance(component)
+    assert instance.exports.loop() == 2_000_000
+    registry = instance.store.registry
+    rows = {(row.component, row.module, row.function) for row in registry.dump()}
+    assert {("shop", "Count", "live"), ("shop", "Main", "loop")} <= rows
+    lines = [line.split()[:2] for line in str(registry.dump()).splitlines()]
+    assert ["shop/Main", "loop"] in lines
+    (module,) = [each for each in component.modules if each.name == "Main"]
+    start = next(iter(module.finished_functions()))[1]
+    frame = registry.lookup_frame_info(start)
+    assert frame is not None
+    assert (frame.component_name, frame.module_name) == ("shop", "Main")

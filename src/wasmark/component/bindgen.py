@@ -255,14 +255,14 @@ def _result(writer: _Writer, type_: T.Result, given: bool) -> str:
     return f"Ok[{writer.annotation(type_.ok)}] | Err[{writer.annotation(type_.error)}]"
 
 
-def _carrier(writer: _Writer, type_: T.Stream | T.Future, given: bool) -> str:
+def _carrier(writer: _Writer, type_: T.ChannelType, given: bool) -> str:
     of = f"[{writer.annotation(type_.element, given=given)}]"
     if isinstance(type_, T.Stream):
         return f"StreamReader{of} | Iterable{of}" if given else f"StreamReader{of}"
     return f"FutureReader{of} | {of[1:-1]}" if given else f"FutureReader{of}"
 
 
-def _handle(writer: _Writer, type_: T.Own | T.Borrow, given: bool) -> str:
+def _handle(writer: _Writer, type_: T.HandleType, given: bool) -> str:
     return writer.resource(type_.resource)
 
 

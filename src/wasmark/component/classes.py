@@ -155,7 +155,7 @@ def _list(namer: Namer, type_: T.List) -> str:
     return "bytes" if isinstance(type_.element, T.U8) else f"list[{namer.annotation(type_.element)}]"
 
 
-def _handle(namer: Namer, type_: T.Own | T.Borrow) -> str:
+def _handle(namer: Namer, type_: T.HandleType) -> str:
     return pascal(type_.resource.name or "resource")
 
 

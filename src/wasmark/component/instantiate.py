@@ -255,11 +255,13 @@ class Frame:
         callee = self.spaces["func"][index]
         type_ = self.checked.spaces["func"][index]
         options = CanonOptions(self, definition)
-        if isinstance(callee, HostFunction):
-            # Most of what a component imports is not called: what calls it is written when it is.
-            type_id = self.next_type("core func").type_id
-            return late_host_func(self.store, type_id, lambda: self._lower_host(callee, type_, options), callee.name)
-        return self._core_func(self._lower_lifted(callee, type_, options), definition.name)
+        if not isinstance(callee, HostFunction):
+            return self._core_func(self._lower_lifted(callee, type_, options), definition.name)
+        if type_.is_async:
+            return self._core_func(self._lower_host_async(callee, type_, options), callee.name)
+        # Most of what a component imports is not called: what calls it is written when it is.
+        type_id = self.next_type("core func").type_id
+        return late_host_func(self.store, type_id, lambda: self._lower_host(callee, type_, options), callee.name)
 
     def _core_func(self, call: Callable[..., Any], name: str) -> Func:
         """A core function of the type that validation found."""
@@ -267,8 +269,6 @@ class Frame:
 
     def _lower_host(self, callee: HostFunction, type_: T.FuncType, options: CanonOptions) -> Any:
         component = self.component
-        if type_.is_async:
-            return self._lower_host_async(callee, type_, options)
         maker = component.made(
             (type_, options.key(), callee.name),
             lambda: guest_calls_host(type_, options.key(), component.namer, callee.name),

@@ -291,28 +291,30 @@ class Result(ValType):
         return tuple(type_ for type_ in (self.ok, self.error) if type_ is not None)
 
 
-class Own(ValType):
+class HandleType(ValType):
+    """A handle of a resource: `Own` or `Borrow`."""
+
+    __slots__ = ("resource",)
+    resource: ResourceType
+
+    def __init__(self, resource: ResourceType) -> None:
+        set_(self, "resource", resource)
+
+
+class Own(HandleType):
     """A handle that owns the resource."""
 
-    __slots__ = ("resource",)
-    resource: ResourceType
-
-    def __init__(self, resource: ResourceType) -> None:
-        set_(self, "resource", resource)
+    __slots__ = ()
 
 
-class Borrow(ValType):
+class Borrow(HandleType):
     """A handle lent for the time of a call."""
 
-    __slots__ = ("resource",)
-    resource: ResourceType
-
-    def __init__(self, resource: ResourceType) -> None:
-        set_(self, "resource", resource)
+    __slots__ = ()
 
 
-class Stream(ValType):
-    """The readable end of a stream; `element` is None where it only counts."""
+class ChannelType(ValType):
+    """What carries values later: a `Stream` or a `Future`. `element` is None where there are none to carry."""
 
     __slots__ = ("element",)
     element: ValType | None
@@ -324,17 +326,16 @@ class Stream(ValType):
         return () if self.element is None else (self.element,)
 
 
-class Future(ValType):
+class Stream(ChannelType):
+    """The readable end of a stream; without an element it only counts."""
+
+    __slots__ = ()
+
+
+class Future(ChannelType):
     """The readable end of a future."""
 
-    __slots__ = ("element",)
-    element: ValType | None
-
-    def __init__(self, element: ValType | None = None) -> None:
-        set_(self, "element", element)
-
-    def children(self) -> tuple[ValType, ...]:
-        return () if self.element is None else (self.element,)
+    __slots__ = ()
 
 
 class ResourceType:
@@ -404,8 +405,8 @@ class ComponentType(PlainRecord):
         self.exported = exported
 
 
-class CoreFunc(FrozenRecord):
-    """A core function, by the id of its type among an engine's (`validate.canon.TypeRegistry`)."""
+class CoreTyped(FrozenRecord):
+    """What has a defined core type, by the id of that among an engine's (`validate.canon.TypeRegistry`)."""
 
     __slots__ = ("type_id",)
     type_id: int
@@ -414,18 +415,20 @@ class CoreFunc(FrozenRecord):
         set_(self, "type_id", type_id)
 
 
-class CoreTag(FrozenRecord):
-    """A core tag, by the id of its type, as in `CoreFunc`."""
+class CoreFunc(CoreTyped):
+    """A core function."""
 
-    __slots__ = ("type_id",)
-    type_id: int
+    __slots__ = ()
 
-    def __init__(self, type_id: int) -> None:
-        set_(self, "type_id", type_id)
+
+class CoreTag(CoreTyped):
+    """A core tag."""
+
+    __slots__ = ()
 
 
 class CoreModuleType(PlainRecord):
-    """What a core module imports and exports. References to defined types are ids as in `CoreFunc`."""
+    """What a core module imports and exports. References to defined types are ids as in `CoreTyped`."""
 
     __slots__ = ("exports", "imports")
 

@@ -61,7 +61,7 @@ def _result(type_: T.Result) -> str:
     return "result" if type_.ok is None else f"result<{written(type_.ok)}>"
 
 
-def _element(word: str) -> Callable[[T.Stream | T.Future], str]:
+def _element(word: str) -> Callable[[T.ChannelType], str]:
     return lambda type_: word if type_.element is None else f"{word}<{written(type_.element)}>"
 
 

@@ -321,7 +321,11 @@ class ModuleRegistry:
             self._code_of(module)
         codes = self._loaded.copy()
         size = sum(code.text_end - code.text_start for code in codes)
-        return f"<wasmark.ModuleRegistry of {len(modules)} modules: {len(codes):,} code objects, {size:,} bytes>"
+        late_import("wasmark.shown")
+        from wasmark.shown import counted
+
+        what = f"{counted(len(codes), 'code object')}, {counted(size, 'byte')}"
+        return f"<wasmark.ModuleRegistry of {counted(len(modules), 'module')}: {what}>"
 
     def _repr_html_(self) -> str:
         return self.dump()._repr_html_()

@@ -28,7 +28,7 @@ _TO_THE_RIGHT: Final = frozenset(("start", "end", "bytes", "traps"))
 
 class Row(NamedTuple):
     """Code of a function. tier: "thunk", "first" or "optimised". start, end (exclusive): addresses. size: bytes. traps:
-    how many places in it may trap."""
+    how many places in it may trap. component: the name of the component that the module is part of, if there is one."""
 
     module: str | None
     function: str | None
@@ -38,6 +38,7 @@ class Row(NamedTuple):
     end: int
     size: int
     traps: int
+    component: str | None
 
 
 def function_names(model: ModuleModel) -> dict[int, str]:
@@ -86,7 +87,8 @@ class RegistryTable(Sequence[Row]):
         module_name = module.model.names.module
         if module_name is None:
             module_name = module.name
-        return Row(module_name, names.get(func_index), func_index, tier, start, end, end - start, traps)
+        component: str | None = getattr(module, "component_name", None)
+        return Row(module_name, names.get(func_index), func_index, tier, start, end, end - start, traps, component)
 
     def __str__(self) -> str:
         return "\n".join(self._lines(len(self)))
@@ -100,6 +102,8 @@ class RegistryTable(Sequence[Row]):
     def _cells(self, most: int) -> Iterator[tuple[str, ...]]:
         for row in islice(self, most):
             module = "<module>" if row.module is None else row.module
+            if row.component is not None:
+                module = f"{row.component}/{module}"
             function = f"func[{row.func_index}]" if row.function is None else row.function
             yield module, function, row.tier, f"{row.start:#x}", f"{row.end:#x}", f"{row.size:,}", f"{row.traps:,}"
 

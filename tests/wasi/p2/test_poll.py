@@ -139,6 +139,14 @@ def test_clocks_are_those_given(timed: Guest, time: Simulated) -> None:
     assert (resolution.seconds, resolution.nanoseconds) == (0, 3)
 
 
+def test_it_is_utc_everywhere(timed: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    when = timed.wall_clock_now()
+    assert timed.utc_offset(when) == 0
+    shown = timed.display(when)
+    assert (shown.utc_offset, shown.name, shown.in_daylight_saving_time) == (0, "UTC", False)
+
+
 def test_a_wait_can_be_interrupted(root: Path) -> None:
     def stop(seconds: float) -> Any:
         raise KeyboardInterrupt

@@ -86,6 +86,13 @@ INTERFACES = (
         "now": "(result $datetime)",
         "resolution": "(result $datetime)",
     }),
+    Interface("wasi:clocks/timezone", ("datetime",), {
+        "timezone-display": '(record (field "utc-offset" s32) (field "name" string) '
+        '(field "in-daylight-saving-time" bool))',
+    }, {
+        "display": '(param "when" $datetime) (result $timezone-display)',
+        "utc-offset": '(param "when" $datetime) (result s32)',
+    }),
     Interface("wasi:filesystem/types", ("input-stream", "output-stream", "error", "datetime"), {
         "descriptor": "(sub resource)",
         "directory-entry-stream": "(sub resource)",

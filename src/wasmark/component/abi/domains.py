@@ -117,12 +117,12 @@ class _Resources:
     instance."""
 
     def __init__(self) -> None:
-        self.resources: list[T.ResourceType | T.Stream | T.Future] = []
+        self.resources: list[T.ResourceType | T.ChannelType] = []
         """What `resources` of the guest has to have, in this order."""
 
     def _resource(self, type_: T.ValType) -> str:
-        assert isinstance(type_, T.Own | T.Borrow | T.Stream | T.Future)
-        resource = type_.resource if isinstance(type_, T.Own | T.Borrow) else type_
+        assert isinstance(type_, T.HandleType | T.ChannelType)
+        resource = type_.resource if isinstance(type_, T.HandleType) else type_
         if resource not in self.resources:
             self.resources.append(resource)
         return f"g.resources[{self.resources.index(resource)}]"

@@ -21,6 +21,7 @@ from wasmark.binary.typecodes import (
     read_tag_type,
     read_value_type,
 )
+from wasmark.component import model as M  # noqa: N812 - a page of names, read like a table
 from wasmark.component.binary.names import NAME_SECTION, read_names
 from wasmark.component.binary.typecodes import (
     COMPONENT,
@@ -43,30 +44,6 @@ from wasmark.component.binary.typecodes import (
     wrong_byte,
 )
 from wasmark.component.canons import BY_CODE, LIFT, OPTION_SORTS, OPTIONS
-from wasmark.component.model import (
-    Canon,
-    ComponentModel,
-    ComponentTypeDef,
-    CoreExportDecl,
-    CoreExports,
-    CoreInstantiate,
-    CoreModule,
-    CoreTypeDef,
-    CustomSection,
-    Definition,
-    Export,
-    ExportAlias,
-    ExportDecl,
-    Import,
-    InlineExports,
-    InstanceTypeDef,
-    Instantiate,
-    ModuleTypeDef,
-    NestedComponent,
-    OuterAlias,
-    ResourceDef,
-    TypeDef,
-)
 from wasmark.core.model import EXTERN_KINDS
 from wasmark.core.model import Import as CoreImport
 from wasmark.errors import InvalidError, MalformedError, UnsupportedError
@@ -90,7 +67,7 @@ _MODULE_TYPE: Final = 0x50
 _SUB_PREFIX: Final = 0x00
 
 
-def decode_component(data: bytes) -> ComponentModel:
+def decode_component(data: bytes) -> M.ComponentModel:
     """Decode a component.
 
     Raises MalformedError with the offset; InvalidError for the few rules that the shape of a model already keeps;
@@ -141,11 +118,11 @@ class _Decoder:
 
     # Components
 
-    def component(self, start: int, end: int, at: int) -> ComponentModel:
+    def component(self, start: int, end: int, at: int) -> M.ComponentModel:
         """The component in `data[start:end]`, and nothing else in there."""
         self._enter()
         data = self._data
-        model = ComponentModel(offset=at)
+        model = M.ComponentModel(offset=at)
         self._pos = start
         self._header(end)
         while self._pos < end:
@@ -182,7 +159,7 @@ class _Decoder:
             raise MalformedError(message, offset=start + 4)
         self._pos = start + 8
 
-    def _custom(self, model: ComponentModel, end: int) -> None:
+    def _custom(self, model: M.ComponentModel, end: int) -> None:
         at = self._pos
         name = self._name()
         if self._pos > end:
@@ -190,13 +167,13 @@ class _Decoder:
             raise MalformedError(message, offset=at)
         contents = self._data[self._pos : end]
         if name == NAME_SECTION and not any(
-            isinstance(other, CustomSection) and other.name == name for other in model.definitions
+            isinstance(other, M.CustomSection) and other.name == name for other in model.definitions
         ):
             model.names = read_names(contents)
-        model.definitions.append(CustomSection(name, contents, at))
+        model.definitions.append(M.CustomSection(name, contents, at))
         self._pos = end
 
-    def _core_module(self, model: ComponentModel, end: int) -> None:
+    def _core_module(self, model: M.ComponentModel, end: int) -> None:
         start = self._pos
         binary = self._data[start:end]
         if binary[4:8] == COMPONENT_VERSION:
@@ -207,20 +184,20 @@ class _Decoder:
             raise MalformedError(error.message, offset=start + (error.offset or 0)) from None
         except InvalidError as error:
             raise InvalidError(error.message, offset=start + (error.offset or 0)) from None
-        model.definitions.append(CoreModule(module, start))
+        model.definitions.append(M.CoreModule(module, start))
         self._pos = end
 
-    def _nested(self, model: ComponentModel, end: int) -> None:
+    def _nested(self, model: M.ComponentModel, end: int) -> None:
         start = self._pos
-        model.definitions.append(NestedComponent(self.component(start, end, start), start))
+        model.definitions.append(M.NestedComponent(self.component(start, end, start), start))
 
     # Instances and aliases
 
-    def core_instance(self) -> CoreInstantiate | CoreExports:
+    def core_instance(self) -> M.CoreInstantiate | M.CoreExports:
         at = self._pos
         if self._choice("core instance"):
-            return CoreExports(self._vector(self._core_inline_export), at)
-        return CoreInstantiate(self._u32(), self._vector(self._core_argument), at)
+            return M.CoreExports(self._vector(self._core_inline_export), at)
+        return M.CoreInstantiate(self._u32(), self._vector(self._core_argument), at)
 
     def _core_inline_export(self) -> tuple[str, str, int]:
         name = self._name()
@@ -235,11 +212,11 @@ class _Decoder:
             raise wrong_byte(self._data, at, "instantiation arg kind")
         return name, self._u32()
 
-    def instance(self) -> Instantiate | InlineExports:
+    def instance(self) -> M.Instantiate | M.InlineExports:
         at = self._pos
         if self._choice("instance"):
-            return InlineExports(self._vector(self._inline_export), at)
-        return Instantiate(self._u32(), self._vector(self._argument), at)
+            return M.InlineExports(self._vector(self._inline_export), at)
+        return M.Instantiate(self._u32(), self._vector(self._argument), at)
 
     def _inline_export(self) -> tuple[Any, str, int]:
         return self._read(read_extern_name), self._sort("component external kind"), self._u32()
@@ -247,33 +224,33 @@ class _Decoder:
     def _argument(self) -> tuple[str, str, int]:
         return self._name(), self._sort("component external kind"), self._u32()
 
-    def alias(self) -> ExportAlias | OuterAlias:
+    def alias(self) -> M.ExportAlias | M.OuterAlias:
         at = self._pos
         sort = self._sort("component outer alias kind")
         target = self._choice("alias", 2)
         if target == 2:
             if sort not in OUTER_SORTS:
                 raise wrong_byte(self._data, at, "component outer alias kind")
-            return OuterAlias(sort, self._u32(), self._u32(), at)
+            return M.OuterAlias(sort, self._u32(), self._u32(), at)
         if target == 1 and not sort.startswith("core "):
             raise wrong_byte(self._data, at, "the alias of an export of a core instance")
-        return ExportAlias(sort, target == 1, self._u32(), self._name(), at)
+        return M.ExportAlias(sort, target == 1, self._u32(), self._name(), at)
 
     # Types
 
-    def core_type(self) -> CoreTypeDef:
+    def core_type(self) -> M.CoreTypeDef:
         at = self._pos
         byte = self._read(read_byte)
         if byte == _MODULE_TYPE:
             self._enter()
             decls = self._vector(self._module_decl)
             self._depth -= 1
-            return CoreTypeDef(ModuleTypeDef(decls), at)
+            return M.CoreTypeDef(M.ModuleTypeDef(decls), at)
         if byte != _SUB_PREFIX:
             self._pos = at
-        return CoreTypeDef(self._read(read_rec_type), at)
+        return M.CoreTypeDef(self._read(read_rec_type), at)
 
-    def _module_decl(self) -> CoreImport | CoreTypeDef | OuterAlias | CoreExportDecl:
+    def _module_decl(self) -> CoreImport | M.CoreTypeDef | M.OuterAlias | M.CoreExportDecl:
         at = self._pos
         read = _MODULE_DECLS[self._choice("type definition", len(_MODULE_DECLS) - 1)]
         return read(self, at)
@@ -284,62 +261,62 @@ class _Decoder:
         kind, desc = self._core_desc()
         return CoreImport(module, name, kind, desc, at)
 
-    def module_type(self, at: int) -> CoreTypeDef:
+    def module_type(self, at: int) -> M.CoreTypeDef:
         start = self._pos
         type_ = self.core_type()
-        if isinstance(type_.type, ModuleTypeDef):
+        if isinstance(type_.type, M.ModuleTypeDef):
             raise InvalidError("a module type cannot be defined in a module type: invalid leading byte", offset=start)
         type_.offset = at
         return type_
 
-    def module_alias(self, at: int) -> OuterAlias:
+    def module_alias(self, at: int) -> M.OuterAlias:
         start = self._pos
         if self._read(read_byte) != 0x10:
             raise wrong_byte(self._data, start, "outer alias kind")
         start = self._pos
         if self._read(read_byte) != 0x01:
             raise wrong_byte(self._data, start, "outer alias target")
-        return OuterAlias("core type", self._u32(), self._u32(), at)
+        return M.OuterAlias("core type", self._u32(), self._u32(), at)
 
-    def module_export(self, at: int) -> CoreExportDecl:
+    def module_export(self, at: int) -> M.CoreExportDecl:
         name = self._name()
         kind, desc = self._core_desc()
-        return CoreExportDecl(name, kind, desc, at)
+        return M.CoreExportDecl(name, kind, desc, at)
 
     def _core_desc(self) -> tuple[str, Any]:
         code = self._choice("external kind of a core module", len(EXTERN_KINDS) - 1)
         return EXTERN_KINDS[code], self._read(_CORE_DESCS[code])
 
-    def type(self) -> TypeDef:
+    def type(self) -> M.TypeDef:
         at = self._pos
         code = self._read(read_byte)
         read = _TYPES.get(code)
         if read is not None:
-            return TypeDef(read(self), at)
+            return M.TypeDef(read(self), at)
         self._pos = at
-        return TypeDef(self._read(read_defined_value_type), at)
+        return M.TypeDef(self._read(read_defined_value_type), at)
 
-    def _resource(self) -> ResourceDef:
+    def _resource(self) -> M.ResourceDef:
         rep = self._read(read_value_type)
         dtor, self._pos = read_optional(self._data, self._pos, read_u32, "resource destructor")
-        return ResourceDef(rep, dtor)
+        return M.ResourceDef(rep, dtor)
 
     def _func(self) -> FuncType:
         is_async = self._data[self._pos - 1] == FUNC_ASYNC
         type_, self._pos = read_func_type(self._data, self._pos, is_async)
         return type_
 
-    def _component_type(self) -> ComponentTypeDef:
+    def _component_type(self) -> M.ComponentTypeDef:
         self._enter()
         decls = self._vector(self._component_decl)
         self._depth -= 1
-        return ComponentTypeDef(decls)
+        return M.ComponentTypeDef(decls)
 
-    def _instance_type(self) -> InstanceTypeDef:
+    def _instance_type(self) -> M.InstanceTypeDef:
         self._enter()
         decls = self._vector(self._instance_decl)
         self._depth -= 1
-        return InstanceTypeDef(decls)
+        return M.InstanceTypeDef(decls)
 
     def _component_decl(self) -> Any:
         if self._data[self._pos : self._pos + 1] == b"\x03":
@@ -358,7 +335,7 @@ class _Decoder:
 
     # Canonical definitions, imports and exports
 
-    def canon(self) -> Canon:
+    def canon(self) -> M.Canon:
         at = self._pos
         code = self._read(read_byte)
         row = BY_CODE.get(code)
@@ -370,7 +347,7 @@ class _Decoder:
         options = self._vector(self._option) if row.has_options else ()
         if row is LIFT:
             operands = (*operands, self._u32())
-        return Canon(row.name, operands, tuple(options), at)
+        return M.Canon(row.name, operands, tuple(options), at)
 
     def _operand(self, kind: str) -> object:
         if kind in ("async", "cancellable", "shared"):
@@ -383,32 +360,32 @@ class _Decoder:
         name = OPTIONS[self._choice("canonical option", len(OPTIONS) - 1)]
         return name, self._u32() if name in OPTION_SORTS else None
 
-    def import_(self, at: int | None = None) -> Import:
+    def import_(self, at: int | None = None) -> M.Import:
         at = self._pos if at is None else at
-        return Import(self._read(read_extern_name), self._read(read_extern_desc), at)
+        return M.Import(self._read(read_extern_name), self._read(read_extern_desc), at)
 
-    def export(self) -> Export:
+    def export(self) -> M.Export:
         at = self._pos
         name = self._read(read_extern_name)
         sort = self._sort("component external kind")
-        return Export(name, sort, self._u32(), self._read(read_optional_extern_desc), at)
+        return M.Export(name, sort, self._u32(), self._read(read_optional_extern_desc), at)
 
-    def export_decl(self) -> ExportDecl:
+    def export_decl(self) -> M.ExportDecl:
         at = self._pos - 1
-        return ExportDecl(self._read(read_extern_name), self._read(read_extern_desc), at)
+        return M.ExportDecl(self._read(read_extern_name), self._read(read_extern_desc), at)
 
 
-def _definitions(read: Callable[[_Decoder], Definition]) -> Callable[[_Decoder, ComponentModel, int], None]:
+def _definitions(read: Callable[[_Decoder], M.Definition]) -> Callable[[_Decoder, M.ComponentModel, int], None]:
     """What reads a section that is a vector of definitions."""
 
-    def section(decoder: _Decoder, model: ComponentModel, end: int) -> None:
+    def section(decoder: _Decoder, model: M.ComponentModel, end: int) -> None:
         for _ in range(decoder._read(read_count)):
             model.definitions.append(read(decoder))
 
     return section
 
 
-_SECTIONS: Final[dict[int, Callable[[_Decoder, ComponentModel, int], None]]] = {
+_SECTIONS: Final[dict[int, Callable[[_Decoder, M.ComponentModel, int], None]]] = {
     0: _Decoder._custom,
     1: _Decoder._core_module,
     2: _definitions(_Decoder.core_instance),
@@ -422,7 +399,9 @@ _SECTIONS: Final[dict[int, Callable[[_Decoder, ComponentModel, int], None]]] = {
     11: _definitions(_Decoder.export),
 }
 
-_MODULE_DECLS: Final[tuple[Callable[[_Decoder, int], CoreImport | CoreTypeDef | OuterAlias | CoreExportDecl], ...]] = (
+_MODULE_DECLS: Final[
+    tuple[Callable[[_Decoder, int], CoreImport | M.CoreTypeDef | M.OuterAlias | M.CoreExportDecl], ...]
+] = (
     _Decoder.module_import,
     _Decoder.module_type,
     _Decoder.module_alias,
@@ -439,7 +418,7 @@ _CORE_DESCS: Final[tuple[Callable[[bytes, int], tuple[Any, int]], ...]] = (
 """What follows each of EXTERN_KINDS."""
 
 _TYPES: Final[
-    dict[int, Callable[[_Decoder], ValType | FuncType | ResourceDef | ComponentTypeDef | InstanceTypeDef]]
+    dict[int, Callable[[_Decoder], ValType | FuncType | M.ResourceDef | M.ComponentTypeDef | M.InstanceTypeDef]]
 ] = {
     RESOURCE: _Decoder._resource,
     FUNC: _Decoder._func,

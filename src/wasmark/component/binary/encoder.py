@@ -20,6 +20,7 @@ from wasmark.binary.typecodes import (
     write_tag_type,
     write_value_type,
 )
+from wasmark.component import model as M  # noqa: N812 - a page of names, read like a table
 from wasmark.component.binary.typecodes import (
     COMPONENT,
     INSTANCE,
@@ -33,30 +34,6 @@ from wasmark.component.binary.typecodes import (
     write_sort,
 )
 from wasmark.component.canons import BY_NAME, LIFT, OPTIONS
-from wasmark.component.model import (
-    Canon,
-    ComponentModel,
-    ComponentTypeDef,
-    CoreExportDecl,
-    CoreExports,
-    CoreInstantiate,
-    CoreModule,
-    CoreTypeDef,
-    CustomSection,
-    Definition,
-    Export,
-    ExportAlias,
-    ExportDecl,
-    Import,
-    InlineExports,
-    InstanceTypeDef,
-    Instantiate,
-    ModuleTypeDef,
-    NestedComponent,
-    OuterAlias,
-    ResourceDef,
-    TypeDef,
-)
 from wasmark.component.types import FuncType
 from wasmark.core.model import EXTERN_KINDS
 from wasmark.core.model import Import as CoreImport
@@ -66,7 +43,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 
-def encode_component(model: ComponentModel) -> bytes:
+def encode_component(model: M.ComponentModel) -> bytes:
     """The binary of a component; `decode_component` gives back an equal model but for offsets."""
     out = [MAGIC, COMPONENT_VERSION]
     for section, group in groupby(model.definitions, lambda definition: _SECTIONS[definition.__class__]):
@@ -87,54 +64,54 @@ def _vector(items: Iterable[bytes]) -> bytes:
     return write_u(len(written)) + b"".join(written)
 
 
-def _written(definition: Definition | ExportDecl) -> bytes:
+def _written(definition: M.Definition | M.ExportDecl) -> bytes:
     return _DEFINITIONS[definition.__class__](definition)
 
 
-def _custom(section: CustomSection) -> bytes:
+def _custom(section: M.CustomSection) -> bytes:
     return write_name(section.name) + section.contents
 
 
-def _core_instantiate(instance: CoreInstantiate) -> bytes:
+def _core_instantiate(instance: M.CoreInstantiate) -> bytes:
     args = (write_name(name) + b"\x12" + write_u(index) for name, index in instance.args)
     return b"\x00" + write_u(instance.module) + _vector(args)
 
 
-def _core_exports(instance: CoreExports) -> bytes:
+def _core_exports(instance: M.CoreExports) -> bytes:
     exports = (write_name(name) + write_core_sort(sort) + write_u(index) for name, sort, index in instance.exports)
     return b"\x01" + _vector(exports)
 
 
-def _instantiate(instance: Instantiate) -> bytes:
+def _instantiate(instance: M.Instantiate) -> bytes:
     args = (write_name(name) + write_sort(sort) + write_u(index) for name, sort, index in instance.args)
     return b"\x00" + write_u(instance.component) + _vector(args)
 
 
-def _inline_exports(instance: InlineExports) -> bytes:
+def _inline_exports(instance: M.InlineExports) -> bytes:
     exports = (write_extern_name(name) + write_sort(sort) + write_u(index) for name, sort, index in instance.exports)
     return b"\x01" + _vector(exports)
 
 
-def _export_alias(alias: ExportAlias) -> bytes:
+def _export_alias(alias: M.ExportAlias) -> bytes:
     return write_sort(alias.sort) + bytes([alias.core]) + write_u(alias.instance) + write_name(alias.name)
 
 
-def _outer_alias(alias: OuterAlias) -> bytes:
+def _outer_alias(alias: M.OuterAlias) -> bytes:
     return write_sort(alias.sort) + b"\x02" + write_u(alias.count) + write_u(alias.index)
 
 
-def _core_type(definition: CoreTypeDef) -> bytes:
+def _core_type(definition: M.CoreTypeDef) -> bytes:
     type_ = definition.type
-    if isinstance(type_, ModuleTypeDef):
+    if isinstance(type_, M.ModuleTypeDef):
         return b"\x50" + _vector(map(_module_decl, type_.decls))
     written = write_rec_type(type_)
     return b"\x00" + written if written[0] == 0x50 else written  # the code of a module type
 
 
-def _module_decl(decl: CoreImport | CoreTypeDef | OuterAlias | CoreExportDecl) -> bytes:
-    if isinstance(decl, CoreTypeDef):
+def _module_decl(decl: CoreImport | M.CoreTypeDef | M.OuterAlias | M.CoreExportDecl) -> bytes:
+    if isinstance(decl, M.CoreTypeDef):
         return b"\x01" + _core_type(decl)
-    if isinstance(decl, OuterAlias):
+    if isinstance(decl, M.OuterAlias):
         return b"\x02\x10\x01" + write_u(decl.count) + write_u(decl.index)
     desc = bytes([EXTERN_KINDS.index(decl.kind)]) + _CORE_DESCS[decl.kind](decl.desc)
     if isinstance(decl, CoreImport):
@@ -142,20 +119,20 @@ def _module_decl(decl: CoreImport | CoreTypeDef | OuterAlias | CoreExportDecl) -
     return b"\x03" + write_name(decl.name) + desc
 
 
-def _type(definition: TypeDef) -> bytes:
+def _type(definition: M.TypeDef) -> bytes:
     type_ = definition.type
     if isinstance(type_, FuncType):
         return write_func_type(type_)
-    if isinstance(type_, ResourceDef):
+    if isinstance(type_, M.ResourceDef):
         dtor = b"\x00" if type_.dtor is None else b"\x01" + write_u(type_.dtor)
         return bytes([RESOURCE]) + write_value_type(type_.rep) + dtor
-    if isinstance(type_, ComponentTypeDef | InstanceTypeDef):
-        code = COMPONENT if isinstance(type_, ComponentTypeDef) else INSTANCE
+    if isinstance(type_, M.ComponentTypeDef | M.InstanceTypeDef):
+        code = COMPONENT if isinstance(type_, M.ComponentTypeDef) else INSTANCE
         return bytes([code]) + _vector(_DECLS[decl.__class__] + _written(decl) for decl in type_.decls)
     return write_defined_value_type(type_)
 
 
-def _canon(canon: Canon) -> bytes:
+def _canon(canon: M.Canon) -> bytes:
     row = BY_NAME[canon.name]
     out = row.code + b"".join(map(_operand, row.operands, canon.operands))
     if row.has_options:
@@ -175,16 +152,16 @@ def _operand(kind: str, operand: Any) -> bytes:
     return write_result(operand) if kind == "result" else write_u(operand)
 
 
-def _import(import_: Import) -> bytes:
+def _import(import_: M.Import) -> bytes:
     return write_extern_name(import_.name) + write_extern_desc(import_.desc)
 
 
-def _export(export: Export) -> bytes:
+def _export(export: M.Export) -> bytes:
     desc = b"\x00" if export.desc is None else b"\x01" + write_extern_desc(export.desc)
     return write_extern_name(export.name) + write_sort(export.sort) + write_u(export.index) + desc
 
 
-def _export_decl(decl: ExportDecl) -> bytes:
+def _export_decl(decl: M.ExportDecl) -> bytes:
     return write_extern_name(decl.name) + write_extern_desc(decl.desc)
 
 
@@ -196,44 +173,44 @@ _WHOLE: Final[dict[int, Callable[[Any], bytes]]] = {
 """Sections that hold one thing, and no vector."""
 
 _SECTIONS: Final[dict[type, int]] = {
-    CustomSection: 0,
-    CoreModule: 1,
-    CoreInstantiate: 2,
-    CoreExports: 2,
-    CoreTypeDef: 3,
-    NestedComponent: 4,
-    Instantiate: 5,
-    InlineExports: 5,
-    ExportAlias: 6,
-    OuterAlias: 6,
-    TypeDef: 7,
-    Canon: 8,
-    Import: 10,
-    Export: 11,
+    M.CustomSection: 0,
+    M.CoreModule: 1,
+    M.CoreInstantiate: 2,
+    M.CoreExports: 2,
+    M.CoreTypeDef: 3,
+    M.NestedComponent: 4,
+    M.Instantiate: 5,
+    M.InlineExports: 5,
+    M.ExportAlias: 6,
+    M.OuterAlias: 6,
+    M.TypeDef: 7,
+    M.Canon: 8,
+    M.Import: 10,
+    M.Export: 11,
 }
 
 _DEFINITIONS: Final[dict[type, Callable[[Any], bytes]]] = {
-    CoreInstantiate: _core_instantiate,
-    CoreExports: _core_exports,
-    CoreTypeDef: _core_type,
-    Instantiate: _instantiate,
-    InlineExports: _inline_exports,
-    ExportAlias: _export_alias,
-    OuterAlias: _outer_alias,
-    TypeDef: _type,
-    Canon: _canon,
-    Import: _import,
-    Export: _export,
-    ExportDecl: _export_decl,
+    M.CoreInstantiate: _core_instantiate,
+    M.CoreExports: _core_exports,
+    M.CoreTypeDef: _core_type,
+    M.Instantiate: _instantiate,
+    M.InlineExports: _inline_exports,
+    M.ExportAlias: _export_alias,
+    M.OuterAlias: _outer_alias,
+    M.TypeDef: _type,
+    M.Canon: _canon,
+    M.Import: _import,
+    M.Export: _export,
+    M.ExportDecl: _export_decl,
 }
 
 _DECLS: Final[dict[type, bytes]] = {
-    CoreTypeDef: b"\x00",
-    TypeDef: b"\x01",
-    ExportAlias: b"\x02",
-    OuterAlias: b"\x02",
-    Import: b"\x03",
-    ExportDecl: b"\x04",
+    M.CoreTypeDef: b"\x00",
+    M.TypeDef: b"\x01",
+    M.ExportAlias: b"\x02",
+    M.OuterAlias: b"\x02",
+    M.Import: b"\x03",
+    M.ExportDecl: b"\x04",
 }
 """The code of each declaration in the type of a component or instance."""
 

@@ -6,23 +6,9 @@ from functools import partial
 
 from wasmark.binary.decoder import decode_module
 from wasmark.binary.encoder import encode_module
+from wasmark.component import model as M  # noqa: N812 - a page of names, read like a table
 from wasmark.component.binary.names import NAME_SECTION, read_names, write_names
 from wasmark.component.canons import BY_NAME, LIFT, OPTION_SORTS, OPTIONS
-from wasmark.component.model import (
-    Canon,
-    ComponentModel,
-    CoreExports,
-    CoreInstantiate,
-    CoreModule,
-    CustomSection,
-    Export,
-    ExternName,
-    Import,
-    InlineExports,
-    Instantiate,
-    NestedComponent,
-    TypeDef,
-)
 from wasmark.component.text.indices import Binding
 from wasmark.component.text.types import ComponentTypeParser
 from wasmark.text.annotations import CUSTOM
@@ -37,7 +23,7 @@ if TYPE_CHECKING:
     from wasmark.component.types import ValType
 
 
-def parse_component(source: str | Tokens) -> ComponentModel:
+def parse_component(source: str | Tokens) -> M.ComponentModel:
     """A component in the text format; the `(component ...)` around the definitions may be missing.
 
     Raises MalformedError with line and column, and UnsupportedError for values that are imported, exported or started
@@ -54,7 +40,7 @@ def parse_component(source: str | Tokens) -> ComponentModel:
     return model
 
 
-def parse_component_fields(tokens: Tokens, pos: int, name: str | None = None) -> ComponentModel:
+def parse_component_fields(tokens: Tokens, pos: int, name: str | None = None) -> M.ComponentModel:
     """A component's definitions from the token `pos` to the bracket that closes it."""
     return ComponentParser(tokens, pos).component(name, ")")
 
@@ -62,7 +48,7 @@ def parse_component_fields(tokens: Tokens, pos: int, name: str | None = None) ->
 class ComponentParser(ComponentTypeParser):
     """Reads one component, and those in it."""
 
-    def component(self, name: str | None, end: str, *, is_named: bool = True) -> ComponentModel:
+    def component(self, name: str | None, end: str, *, is_named: bool = True) -> M.ComponentModel:
         """The definitions up to the token `end`, which is passed. `is_named` is whether its identifier is its name as
         well."""
         scope = self.enter(name)
@@ -88,23 +74,23 @@ class ComponentParser(ComponentTypeParser):
         given = next((each for each in scope.definitions if _is_name_section(each)), None)
         if given is not None and given.contents:  # it stands for all names
             scope.names = read_names(given.contents)
-            return ComponentModel(scope.definitions, scope.names)
+            return M.ComponentModel(scope.definitions, scope.names)
         if given is None and (names := write_names(scope.names)):
-            scope.definitions.append(CustomSection(NAME_SECTION, names))
+            scope.definitions.append(M.CustomSection(NAME_SECTION, names))
         elif given is not None:  # it keeps the place
             given.contents = write_names(scope.names)
-        return ComponentModel(scope.definitions, scope.names)
+        return M.ComponentModel(scope.definitions, scope.names)
 
     def _annotation(self) -> None:
         annotation = self.tokens.annotations[self.pos]
         if annotation.kind != CUSTOM:
             raise self.unexpected("a definition")
         self.pos += 1
-        self.scope.definitions.append(CustomSection(annotation.text, annotation.data))
+        self.scope.definitions.append(M.CustomSection(annotation.text, annotation.data))
 
     # What definitions have in common
 
-    def _inline_exports(self) -> list[ExternName]:
+    def _inline_exports(self) -> list[M.ExternName]:
         """`(export "name")*`: what is exported as it is defined."""
         names = []
         while self.at_form("export") and self._is_inline(self.pos + 2):
@@ -120,7 +106,7 @@ class ComponentParser(ComponentTypeParser):
             pos += 4
         return self.toks[pos] == ")"
 
-    def _inline_import(self) -> ExternName | None:
+    def _inline_import(self) -> M.ExternName | None:
         """`(import "name")`, if it stands here."""
         if not (self.at_form("import") and self._is_inline(self.pos + 2)):
             return None
@@ -129,9 +115,9 @@ class ComponentParser(ComponentTypeParser):
         self.expect(")")
         return name
 
-    def _export(self, names: list[ExternName], sort: str, index: int) -> None:
+    def _export(self, names: list[M.ExternName], sort: str, index: int) -> None:
         for name in names:
-            self.define(Export(name, sort, index), sort)
+            self.define(M.Export(name, sort, index), sort)
 
     def _elsewhere(self, sort: str, binding: Binding) -> bool:
         """A definition that is an import or an alias, with the sort put first; whether it was one."""
@@ -141,7 +127,7 @@ class ComponentParser(ComponentTypeParser):
         imported = self._inline_import()
         if imported is None:
             return False
-        self.define(Import(imported, self.description(sort)), sort, binding)
+        self.define(M.Import(imported, self.description(sort)), sort, binding)
         return True
 
     # Core definitions
@@ -179,12 +165,12 @@ class ComponentParser(ComponentTypeParser):
                 parser = ModuleParser(self.tokens, self.pos)
                 binary = encode_module(parser.module(None if binding[2] is not None else binding[1], ")"))
                 self.pos = parser.pos - 1
-            index = self.define(CoreModule(decode_module(binary)), "core module", binding)
+            index = self.define(M.CoreModule(decode_module(binary)), "core module", binding)
         self._export(names, "core module", index)
 
     def _core_instance(self, binding: Binding) -> None:
         if not self.at_form("instantiate"):
-            self.define(CoreExports(self._core_exports()), "core instance", binding)
+            self.define(M.CoreExports(self._core_exports()), "core instance", binding)
             return
         self.pos += 2
         module = self._index_in_core("core module")
@@ -195,14 +181,14 @@ class ComponentParser(ComponentTypeParser):
             self.expect("(")
             self.expect("instance")
             if self.toks[self.pos] in (")", "("):
-                index = self.define(CoreExports(self._core_exports()), "core instance")
+                index = self.define(M.CoreExports(self._core_exports()), "core instance")
             else:
                 index = self.plain_index("core instance")
             args.append((name, index))
             self.expect(")")
             self.expect(")")
         self.expect(")")
-        self.define(CoreInstantiate(module, args), "core instance", binding)
+        self.define(M.CoreInstantiate(module, args), "core instance", binding)
 
     def _index_in_core(self, sort: str) -> int:
         """An index inside of a form that is about core things, where the word `core` is left out."""
@@ -233,7 +219,7 @@ class ComponentParser(ComponentTypeParser):
         if not self._elsewhere("component", binding):
             model = self.component(binding[1], ")", is_named=binding[2] is None)
             self.pos -= 1
-            index = self.define(NestedComponent(model), "component", binding)
+            index = self.define(M.NestedComponent(model), "component", binding)
         self._export(names, "component", index)
 
     def instance(self) -> None:
@@ -242,13 +228,13 @@ class ComponentParser(ComponentTypeParser):
         names = self._inline_exports()
         index = self.scope.counts["instance"]
         if not self._elsewhere("instance", binding):
-            made = self._instantiate() if self.at_form("instantiate") else InlineExports(self._bag())
+            made = self._instantiate() if self.at_form("instantiate") else M.InlineExports(self._bag())
             index = self.define(made, "instance", binding)
         else:
             index = self.scope.counts["instance"] - 1
         self._export(names, "instance", index)
 
-    def _instantiate(self) -> Instantiate:
+    def _instantiate(self) -> M.Instantiate:
         self.pos += 2
         component = self.index_of("component")
         args = []
@@ -258,18 +244,18 @@ class ComponentParser(ComponentTypeParser):
             args.append((name, *self._argument()))
             self.expect(")")
         self.expect(")")
-        return Instantiate(component, args)
+        return M.Instantiate(component, args)
 
     def _argument(self) -> tuple[str, int]:
         self.expect("(", " and what is given")
         sort = self.sort_word()
         if sort == "instance" and self.toks[self.pos] in (")", "("):
-            index = self.define(InlineExports(self._bag()), sort)
+            index = self.define(M.InlineExports(self._bag()), sort)
             self.expect(")")
             return sort, index
         return sort, self.rest_of_index(sort)
 
-    def _bag(self) -> list[tuple[ExternName, str, int]]:
+    def _bag(self) -> list[tuple[M.ExternName, str, int]]:
         exports = []
         while self.at_form("export"):
             self.pos += 2
@@ -289,7 +275,7 @@ class ComponentParser(ComponentTypeParser):
             self.expect("lift")
             core, options = self.index_of("core func"), self._options()
             self.expect(")")
-            self.define(Canon("lift", (core, type_), options), "func", binding)
+            self.define(M.Canon("lift", (core, type_), options), "func", binding)
         self._export(names, "func", self.scope.counts["func"] - 1)
 
     def type(self) -> None:
@@ -297,7 +283,7 @@ class ComponentParser(ComponentTypeParser):
         binding = self.binding()
         names = self._inline_exports()
         if not self._elsewhere("type", binding):
-            self.define(TypeDef(self.defined_type()), "type", binding)
+            self.define(M.TypeDef(self.defined_type()), "type", binding)
         self._export(names, "type", self.scope.counts["type"] - 1)
 
     # Canonical definitions
@@ -312,7 +298,7 @@ class ComponentParser(ComponentTypeParser):
             binding = self.binding()
             type_ = self.description("func").index
             self.expect(")")
-            self.define(Canon(LIFT.name, (core, type_), options), "func", binding)
+            self.define(M.Canon(LIFT.name, (core, type_), options), "func", binding)
             return
         canon = self._canon()
         self.expect("(")
@@ -322,14 +308,14 @@ class ComponentParser(ComponentTypeParser):
         self.expect(")")
         self.define(canon, "core func", binding)
 
-    def _canon(self) -> Canon:
+    def _canon(self) -> M.Canon:
         """What follows `(canon`, of all but `lift`, up to what it makes."""
         row = BY_NAME.get(self.toks[self.pos])
         if row is None or row is LIFT:
             raise self.unexpected("a canonical definition")
         self.pos += 1
         operands = tuple([self._operand(kind) for kind in row.operands])
-        return Canon(row.name, operands, self._options() if row.has_options else ())
+        return M.Canon(row.name, operands, self._options() if row.has_options else ())
 
     def _operand(self, kind: str) -> object:
         if kind in ("async", "cancellable", "shared"):
@@ -378,7 +364,7 @@ class ComponentParser(ComponentTypeParser):
     def import_(self) -> None:
         """What follows `(import`."""
         name = self.extern_name()
-        self.described(partial(Import, name))
+        self.described(partial(M.Import, name))
 
     def export(self) -> None:
         """What follows `(export`."""
@@ -394,7 +380,7 @@ class ComponentParser(ComponentTypeParser):
                 raise self.unexpected(f"'({sort}'", self.pos - 1)
             desc = self.description(sort)
             self.expect(")")
-        self.define(Export(name, sort, index, desc), sort, binding)
+        self.define(M.Export(name, sort, index, desc), sort, binding)
 
     def value(self) -> None:
         """`(value` and `(start`."""
@@ -402,7 +388,7 @@ class ComponentParser(ComponentTypeParser):
 
 
 def _is_name_section(definition: object) -> bool:
-    return isinstance(definition, CustomSection) and definition.name == NAME_SECTION
+    return isinstance(definition, M.CustomSection) and definition.name == NAME_SECTION
 
 
 _DEFINITIONS: Final[dict[str, Callable[[ComponentParser], None]]] = {

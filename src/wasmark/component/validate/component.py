@@ -6,30 +6,8 @@ What validation learns is kept: the types that all indices stand for, which is w
 
 from __future__ import annotations
 
+from wasmark.component import model as M  # noqa: N812 - a page of names, read like a table
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
-from wasmark.component.model import (
-    Canon,
-    ComponentModel,
-    ComponentTypeDef,
-    CoreExports,
-    CoreInstantiate,
-    CoreModule,
-    CoreTypeDef,
-    CustomSection,
-    Export,
-    ExportAlias,
-    ExportDecl,
-    ExternDesc,
-    Import,
-    InlineExports,
-    InstanceTypeDef,
-    Instantiate,
-    ModuleTypeDef,
-    NestedComponent,
-    OuterAlias,
-    ResourceDef,
-    TypeDef,
-)
 from wasmark.component.validate.canon import CanonChecker
 from wasmark.component.validate.core import (
     KINDS,
@@ -71,7 +49,7 @@ class CheckedComponent(Record):
 
     def __init__(
         self,
-        model: ComponentModel,
+        model: M.ComponentModel,
         type: T.ComponentType,
         spaces: dict[str, list[Any]],
         nested: list[CheckedComponent],
@@ -85,7 +63,7 @@ class CheckedComponent(Record):
 
 
 def validate_component(
-    model: ComponentModel,
+    model: M.ComponentModel,
     registry: TypeRegistry,
     features: frozenset[Feature] = ALL_FEATURES,
     *,
@@ -110,7 +88,7 @@ class _Checker:
         self._measures = Measures()
         self._nested: list[CheckedComponent] = []
 
-    def component(self, model: ComponentModel, parent: Scope | None) -> CheckedComponent:
+    def component(self, model: M.ComponentModel, parent: Scope | None) -> CheckedComponent:
         """A component, in the one that it is defined in."""
         outside, self._nested = self._nested, []
         scope = Scope(COMPONENT, parent, self._registry, self._features)
@@ -132,7 +110,7 @@ class _Checker:
 
     # Core modules and instances
 
-    def core_module(self, scope: Scope, definition: CoreModule) -> None:
+    def core_module(self, scope: Scope, definition: M.CoreModule) -> None:
         model = definition.model
         try:
             self._check_module(model)
@@ -147,7 +125,7 @@ class _Checker:
             for index in range(len(model.functions)):
                 validator.check_body(index)
 
-    def core_instantiate(self, scope: Scope, definition: CoreInstantiate) -> None:
+    def core_instantiate(self, scope: Scope, definition: M.CoreInstantiate) -> None:
         module: T.CoreModuleType = scope.lookup("core module", definition.module)
         args: dict[str, dict[str, T.CoreExtern]] = {}
         for name, index in definition.args:
@@ -165,7 +143,7 @@ class _Checker:
             check_core_match(self._registry, found, wanted, f"import `{module_name}` `{name}`")
         scope.spaces["core instance"].append(module.exports)
 
-    def core_exports(self, scope: Scope, definition: CoreExports) -> None:
+    def core_exports(self, scope: Scope, definition: M.CoreExports) -> None:
         exports: dict[str, T.CoreExtern] = {}
         for name, sort, index in definition.exports:
             if sort.removeprefix("core ") not in KINDS.values():
@@ -175,9 +153,9 @@ class _Checker:
             exports[name] = scope.lookup(sort, index)
         scope.spaces["core instance"].append(exports)
 
-    def core_type(self, scope: Scope, definition: CoreTypeDef) -> None:
+    def core_type(self, scope: Scope, definition: M.CoreTypeDef) -> None:
         type_ = definition.type
-        if not isinstance(type_, ModuleTypeDef):
+        if not isinstance(type_, M.ModuleTypeDef):
             scope.core_types.define(type_)
             return
         inner = CoreTypeSpace(self._registry, self._features)
@@ -185,10 +163,10 @@ class _Checker:
         exports: list[CoreImport] = []
         for decl in type_.decls:
             match decl:
-                case CoreTypeDef(type=group):
+                case M.CoreTypeDef(type=group):
                     assert isinstance(group, tuple)
                     inner.define(group)
-                case OuterAlias(count=count, index=index):
+                case M.OuterAlias(count=count, index=index):
                     # The type of the module is the innermost scope, and has nothing but core types.
                     inner.alias(inner if count == 0 else scope.outer(count - 1).core_types, index)
                 case CoreImport():
@@ -199,12 +177,12 @@ class _Checker:
 
     # Components and instances
 
-    def nested(self, scope: Scope, definition: NestedComponent) -> None:
+    def nested(self, scope: Scope, definition: M.NestedComponent) -> None:
         checked = self.component(definition.model, scope)
         self._nested.append(checked)
         scope.spaces["component"].append(checked.type)
 
-    def instantiate(self, scope: Scope, definition: Instantiate) -> None:
+    def instantiate(self, scope: Scope, definition: M.Instantiate) -> None:
         type_: T.ComponentType = scope.lookup("component", definition.component)
         args: dict[str, T.ExternType] = {}
         for name, sort, index in definition.args:
@@ -222,7 +200,7 @@ class _Checker:
         exports = {name: substitution(extern) for name, extern in type_.exports.items()}
         scope.spaces["instance"].append(T.InstanceType(exports))
 
-    def inline_exports(self, scope: Scope, definition: InlineExports) -> None:
+    def inline_exports(self, scope: Scope, definition: M.InlineExports) -> None:
         # What is put together gets no names by that, neither its types nor, for its methods, its resources.
         names = Names("export", knows_resources=False)
         exports: dict[str, T.ExternType] = {}
@@ -247,7 +225,7 @@ class _Checker:
 
     # Aliases
 
-    def export_alias(self, scope: Scope, definition: ExportAlias) -> None:
+    def export_alias(self, scope: Scope, definition: M.ExportAlias) -> None:
         sort = definition.sort
         if scope.kind != COMPONENT and sort not in _DECLARED_BY_EXPORT:
             raise InvalidError("aliases in types may only refer to types or instances")
@@ -262,7 +240,7 @@ class _Checker:
             raise InvalidError(f"export `{definition.name}` of {what} {definition.instance} is not a {sort}")
         self._add(scope, sort, found)
 
-    def outer_alias(self, scope: Scope, definition: OuterAlias) -> None:
+    def outer_alias(self, scope: Scope, definition: M.OuterAlias) -> None:
         sort = definition.sort
         if scope.kind != COMPONENT and sort not in _DECLARED_BY_OUTER:
             raise InvalidError("aliases in types may only refer to types or instances")
@@ -280,7 +258,7 @@ class _Checker:
 
     # Types
 
-    def type(self, scope: Scope, definition: TypeDef) -> None:
+    def type(self, scope: Scope, definition: M.TypeDef) -> None:
         made = _TYPES.get(definition.type.__class__, _Checker._value_type)(self, scope, definition.type)
         self._measures.check(made)
         scope.spaces["type"].append(made)
@@ -296,7 +274,7 @@ class _Checker:
         check_func_type(type_)
         return type_
 
-    def resource_type(self, scope: Scope, written: ResourceDef) -> T.ResourceType:
+    def resource_type(self, scope: Scope, written: M.ResourceDef) -> T.ResourceType:
         if scope.kind != COMPONENT:
             raise InvalidError("resources can only be defined within a concrete component")
         if written.rep not in (I32, I64):
@@ -310,36 +288,36 @@ class _Checker:
         scope.representations[made] = written.rep
         return made
 
-    def instance_type(self, scope: Scope, written: InstanceTypeDef) -> T.InstanceType:
+    def instance_type(self, scope: Scope, written: M.InstanceTypeDef) -> T.InstanceType:
         inner = Scope(INSTANCE_TYPE, scope, self._registry, self._features)
         self._each(inner, written.decls)
         return T.InstanceType(inner.exports, tuple(inner.defined))
 
-    def component_type(self, scope: Scope, written: ComponentTypeDef) -> T.ComponentType:
+    def component_type(self, scope: Scope, written: M.ComponentTypeDef) -> T.ComponentType:
         inner = Scope(COMPONENT_TYPE, scope, self._registry, self._features)
         self._each(inner, written.decls)
         return T.ComponentType(inner.imports, inner.exports, tuple(inner.imported), tuple(inner.defined))
 
     # Canonical definitions, imports and exports
 
-    def canon(self, scope: Scope, definition: Canon) -> None:
+    def canon(self, scope: Scope, definition: M.Canon) -> None:
         checker = CanonChecker(scope, self._registry, lambda type_: resolved(scope, type_))
         sort, type_ = checker.check(definition)
         scope.spaces[sort].append(type_)
 
-    def import_(self, scope: Scope, definition: Import) -> None:
+    def import_(self, scope: Scope, definition: M.Import) -> None:
         extern, introduced = self._described(scope, definition.desc, definition.name.name)
         scope.imported += introduced
         scope.add_name(scope.imported_names, definition.name, extern)
         self._add(scope, definition.desc.kind, extern)
 
-    def export_decl(self, scope: Scope, definition: ExportDecl) -> None:
+    def export_decl(self, scope: Scope, definition: M.ExportDecl) -> None:
         extern, introduced = self._described(scope, definition.desc, definition.name.name)
         scope.defined += introduced
         scope.add_name(scope.exported_names, definition.name, extern)
         self._add(scope, definition.desc.kind, extern)
 
-    def export(self, scope: Scope, definition: Export) -> None:
+    def export(self, scope: Scope, definition: M.Export) -> None:
         extern = self._named(self._item(scope, definition.sort, definition.index), definition.name.name)
         if definition.desc is not None:
             wanted, introduced = self._described(scope, definition.desc, definition.name.name)
@@ -350,7 +328,9 @@ class _Checker:
         scope.add_name(scope.exported_names, definition.name, extern)
         self._add(scope, definition.sort, extern)
 
-    def _described(self, scope: Scope, desc: ExternDesc, name: str) -> tuple[T.ExternType, tuple[T.ResourceType, ...]]:
+    def _described(
+        self, scope: Scope, desc: M.ExternDesc, name: str
+    ) -> tuple[T.ExternType, tuple[T.ResourceType, ...]]:
         """What is imported or exported, and the resource types that it introduces."""
         index = desc.index
         if index is None:
@@ -366,7 +346,7 @@ class _Checker:
             raise InvalidError(f"type index {index} is not {what} type")
         return opened(found, self._work) if isinstance(found, T.InstanceType) else (found, ())
 
-    def custom(self, scope: Scope, definition: CustomSection) -> None:
+    def custom(self, scope: Scope, definition: M.CustomSection) -> None:
         """Nothing in a custom section can be wrong."""
 
 
@@ -378,26 +358,26 @@ _DESCRIBED: Final[dict[str, tuple[type[T.FuncType | T.ComponentType | T.Instance
 
 _TYPES: Final[dict[type, Callable[[_Checker, Scope, Any], Any]]] = {
     T.FuncType: _Checker.func_type,
-    ResourceDef: _Checker.resource_type,
-    InstanceTypeDef: _Checker.instance_type,
-    ComponentTypeDef: _Checker.component_type,
+    M.ResourceDef: _Checker.resource_type,
+    M.InstanceTypeDef: _Checker.instance_type,
+    M.ComponentTypeDef: _Checker.component_type,
 }
 """How types are made that are not those of values."""
 
 _CHECKS: Final[dict[type, Callable[[_Checker, Scope, Any], None]]] = {
-    CoreModule: _Checker.core_module,
-    CoreInstantiate: _Checker.core_instantiate,
-    CoreExports: _Checker.core_exports,
-    CoreTypeDef: _Checker.core_type,
-    NestedComponent: _Checker.nested,
-    Instantiate: _Checker.instantiate,
-    InlineExports: _Checker.inline_exports,
-    ExportAlias: _Checker.export_alias,
-    OuterAlias: _Checker.outer_alias,
-    TypeDef: _Checker.type,
-    Canon: _Checker.canon,
-    Import: _Checker.import_,
-    Export: _Checker.export,
-    ExportDecl: _Checker.export_decl,
-    CustomSection: _Checker.custom,
+    M.CoreModule: _Checker.core_module,
+    M.CoreInstantiate: _Checker.core_instantiate,
+    M.CoreExports: _Checker.core_exports,
+    M.CoreTypeDef: _Checker.core_type,
+    M.NestedComponent: _Checker.nested,
+    M.Instantiate: _Checker.instantiate,
+    M.InlineExports: _Checker.inline_exports,
+    M.ExportAlias: _Checker.export_alias,
+    M.OuterAlias: _Checker.outer_alias,
+    M.TypeDef: _Checker.type,
+    M.Canon: _Checker.canon,
+    M.Import: _Checker.import_,
+    M.Export: _Checker.export,
+    M.ExportDecl: _Checker.export_decl,
+    M.CustomSection: _Checker.custom,
 }

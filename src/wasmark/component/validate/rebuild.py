@@ -50,14 +50,14 @@ _STAND_IN: Final = T.ResourceType()
 
 def resources_in(type_: T.ValType) -> list[T.ResourceType]:
     """The resource types that a type mentions, in order, each as often as it does."""
-    if isinstance(type_, T.Own | T.Borrow):
+    if isinstance(type_, T.HandleType):
         return [type_.resource]
     return [found for part in type_.children() for found in resources_in(part)]
 
 
 def with_stand_ins(type_: T.ValType) -> T.ValType:
     """The type with all resource types in it replaced by one and the same."""
-    if isinstance(type_, T.Own | T.Borrow):
+    if isinstance(type_, T.HandleType):
         return type(type_)(_STAND_IN)
     return with_parts(type_, with_stand_ins)
 

@@ -30,6 +30,8 @@ _MOST_RANDOM: Final = (1 << 28) - 1
 """Most random bytes at once: the longest list there is."""
 _REALTIME, _MONOTONIC = 0, 1
 """Places in `Clocks.resolution`."""
+_UTC: Final = {"utc-offset": 0, "name": "UTC", "in-daylight-saving-time": False}
+"""The time zone of every program: where the host is, is the host's own affair."""
 _LEVELS: Final = {
     "trace": "DEBUG",
     "debug": "DEBUG",
@@ -114,6 +116,7 @@ def interfaces(ctx: Context, streams: Sequence[Stream], directories: Sequence[Di
             "subscribe-instant": lambda when: Pollable(clocks, moment=when),
             "subscribe-duration": lambda time: Pollable(clocks, moment=min(monotonic() + time, _LAST_MOMENT)),
         },
+        "wasi:clocks/timezone": {"display": lambda when: _UTC, "utc-offset": lambda when: 0},
         "wasi:clocks/wall-clock": {
             "now": lambda: _datetime(max(clocks.realtime(), 0)),
             "resolution": lambda: _datetime(clocks.resolution[_REALTIME]),
