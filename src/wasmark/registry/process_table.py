@@ -63,6 +63,10 @@ _retirement: Final = Retirement()
 _arenas: tuple[tuple[int, int, memoryview[int], memoryview[int]], ...] = ()
 _codes: Final[dict[int, weakref.ref[CodeObject]]] = {}
 _lines: Final[dict[int, Callable[[int], tuple[int, int]]]] = {}  # what finds lines, which outlives the code object
+_memories: Final[dict[int, CodeMemory]] = {}
+"""What keeps the memory of code that the index knows: a finalizer that an exception ends before it has done anything is
+lost, and then the pages have to stay somebody's."""
+
 _traps: Final[dict[int, bytes]] = {}  # by page number: 1 for each address of registered code where a trap can happen
 _answers: Final[dict[int, bool]] = {}  # by address: what `_traps` says of some of those on its pages
 _MOST_ANSWERS: Final = 1 << 14
@@ -152,6 +156,7 @@ def adopt(code: CodeObject) -> tuple[int, Lease, memoryview[int]]:
         finalizer = weakref.finalize(lease, _retirement.retire, *forget)
         # At the end of the process other threads may still be running this code.
         finalizer.atexit = False
+        _memories[id_] = code.code_memory
         _codes[id_] = weakref.ref(code)
         _lines[id_] = code.lines.find
         index[pages] = _same(id_, pages.stop - pages.start)
@@ -184,6 +189,7 @@ def _forget(id_: int, index: memoryview[int], owners: memoryview[int], pages: sl
     for forget in _listeners:
         forget()
     memory.free()
+    _memories.pop(id_, None)
 
 
 def find_id(pc: int) -> int:
