@@ -18,6 +18,7 @@ from tests.registry.support import tiny_code, tiny_module
 from wasmark import registry
 from wasmark.binary import decode_body
 from wasmark.engine import default_engine
+from wasmark.jit.modules import obtain
 from wasmark.module import assemble, read_module
 
 NAMES = ("add", "sub", "mul", "div_s", "div_u", "rem_s", "rem_u")
@@ -136,7 +137,9 @@ def test_code_goes_with_its_last_owner() -> None:
 
 def test_two_modules_compiled_into_one_object_are_told_apart() -> None:
     models = [read_module(text) for text in (SEED, SEED.replace('"add"', '"plus"'))]
-    first, second = assemble(models, default_engine(), [None, None])
+    engine = default_engine()
+    compiled = obtain(models, engine.config, engine.cache)
+    first, second = assemble(models, engine, [None, None], compiled)
     assert first.code_object() is second.code_object()
     store = wasmark.Store(first.engine)
     instances = [wasmark.Instance(module, store=store) for module in (first, second)]
