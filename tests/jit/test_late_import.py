@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -61,3 +62,20 @@ def test_it_is_done_in_another_thread_and_goes_on_when_this_one_is_interrupted(s
     for thread in threads:
         thread.join(60)
     assert found == [42, 42]
+
+
+def test_an_import_at_the_very_end_of_the_process_fails_and_does_not_wait_for_a_thread() -> None:
+    source = """
+import sys, wasmark
+from wasmark.jit.late_import import late_import
+class Late:
+    def __del__(self, late_import=late_import, sys=sys):
+        try:
+            late_import("wasmark.baseline.translator")
+        except ImportError:
+            sys.stdout.write("refused")
+late = Late()
+late.itself = late
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "refused", done.stderr

@@ -23,7 +23,10 @@ def late_import(name: str) -> Any:
     """The module of this name. Raises what importing it raises."""
     module = sys.modules.get(name)
     if module is None or getattr(module.__spec__, "_initializing", False):
-        run_apart(lambda: _import(name))
+        if sys.is_finalizing():  # no other thread runs any more, and no signal handler
+            _import(name)
+        else:
+            run_apart(lambda: _import(name))
         module = sys.modules[name]
     return module
 

@@ -23,6 +23,7 @@ from wasmark.compile.hot import Hot
 from wasmark.errors import Error
 from wasmark.jit.late_import import late_import
 from wasmark.jit.ledger import About, Ledger, open_ledger, stored_pieces
+from wasmark.jit.optimizer import optimizer
 from wasmark.registry.code_object import CodeModule, CodeObject
 from wasmark.registry.process_table import ensure_registered
 from wasmark.runtime.elf import make_image
@@ -272,7 +273,7 @@ class LazyCode:
         return address if loop else 0
 
     def _ask(self, hot: Hot, *, urgent: bool) -> None:
-        here: Optimizer = late_import("wasmark.jit.optimizer").optimizer()
+        here = optimizer()
         if hot not in self._optimized and self._asked.get(hot) is not here:
             # In this order: an exception between the two has it asked for twice, and not never.
             here.request(self, hot, urgent=urgent)
