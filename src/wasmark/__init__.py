@@ -92,7 +92,7 @@ _LATE = {
 def __getattr__(name: str) -> "Any":
     if name not in _LATE:
         raise AttributeError(f"module 'wasmark' has no attribute {name!r}")
-    from wasmark.jit.late_import import late_import
+    from wasmark.runtime.late_import import late_import
 
     return getattr(late_import(_LATE[name]), name)
 

@@ -6,7 +6,7 @@ from wasmark.core.features import Feature
 from wasmark.core.flavour import Flavour
 from wasmark.core.record import FrozenRecord, set_
 from wasmark.errors import wrong_type
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

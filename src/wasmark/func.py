@@ -11,11 +11,11 @@ from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import FuncType, SubType
 from wasmark.debug.python_frames import frames_of, passes
 from wasmark.errors import wrong_type
-from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import stubs
 from wasmark.registry.process_table import is_catch_site
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.callable_type import NativeFields, callable_type, fields_address
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.native import set_python_hook
 from wasmark.values import Codec, say_where
 

@@ -11,10 +11,10 @@ from wasmark.errors import Trap, TrapCode, wrong_type
 from wasmark.globals import Global
 from wasmark.imports import resolve_imports
 from wasmark.instance_state import InstanceState
-from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import stubs
 from wasmark.memory import Memory
 from wasmark.module import Module
+from wasmark.runtime.late_import import late_import
 from wasmark.store import Store
 from wasmark.table import Table
 

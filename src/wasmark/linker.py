@@ -5,8 +5,8 @@ from __future__ import annotations
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import LinkError, wrong_type
 from wasmark.instance import Instance
-from wasmark.jit.late_import import late_import
 from wasmark.module import Module
+from wasmark.runtime.late_import import late_import
 from wasmark.store import Store
 
 TYPE_CHECKING = False

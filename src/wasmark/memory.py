@@ -8,9 +8,9 @@ import operator
 from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import MemoryType
 from wasmark.errors import wrong_type
-from wasmark.jit.late_import import late_import
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime.buffer import native_buffer, source_address
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.linear_memory import LinearMemory, MemoryShape
 from wasmark.runtime.native import set_python_hook
 

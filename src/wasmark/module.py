@@ -9,8 +9,8 @@ from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error, InvalidError, MalformedError, wrong_type
 from wasmark.instance_plan import InstancePlan
 from wasmark.jit import modules as jit
-from wasmark.jit.late_import import late_import
 from wasmark.registry.process_table import ensure_registered
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.layout import VMLayout
 
 TYPE_CHECKING = False

@@ -6,8 +6,8 @@ from __future__ import annotations
 import html
 from itertools import islice
 
-from wasmark.jit.late_import import late_import
 from wasmark.registry.names import printable
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ from wasmark.core.types import HeapType, RefType
 from wasmark.debug.python_frames import frames_of, passes
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import Error, Timeout, Trap, TrapCode, WasmException, wrong_type
-from wasmark.jit.late_import import late_import
 from wasmark.registry import ModuleRegistry
 from wasmark.registry.frames import frames_at
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
 from wasmark.runtime import parking
 from wasmark.runtime.deadlines import deadlines, nanoseconds, remaining
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.native import futex_wait, thread_state
 from wasmark.store_plan import CALLABLES
 from wasmark.values import bits_value, value_bits, value_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 from wasmark.core.own_process import OfThisProcess
 from wasmark.core.types import SubType
 from wasmark.errors import WasmException
-from wasmark.jit.late_import import late_import
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.native import set_python_hook
 
 TYPE_CHECKING = False

@@ -16,8 +16,8 @@ import pytest
 import wasmark
 from tests.processes import in_child
 from tests.ways import WAYS, config
-from wasmark.jit.late_import import late_import
 from wasmark.runtime import forks
+from wasmark.runtime.late_import import late_import
 
 HELLO = """(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))

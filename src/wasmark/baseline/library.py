@@ -14,10 +14,10 @@ from wasmark.baseline.compose import classes, compose, is_composed, names, piece
 from wasmark.baseline.stencil import Stencil, StencilData
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
-from wasmark.jit.late_import import late_import
 from wasmark.jit.shipped import LIBRARY, shipped
 from wasmark.runtime.apart import unbroken
 from wasmark.runtime.forks import RenewedLock
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

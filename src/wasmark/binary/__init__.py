@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wasmark.binary.decoder import decode_module
 from wasmark.binary.instructions import Instr, decode_body, decode_constant
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

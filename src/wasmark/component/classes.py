@@ -10,7 +10,7 @@ import enum
 from wasmark.component import types as T  # noqa: N812 - a page of names, read like a table
 from wasmark.component.naming import pascal, pascals, snake, upper
 from wasmark.component.values import Case, Err, Ok
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

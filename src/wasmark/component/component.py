@@ -12,8 +12,8 @@ from wasmark.component.naming import module_name
 from wasmark.component.validate import validate_component
 from wasmark.engine import Engine, default_engine
 from wasmark.jit import modules as jit
-from wasmark.jit.late_import import late_import
 from wasmark.module import assemble, source_of
+from wasmark.runtime.late_import import late_import
 from wasmark.validate.canon import TypeRegistry
 
 TYPE_CHECKING = False

@@ -14,8 +14,8 @@ from wasmark.component.validate.substitution import Work
 from wasmark.component.validate.subtyping import Matcher
 from wasmark.component.wit import sort_of, written_extern, written_function
 from wasmark.errors import InvalidError, LinkError
-from wasmark.jit.late_import import late_import
 from wasmark.module import Module
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from wasmark.component.imports import resolve
 from wasmark.component.instantiate import ComponentValue, Exported, Frame, LiftedFunction, callable_of
 from wasmark.component.naming import compatible_version, module_name, parse_interface, parse_name, pascal, snake
 from wasmark.component.resources import GuestResource, ResourceObject
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 from wasmark.store import Store
 
 TYPE_CHECKING = False

@@ -6,7 +6,7 @@ from wasmark.component.imports import MISSING, look_up
 from wasmark.component.instance import ComponentInstance
 from wasmark.engine import Engine, default_engine
 from wasmark.errors import LinkError
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from array import array
 from bisect import bisect_right
 
 from wasmark.binary.instructions import decode_body
-from wasmark.jit.late_import import late_import
 from wasmark.registry.names import printable
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

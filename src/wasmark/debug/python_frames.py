@@ -12,11 +12,11 @@ import builtins
 import struct
 
 from wasmark.errors import Exit
-from wasmark.jit.late_import import late_import
 from wasmark.registry.line_table import SAME_ACTIVATION
 from wasmark.registry.names import demangled, function_name, printable
 from wasmark.registry.process_table import find_code, when_code_goes
 from wasmark.runtime import layout as L  # noqa: N812 - a page of names, read like a table
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.native import set_python_hook
 
 TYPE_CHECKING = False

@@ -7,9 +7,9 @@ import importlib.util
 import weakref
 
 from wasmark.errors import Error
-from wasmark.jit.late_import import late_import
 from wasmark.registry.frames import Symbol
 from wasmark.registry.names import demangled, function_name
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from wasmark.binary import decode_body
 from wasmark.binary.names import module_name
 from wasmark.compile.hot import Hot
 from wasmark.errors import Error
-from wasmark.jit.late_import import late_import
 from wasmark.jit.ledger import About, Ledger, open_ledger, stored_pieces
 from wasmark.jit.optimizer import optimizer
 from wasmark.registry.code_object import CodeModule, CodeObject
@@ -29,6 +28,7 @@ from wasmark.registry.process_table import ensure_registered
 from wasmark.runtime.elf import make_image
 from wasmark.runtime.forks import RenewedLock
 from wasmark.runtime.image import load
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.symbols import process_symbol
 
 TYPE_CHECKING = False

@@ -24,12 +24,12 @@ from array import array
 from wasmark.compile.hot import Hot
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.artefact import numbers as read_numbers
-from wasmark.jit.late_import import late_import
 from wasmark.registry.code_object import FIRST_TIER, OPTIMISED, CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.elf import make_image
 from wasmark.runtime.forks import RenewedLock
 from wasmark.runtime.image import load
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.symbols import process_symbol
 
 TYPE_CHECKING = False

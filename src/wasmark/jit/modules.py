@@ -23,11 +23,11 @@ from wasmark.jit.artefact import Artefact, decode, encode
 from wasmark.jit.artefact import numbers as read_numbers
 from wasmark.jit.digest import blake2b
 from wasmark.jit.identity import environment, make_key
-from wasmark.jit.late_import import late_import
 from wasmark.jit.stubs import RUNTIME, basic_images, offer
 from wasmark.registry.code_object import FIRST_TIER, OPTIMISED, CodeModule, CodeObject
 from wasmark.registry.stencil_lines import StencilLines
 from wasmark.runtime.image import LoadedImage, load
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.layout import VMLayout
 from wasmark.runtime.symbols import process_symbol
 

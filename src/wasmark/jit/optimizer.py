@@ -16,7 +16,7 @@ from collections import deque
 from queue import Empty, SimpleQueue
 
 from wasmark.errors import Error
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

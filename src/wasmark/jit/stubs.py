@@ -12,13 +12,13 @@ from wasmark.compile.abi import HOST_STUB_PREFIX, call_stub_symbol, host_stub_sy
 from wasmark.core.record import Record
 from wasmark.jit.artefact import Artefact
 from wasmark.jit.identity import make_key
-from wasmark.jit.late_import import late_import
 from wasmark.jit.shipped import shipped
 from wasmark.registry.code_object import CodeObject
 from wasmark.registry.process_table import register_code
 from wasmark.runtime.apart import run_apart, unbroken
 from wasmark.runtime.forks import RenewedLock
 from wasmark.runtime.image import Image, load
+from wasmark.runtime.late_import import late_import
 from wasmark.runtime.layout import BUILTIN_SIGNATURES
 from wasmark.runtime.native import Runtime, image_symbol
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from wasmark.core.model import ModuleModel, Names
-from wasmark.jit.late_import import late_import
 from wasmark.registry.line_table import SAME_ACTIVATION
 from wasmark.registry.names import demangled, function_name, printable
 from wasmark.registry.process_table import find_code
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-from wasmark.jit.late_import import late_import
 from wasmark.registry.frames import FrameInfo, Site, frame_info, frames_at
 from wasmark.registry.process_table import ensure_registered, find_code, find_id, when_code_goes
 from wasmark.runtime.forks import RenewedLock
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

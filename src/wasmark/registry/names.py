@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

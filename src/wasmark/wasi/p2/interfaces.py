@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from wasmark.component.values import Err, ResultError
 from wasmark.errors import Exit
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 from wasmark.wasi.p2.filesystem import Descriptor, DirectoryEntryStream
 from wasmark.wasi.p2.pollables import Pollable, poll
 from wasmark.wasi.p2.refusal import refuse

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_it_is_done_in_another_thread_and_goes_on_when_this_one_is_interrupted(s
 def test_an_import_at_the_very_end_of_the_process_fails_and_does_not_wait_for_a_thread() -> None:
     source = """
 import sys, wasmark
-from wasmark.jit.late_import import late_import
+from wasmark.runtime.late_import import late_import
 class Late:
     def __del__(self, late_import=late_import, sys=sys):
         try:
