@@ -18,7 +18,7 @@ FOLLOW = ["symlink-follow"]
 @functools.cache
 def component(version: str = "@0.2.0") -> Component:
     """It imports all of them but sockets."""
-    return Component(binary([*worlds.INTERFACES, worlds.LOGGING], version))
+    return Component(binary([*worlds.INTERFACES, worlds.TIMEZONE, worlds.LOGGING], version))
 
 
 class Guest:

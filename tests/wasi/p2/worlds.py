@@ -86,13 +86,6 @@ INTERFACES = (
         "now": "(result $datetime)",
         "resolution": "(result $datetime)",
     }),
-    Interface("wasi:clocks/timezone", ("datetime",), {
-        "timezone-display": '(record (field "utc-offset" s32) (field "name" string) '
-        '(field "in-daylight-saving-time" bool))',
-    }, {
-        "display": '(param "when" $datetime) (result $timezone-display)',
-        "utc-offset": '(param "when" $datetime) (result s32)',
-    }),
     Interface("wasi:filesystem/types", ("input-stream", "output-stream", "error", "datetime"), {
         "descriptor": "(sub resource)",
         "directory-entry-stream": "(sub resource)",
@@ -183,6 +176,15 @@ INTERFACES = (
     }),
     Interface("wasi:random/insecure-seed", (), {}, {"insecure-seed": "(result (tuple u64 u64))"}),
 )  # fmt: skip
+
+TIMEZONE = Interface("wasi:clocks/timezone", ("datetime",), {
+    "timezone-display": '(record (field "utc-offset" s32) (field "name" string) '
+    '(field "in-daylight-saving-time" bool))',
+}, {
+    "display": '(param "when" $datetime) (result $timezone-display)',
+    "utc-offset": '(param "when" $datetime) (result s32)',
+})  # fmt: skip
+"""wasmtime-py has no implementation of it."""
 
 LOGGING = Interface("wasi:logging/logging", (), {
     "level": '(enum "trace" "debug" "info" "warn" "error" "critical")',
