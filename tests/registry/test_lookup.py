@@ -59,6 +59,7 @@ def test_every_byte_of_every_function_leads_to_it(registry: ModuleRegistry, modu
     assert seen > 100
 
 
+@pytest.mark.alone
 def test_addresses_around_functions_lead_nowhere(registry: ModuleRegistry, module: StandInModule) -> None:
     code = module.code_object()
     assert code is not None
@@ -73,6 +74,7 @@ def test_addresses_around_functions_lead_nowhere(registry: ModuleRegistry, modul
         assert not is_wasm_trap_pc(pc)
 
 
+@pytest.mark.alone
 def test_the_ends_of_code_are_inclusive_on_the_last_byte(module: StandInModule) -> None:
     code = module.code_object()
     assert code is not None

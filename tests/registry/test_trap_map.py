@@ -73,6 +73,7 @@ def test_stretches_are_what_a_look_at_each_address_says(way: str) -> None:
                 assert {code.find_line(pc) for pc in range(begin, behind)} == {(line, column)}
 
 
+@pytest.mark.alone
 def test_it_ends_with_the_registration_and_comes_back_with_it() -> None:
     module = build_module(SEED_FUNCTIONS)
     code = module.code
