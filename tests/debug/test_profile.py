@@ -323,6 +323,29 @@ def test_threads_are_kept_apart() -> None:
         assert not modules & (set(names) - {name})
 
 
+def test_a_thread_that_ends_after_its_first_samples_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile_module, "_LOOK_EVERY", 3600.0)
+    monkeypatch.setattr(profile_module.Profile, "_look_at_python", lambda self: None)
+    instance = tower(Config(strategy="eager", cache=False), lambda turns: turns)
+    sampled, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        while sampler.head() == before:
+            instance.exports.top(1_000_000)
+        sampled.set()
+        assert done.wait(300)
+
+    with wasmark.profile(rate=2000) as taken:
+        before = sampler.head()
+        worker = threading.Thread(target=work, name="short-lived")
+        worker.start()
+        assert sampled.wait(300)
+        taken._drain()
+        done.set()
+        worker.join(300)
+    assert "short-lived" in {line.name for line in taken.timelines()}
+
+
 def test_what_finds_no_room_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile_module, "_LOOK_EVERY", 3600.0)
     instance = tower(Config(strategy="eager", cache=False), lambda turns: turns)

@@ -218,7 +218,12 @@ class Profile:
     def _thread(self, id_: int) -> _Thread:
         thread = self._threads.get(id_)
         if thread is None:
-            thread = self._threads[id_] = _Thread(id_)
+            thread = _Thread(id_)
+            # At once: it may be gone when it is looked at next.
+            for known in threading.enumerate():
+                if known.native_id == id_:
+                    thread.name = known.name
+            self._threads[id_] = thread
         return thread
 
     def _look_at_python(self) -> None:
