@@ -162,3 +162,28 @@ def test_traps_are_traps_and_names_of_code_that_has_gone_are_not_used(tmp_path: 
     assert done.returncode == -signal.SIGSEGV
     names = re.findall(r"    (\S+) at 0x", done.stderr)
     assert names == ["last!inner", "last!middle", "last!outer"], done.stderr
+
+
+@pytest.mark.parametrize("dying", [0, 1])
+def test_nobody_takes_the_signal_of_a_crash_back_from_the_default_action(dying: int, tmp_path: Path) -> None:
+    # The monitor makes our handlers the first in line again, at any time; that is not to be in the middle of a crash.
+    source = """
+        import ctypes
+        import wasmark
+        from wasmark.runtime import signal_state
+        wasmark.enable_crash_reports()
+        libc = ctypes.CDLL(None)
+        libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+
+        def crash():
+            signal_state.set_word(signal_state.STATE_DYING, DYING)
+            libc.signal(11, None)
+            wasmark.Store()  # claims the signals
+            ctypes.string_at(0)
+
+        text = '(module (import "host" "crash" (func $crash)) (func (export "run") (call $crash) (nop)))'
+        wasmark.Instance(wasmark.Module(text), {"host": {"crash": crash}}).exports.run()
+    """
+    done = attempt(program(tmp_path, source, DYING=dying), tmp_path)
+    assert done.returncode == -signal.SIGSEGV
+    assert done.stderr.count("wasm frames on the stack") == 1 - dying

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 STATE_KEY: Final = 0  # pthread key of the innermost activation of a thread
 STATE_LAST: Final = 8  # digest of the registers at the last signal that was passed on
 STATE_COUNT: Final = 16  # how often it has been the same one since
-STATE_ACTIONS: Final = 24  # previous handler by signal number
+STATE_DYING: Final = 24  # not 0 when a default action is about to end the process
+STATE_ACTIONS: Final = 32  # previous handler by signal number
 _STATE_SIZE: Final = STATE_ACTIONS + 8 * 65
 
 CHAINED_LIMIT: Final = 1000

@@ -322,6 +322,8 @@ none:
   %ignored = and i1 %ignoring, %sent ; what the machine found cannot be ignored
   br i1 %ignored, label %done, label %default
 default:
+  %p.dying = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_DYING
+  store atomic i64 1, ptr %p.dying seq_cst, align 8
   call void @report_crash(ptr %context)
   %old = call ptr @signal(i32 %signal, ptr null)
   br i1 %sent, label %resend, label %done
@@ -347,7 +349,12 @@ define internal void @claim(i32 %signal, ptr %handler) {
   %asked = call i32 @sigaction(i32 %signal, ptr null, ptr %current)
   %present = load ptr, ptr %current
   %ours = icmp eq ptr %present, %handler
-  br i1 %ours, label %done, label %install
+  br i1 %ours, label %done, label %other
+other: ; asked after that one was seen: the default action stays, and the fault that comes back ends the process
+  %p.dying = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_DYING
+  %dying = load atomic i64, ptr %p.dying seq_cst, align 8
+  %ending = icmp ne i64 %dying, 0
+  br i1 %ending, label %done, label %install
 install:
   %wide = sext i32 %signal to i64
   %actions = getelementptr i8, ptr @wasmark_signal_state, i64 $STATE_ACTIONS
